@@ -1,0 +1,25 @@
+/** Named byte ranges inside a file. */
+import type { ByteSource } from "../source/byte-source.ts";
+
+/** One record of a container. */
+export interface ContainerEntry {
+  readonly name: string;
+  /** First payload byte in the source. */
+  readonly offset: number;
+  readonly storedBytes: number;
+  /** Size after decoding; equals `storedBytes` for stored records. */
+  readonly nbytes: number;
+  readonly encoding: "stored" | "deflate";
+  /** CRC-32 of the decoded bytes; null when the writer left it out (0 over a non-empty payload). */
+  readonly crc32: number | null;
+}
+
+/** An opened archive: its directory is validated, its payloads are not yet read. */
+export interface Container {
+  readonly type: "zip" | "tar";
+  readonly source: ByteSource;
+  /** In file order. */
+  readonly entries: ReadonlyMap<string, ContainerEntry>;
+  /** Decoded and checksum-verified bytes of a small record (a pickle, a header). @throws {FormatError} integrity, truncated, limit. */
+  read(entry: ContainerEntry, signal?: AbortSignal): Promise<Uint8Array>;
+}

@@ -1,0 +1,28 @@
+/** What every format reader implements. */
+import type { Limits } from "../limits/limits.ts";
+import type { CheckpointTree } from "../manifest/checkpoint-tree.ts";
+import type { ByteSource, Siblings } from "../source/byte-source.ts";
+
+/** What a reader gets: the entry file, its first bytes, the files beside it, and the bounds. */
+export interface FormatInput {
+  readonly source: ByteSource;
+  /** The first `min(size, 4096)` bytes. */
+  readonly head: Uint8Array;
+  readonly siblings: Siblings;
+  readonly limits: Limits;
+  readonly signal: AbortSignal | undefined;
+  /** How deep this input is nested in another checkpoint (0 = it is the file itself). */
+  readonly nesting: number;
+}
+
+/** A way to write checkpoints. Chosen by structure, never by extension. */
+export interface CheckpointFormat {
+  readonly name: string;
+  /** Whether the bytes have this format's structure. Cheap; may read a little more than the head. Never throws for other formats' bytes. */
+  matches(input: FormatInput): boolean | Promise<boolean>;
+  /**
+   * Decodes everything but tensor bytes.
+   * @throws {FormatError} with the class of refusal; names file, record and byte offset.
+   */
+  read(input: FormatInput): Promise<CheckpointTree>;
+}

@@ -1,0 +1,21 @@
+/** Public names of @rankcast/core, grouped by stage. */
+
+export type { ErrorContext, ErrorDetail, ErrorDetails } from "./errors/checkpoint-error.ts";
+export {
+  CheckpointError,
+  DistributionError,
+  FormatError,
+  SourceError,
+  StateDictError,
+  TensorError,
+  UsageError,
+} from "./errors/checkpoint-error.ts";
+export type { ErrorClass, ErrorCodeRow } from "./errors/error-code-row.ts";
+export { ERROR_CODES, type ErrorCode } from "./errors/error-codes.ts";
+export { compileLimits, DEFAULT_LIMITS, type LimitName, type Limits } from "./limits/limits.ts";
+export { DTYPES, type DType, type DTypeTraits } from "./tensor/dtype.ts";
+export type { Scalar } from "./tensor/element.ts";
+export { type ModuleMetadata, StateDict } from "./tensor/state-dict.ts";
+export { Storage } from "./tensor/storage.ts";
+export { Tensor, type TensorParts } from "./tensor/tensor.ts";
+export type { TensorArray } from "./tensor/typed-array.ts";

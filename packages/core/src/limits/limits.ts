@@ -1,0 +1,92 @@
+/**
+ * Every bound on untrusted input, in one record (law L9). All are overridable (`--limit NAME=VALUE`); an override is the caller's
+ * statement that the input is trusted that far.
+ */
+import { UsageError } from "../errors/checkpoint-error.ts";
+
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+
+/** The defaults. The comment beside each says why it is this number. */
+export const DEFAULT_LIMITS = {
+  /** The safetensors format's own cap. */
+  safetensorsHeaderBytes: 100_000_000,
+  /** The largest index in the wild is about 60 MB. */
+  indexBytes: 256 * MIB,
+  indexShards: 10_000,
+  indexNameBytes: 4096,
+  /** Nesting of JSON; real headers use 3, real indexes 2. */
+  jsonDepth: 16,
+  /** 500 000 tensors need about 70 MB of pickle. */
+  pickleBytes: 256 * MIB,
+  pickleStackValues: 1_000_000,
+  pickleMarkDepth: 10_000,
+  /** Containers inside containers when walking a decoded tree. */
+  treeDepth: 1000,
+  /** One str or bytes value inside a pickle. */
+  pickleStringBytes: 64 * MIB,
+  /** Digits of a Python int; random generators need 4 bytes. */
+  pickleLongBytes: 1024,
+  /** `torch.storage._load_from_bytes` inside `_load_from_bytes` ... */
+  nestedStreams: 2,
+  pickleGlobals: 10_000,
+  pickleGlobalNameBytes: 512,
+  persistentIds: 4_000_000,
+  /** Elements of a tuple that is a dict key; unlimited tuples hash in exponential time. */
+  keyTupleLength: 8,
+  tensorRank: 64,
+  tensors: 4_000_000,
+  tensorNameBytes: 1 * MIB,
+  /** One tensor written out may be larger than its storage only this many times (strides of 0), or up to `materialisedBytesFloor`. */
+  materialisedRatio: 4,
+  materialisedBytesFloor: 64 * MIB,
+  zipEntries: 1_000_000,
+  zipDirectoryBytes: 512 * MIB,
+  zipNameBytes: 4096,
+  /** DEFLATE itself cannot exceed about 1032:1. */
+  inflateRatio: 1100,
+  /** All inflated bytes of a file against its size. */
+  inflateTotalRatio: 16,
+  inflateTotalBytesFloor: 64 * MIB,
+  dcpMetadataBytes: 64 * MIB,
+  dcpChunks: 1_000_000,
+  npyHeaderBytes: 65_536,
+  ggufEntries: 100_000,
+  ggufStringBytes: 10 * MIB,
+  /** A redirect chain longer than this is a loop. */
+  redirects: 5,
+  /** A server that sends no byte for this long is gone. */
+  idleMs: 30_000,
+  /** Bytes in flight between source and shared memory. */
+  inFlightBytes: 256 * MIB,
+  /** One mapped window; a Node 20 view may not exceed 4 GiB, and one storage must fit a window. */
+  windowBytes: 2 * GIB,
+} as const;
+
+/** Name of a limit. */
+export type LimitName = keyof typeof DEFAULT_LIMITS;
+/** A full set of limits. */
+export type Limits = { readonly [name in LimitName]: number };
+
+/**
+ * The defaults with overrides applied.
+ * @throws {UsageError} RANKCAST_USAGE for an unknown name or a value that is no positive number.
+ */
+export function compileLimits(overrides: Partial<Record<string, number>> = {}): Limits {
+  const limits: Record<string, number> = { ...DEFAULT_LIMITS };
+  for (const [name, value] of Object.entries(overrides)) {
+    if (!Object.hasOwn(DEFAULT_LIMITS, name)) {
+      throw new UsageError("RANKCAST_USAGE", `unknown limit ${JSON.stringify(name)}`, {
+        details: { option: "limit", known: Object.keys(DEFAULT_LIMITS) },
+        remedy: `Known limits: ${Object.keys(DEFAULT_LIMITS).join(", ")}.`,
+      });
+    }
+    if (value === undefined || !(value > 0)) {
+      throw new UsageError("RANKCAST_USAGE", `limit ${name} must be a number above 0, not ${value}`, {
+        details: { option: "limit", name },
+      });
+    }
+    limits[name] = value;
+  }
+  return limits as Limits;
+}

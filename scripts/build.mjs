@@ -1,0 +1,4 @@
+import { build, install } from "./bootstrap.mjs";
+
+await install();
+await build();

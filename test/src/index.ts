@@ -1,0 +1,2 @@
+/** Names for sister packages and tests. */
+export {};
