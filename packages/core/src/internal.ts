@@ -1,3 +1,20 @@
 /** Names that only the sister packages and the tests may use (imported as `@rankcast/core/internal`). No promise of stability. */
 export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "./errors/error-record.ts";
 export { printable, quote } from "./errors/quote.ts";
+
+// Sources
+export {
+  type BackingFile,
+  type ByteSource,
+  type ResolvedSource,
+  readBytes,
+  type Siblings,
+  type SourceVersion,
+} from "./source/byte-source.ts";
+export { addReadStats, countingSource, newReadStats, type ReadStats } from "./source/counting-source.ts";
+export { directorySiblings, noSiblings, refuseUnsafeName } from "./source/directory-siblings.ts";
+export { type OpenFileOptions, openFile } from "./source/file-source.ts";
+export { resolveLocalPath } from "./source/local-path.ts";
+export { memorySource } from "./source/memory-source.ts";
+export { openLocal, resolved } from "./source/open-local.ts";
+export { sliceSource } from "./source/slice-source.ts";
