@@ -1,4 +1,5 @@
 /** Named byte ranges inside a file. */
+import type { Warning } from "../manifest/checkpoint-tree.ts";
 import type { ByteSource } from "../source/byte-source.ts";
 
 /** One record of a container. */
@@ -20,6 +21,8 @@ export interface Container {
   readonly source: ByteSource;
   /** In file order. */
   readonly entries: ReadonlyMap<string, ContainerEntry>;
+  /** What was odd but acceptable: bytes behind the end, for example. */
+  readonly warnings: readonly Warning[];
   /** Decoded and checksum-verified bytes of a small record (a pickle, a header). @throws {FormatError} integrity, truncated, limit. */
   read(entry: ContainerEntry, signal?: AbortSignal): Promise<Uint8Array>;
 }
