@@ -1,0 +1,100 @@
+/** Making a segment: reserve, fill, publish, release. */
+import { closeSync, mkdtempSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { TensorError } from "../errors/checkpoint-error.ts";
+import type { NativeMemory, WritableMapping } from "./native-memory.ts";
+import type { SegmentDescriptor } from "./segment.ts";
+
+/** Memory being filled by its one writer. */
+export interface MemorySegment {
+  readonly nbytes: number;
+  /** The bytes to fill. Must not be touched after `publish`: a mapped one is gone then. */
+  readonly buffer: ArrayBufferLike;
+  /**
+   * Seals the bytes and says how others reach them.
+   * @throws {TensorError} RANKCAST_MEMORY_FULL when the portable path finds no room.
+   */
+  publish(): SegmentDescriptor;
+  /** Gives the memory back once every consumer has detached. Safe to call twice. */
+  release(): void;
+}
+
+/**
+ * A segment of `nbytes` bytes: a sealed memfd where the kernel door is open, else a shared buffer that `publish` writes to an unlinked
+ * file. Nothing has a name that could outlive this process.
+ * @throws {TensorError} RANKCAST_MEMORY_FULL when there is not enough memory.
+ */
+export function createMemorySegment(nbytes: number, native: NativeMemory | null): MemorySegment {
+  return native && process.platform === "linux" ? mappedSegment(nbytes, native) : bufferedSegment(nbytes);
+}
+
+function mappedSegment(nbytes: number, native: NativeMemory): MemorySegment {
+  const fd = native.createMemoryFile("rankcast", nbytes);
+  let mapping: WritableMapping | null = native.mapShared(fd, nbytes);
+  let open = true;
+  return {
+    nbytes,
+    buffer: mapping.buffer,
+    publish() {
+      mapping?.unmap();
+      mapping = null;
+      native.seal(fd);
+      return { kind: "memfd", path: `/proc/${process.pid}/fd/${fd}`, nbytes };
+    },
+    release() {
+      mapping?.unmap();
+      mapping = null;
+      if (open) closeSync(fd);
+      open = false;
+    },
+  };
+}
+
+function bufferedSegment(nbytes: number): MemorySegment {
+  const buffer = new SharedArrayBuffer(nbytes);
+  let fd: number | null = null;
+  return {
+    nbytes,
+    buffer,
+    publish() {
+      fd ??= writeUnlinked(buffer);
+      return { kind: "memfd", path: `/proc/${process.pid}/fd/${fd}`, nbytes };
+    },
+    release() {
+      if (fd !== null) closeSync(fd);
+      fd = null;
+    },
+  };
+}
+
+const WRITE_BYTES_MAX = 2 ** 30;
+
+/** Writes to an unlinked file in memory (or the temporary directory where /dev/shm has no room) and returns its descriptor. */
+function writeUnlinked(buffer: SharedArrayBuffer): number {
+  const directory = mkdtempSync(join(roomyDirectory(buffer.byteLength), "rankcast-"));
+  const fd = openSync(join(directory, "segment"), "wx+", 0o600);
+  rmSync(directory, { recursive: true });
+  try {
+    for (let at = 0; at < buffer.byteLength; ) {
+      at += writeSync(fd, new Uint8Array(buffer, at, Math.min(buffer.byteLength - at, WRITE_BYTES_MAX)));
+    }
+  } catch (cause) {
+    closeSync(fd);
+    throw new TensorError("RANKCAST_MEMORY_FULL", `no room for a segment of ${buffer.byteLength} bytes`, {
+      details: { nbytes: buffer.byteLength },
+      cause,
+    });
+  }
+  return fd;
+}
+
+function roomyDirectory(nbytes: number): string {
+  try {
+    const { bavail, bsize } = statfsSync("/dev/shm");
+    if (bavail * bsize > nbytes) return "/dev/shm";
+  } catch {
+    // No /dev/shm on this platform.
+  }
+  return tmpdir();
+}

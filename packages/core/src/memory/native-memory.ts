@@ -1,0 +1,146 @@
+/**
+ * The one door to `mmap` and `memfd_create` (koffi, an optional dependency with prebuilt binaries). Everything works without it, with
+ * one more copy; see `attach-storages.ts`.
+ *
+ * Two facts decide the rules here: a store into a mapping of a file that was truncated kills the process (SIGBUS, no exception), so only
+ * immutable files and sealed memory are ever mapped; and `MAP_POPULATE` on a writable private mapping copies every page, so it is never used.
+ */
+import { createRequire } from "node:module";
+import { TensorError } from "../errors/checkpoint-error.ts";
+
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
+const MFD_CLOEXEC_ALLOW_SEALING = 3;
+const F_ADD_SEALS = 1033;
+const SEAL_SHRINK_GROW_WRITE = 2 | 4 | 8;
+const MAP_FAILED = 0xffffffffffffffffn;
+
+/** Offsets of mappings must be multiples of this (largest page size of the platforms we run on). */
+export const MAP_ALIGNMENT_BYTES = 65_536;
+
+/** A writable window that the owner unmaps by hand, after dropping every view of it. */
+export interface WritableMapping {
+  readonly buffer: ArrayBuffer;
+  unmap(): void;
+}
+
+/** What the kernel offers beyond `node:fs`. */
+export interface NativeMemory {
+  /**
+   * Copy-on-write view of a file descriptor: pages are shared until written. Unmapped when the last view of the buffer is collected.
+   * @throws {TensorError} RANKCAST_MEMORY_MAP when the kernel refuses.
+   */
+  mapPrivate(fd: number, offset: number, nbytes: number): ArrayBuffer;
+  /** Shared view for filling memory that is not yet published. @throws {TensorError} RANKCAST_MEMORY_MAP when the kernel refuses. */
+  mapShared(fd: number, nbytes: number): WritableMapping;
+  /**
+   * Anonymous memory with a descriptor, all pages reserved, so that filling it cannot fail later.
+   * @throws {TensorError} RANKCAST_MEMORY_FULL when the machine has not that much.
+   */
+  createMemoryFile(name: string, nbytes: number): number;
+  /** Forbids any further change of size or content. No writable shared mapping may exist. @throws {TensorError} RANKCAST_MEMORY_MAP when one does. */
+  seal(fd: number): void;
+}
+
+type NativeFunction = (...args: unknown[]) => unknown;
+
+interface Library {
+  func(prototype: string): NativeFunction;
+}
+
+interface Koffi {
+  load(name: string): Library;
+  view(pointer: bigint, nbytes: number): ArrayBuffer;
+  errno(): number;
+}
+
+const LIBRARY_NAMES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1", "libSystem.B.dylib"];
+
+let loaded: NativeMemory | null | undefined;
+
+/** The kernel door, or null where koffi is not installed, the platform has no `mmap`, or `disabled` is set. Loaded once per thread. */
+export function nativeMemory(disabled: boolean): NativeMemory | null {
+  if (disabled || process.platform === "win32") return null;
+  if (loaded === undefined) loaded = open();
+  return loaded;
+}
+
+function open(): NativeMemory | null {
+  try {
+    const koffi = createRequire(import.meta.url)("koffi") as Koffi;
+    return bind(koffi, loadLibrary(koffi));
+  } catch {
+    // Absent optional dependency or unknown C library: the portable path takes over and `doctor` says so.
+    return null;
+  }
+}
+
+function loadLibrary(koffi: Koffi): Library {
+  for (const name of LIBRARY_NAMES) {
+    try {
+      return koffi.load(name);
+    } catch {
+      // Another C library: try the next name.
+    }
+  }
+  throw new Error("no known C library");
+}
+
+function bind(koffi: Koffi, libc: Library): NativeMemory {
+  const mmap = libc.func("void *mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)");
+  const munmap = libc.func("int munmap(void *addr, size_t length)");
+  // koffi.view has no finaliser of its own. Every typed array keeps its ArrayBuffer alive, so use after unmap cannot happen.
+  const live = new FinalizationRegistry<{ pointer: bigint; nbytes: number }>(({ pointer, nbytes }) => munmap(pointer, nbytes));
+  const map = (fd: number, offset: number, nbytes: number, flags: number): bigint => {
+    const pointer = mmap(null, nbytes, PROT_READ_WRITE, flags, fd, offset) as bigint;
+    if (pointer === MAP_FAILED) throw mapError("mmap", koffi.errno(), nbytes);
+    return pointer;
+  };
+  return {
+    mapPrivate(fd, offset, nbytes) {
+      const pointer = map(fd, offset, nbytes, MAP_PRIVATE);
+      const buffer = koffi.view(pointer, nbytes);
+      live.register(buffer, { pointer, nbytes });
+      return buffer;
+    },
+    mapShared(fd, nbytes) {
+      const pointer = map(fd, 0, nbytes, MAP_SHARED);
+      return { buffer: koffi.view(pointer, nbytes), unmap: () => void munmap(pointer, nbytes) };
+    },
+    ...(process.platform === "linux" ? bindMemoryFiles(koffi, libc) : { createMemoryFile: unsupported, seal: unsupported }),
+  };
+}
+
+function bindMemoryFiles(koffi: Koffi, libc: Library): Pick<NativeMemory, "createMemoryFile" | "seal"> {
+  const memfdCreate = libc.func("int memfd_create(const char *name, unsigned int flags)");
+  const fallocate = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
+  const fcntl = libc.func("int fcntl(int fd, int command, int argument)");
+  const close = libc.func("int close(int fd)");
+  return {
+    createMemoryFile(name, nbytes) {
+      const fd = memfdCreate(name, MFD_CLOEXEC_ALLOW_SEALING) as number;
+      if (fd < 0) throw mapError("memfd_create", koffi.errno(), nbytes);
+      // Reserving now turns "memory ran out" into an error here instead of a SIGBUS while bytes arrive.
+      if (fallocate(fd, 0, 0, nbytes) !== 0) {
+        const errno = koffi.errno();
+        close(fd);
+        throw new TensorError("RANKCAST_MEMORY_FULL", `the machine has no ${nbytes} bytes of shared memory left (errno ${errno})`, {
+          details: { nbytes, errno },
+        });
+      }
+      return fd;
+    },
+    seal(fd) {
+      if (fcntl(fd, F_ADD_SEALS, SEAL_SHRINK_GROW_WRITE) !== 0) throw mapError("fcntl(F_ADD_SEALS)", koffi.errno(), 0);
+    },
+  };
+}
+
+function unsupported(): never {
+  throw new TensorError("RANKCAST_MEMORY_MAP", `${process.platform} has no memory files`, { details: { platform: process.platform } });
+}
+
+function mapError(call: string, errno: number, nbytes: number): TensorError {
+  return new TensorError("RANKCAST_MEMORY_MAP", `${call} of ${nbytes} bytes failed with errno ${errno}`, { details: { call, errno, nbytes } });
+}
