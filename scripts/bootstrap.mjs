@@ -2,7 +2,7 @@
  * Makes a fresh clone runnable: installs the workspace with a pinned pnpm (through npx, frozen lockfile) and builds what changed.
  * Both steps are skipped when nothing they depend on changed, so the second `npm start` is quick.
  */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -43,10 +43,16 @@ export async function install() {
   const key = installKey();
   if (existsSync(INSTALL_STAMP) && readFileSync(INSTALL_STAMP, "utf8") === key) return;
   process.stderr.write("Installing dependencies (first run or changed lockfile) ...\n");
-  await must("npx", ["--yes", `pnpm@${PNPM_VERSION}`, "install", "--frozen-lockfile", "--prefer-offline", "--reporter=append-only"], {
-    stdio: ["ignore", 2, 2],
-    env: { ...process.env, npm_config_yes: "true", COREPACK_ENABLE_STRICT: "0" },
+  // The package manager's own notices are shown only when it fails: warnings about things we decided on purpose help nobody.
+  const installed = spawnSync("npx", ["--yes", `pnpm@${PNPM_VERSION}`, "install", "--frozen-lockfile", "--prefer-offline"], {
+    cwd: ROOT,
+    stdio: ["ignore", "pipe", "pipe"],
+    encoding: "utf8",
   });
+  if (installed.status !== 0) {
+    process.stderr.write(`${installed.stdout ?? ""}${installed.stderr ?? ""}\ninstalling dependencies failed\n`);
+    process.exit(installed.status ?? 1);
+  }
   writeFileSync(INSTALL_STAMP, key);
 }
 

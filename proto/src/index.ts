@@ -1,2 +1,33 @@
-/** Names for sister packages and tests. */
-export {};
+/** The wire contract: messages, their bytes, and the method a gRPC server and client need. Knows no gRPC library. */
+import { decodeCoordinatorMessage, decodeRankMessage, encodeCoordinatorMessage, encodeRankMessage } from "./codec.ts";
+
+export { WireFormatError } from "./codec.ts";
+export {
+  type Abort,
+  type Arrive,
+  type CoordinatorMessage,
+  type Decision,
+  type Hello,
+  type Leave,
+  type LoadRequest,
+  PROTOCOL_VERSION,
+  type Publication,
+  type Published,
+  type RankMessage,
+  type RankProgress,
+  type Welcome,
+  type WireError,
+} from "./messages.ts";
+
+/** `service Coordination` of `rankcast/v1/coordination.proto` in the form gRPC libraries take. */
+export const COORDINATION_SERVICE = {
+  join: {
+    path: "/rankcast.v1.Coordination/Join",
+    requestStream: true,
+    responseStream: true,
+    requestSerialize: encodeRankMessage,
+    requestDeserialize: decodeRankMessage,
+    responseSerialize: encodeCoordinatorMessage,
+    responseDeserialize: decodeCoordinatorMessage,
+  },
+} as const;

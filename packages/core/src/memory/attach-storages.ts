@@ -27,7 +27,11 @@ type Placements = readonly (StoragePlacement | null)[];
  * @throws {TensorError} RANKCAST_SEGMENT_GONE when a segment's owner has ended, RANKCAST_MEMORY_MAP when mapping fails.
  * @throws {SourceError} RANKCAST_SOURCE_CHANGED when a mapped file is not the planned one.
  */
-export function attachStorages(segments: readonly SegmentDescriptor[], placements: Placements, native: NativeMemory | null): AttachedStorages {
+export function attachStorages(
+  segments: readonly SegmentDescriptor[],
+  placements: Placements,
+  native: NativeMemory | null,
+): AttachedStorages {
   const storages = placements.map((placement) => new Storage(placement ? new ArrayBuffer(0) : null, 0, 0));
   for (const [index, members] of membersBySegment(placements)) {
     const segment = segments[index];
@@ -74,9 +78,13 @@ function checkVersion(segment: SegmentDescriptor, fd: number): void {
       : stat.size === segment.nbytes;
   if (same) return;
   const expected = segment.kind === "file" ? segment.sizeBytes : segment.nbytes;
-  throw new SourceError("RANKCAST_SOURCE_CHANGED", `a ${segment.kind} segment changed: expected ${expected} bytes as planned, found ${stat.size}`, {
-    details: { kind: segment.kind, expectedBytes: expected, foundBytes: stat.size },
-  });
+  throw new SourceError(
+    "RANKCAST_SOURCE_CHANGED",
+    `a ${segment.kind} segment changed: expected ${expected} bytes as planned, found ${stat.size}`,
+    {
+      details: { kind: segment.kind, expectedBytes: expected, foundBytes: stat.size },
+    },
+  );
 }
 
 type Place = (index: number, placement: StoragePlacement | null | undefined) => Storage;
@@ -125,7 +133,9 @@ function readWhole(fd: number, buffer: SharedArrayBuffer, position: number): voi
     const length = Math.min(buffer.byteLength - at, READ_BYTES_MAX);
     const read = readSync(fd, new Uint8Array(buffer, at, length), 0, length, position + at);
     if (read === 0) {
-      throw new SourceError("RANKCAST_SOURCE_TRUNCATED", `a segment ended at byte ${position + at}`, { details: { offset: position + at } });
+      throw new SourceError("RANKCAST_SOURCE_TRUNCATED", `a segment ended at byte ${position + at}`, {
+        details: { offset: position + at },
+      });
     }
     at += read;
   }

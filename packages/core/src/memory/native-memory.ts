@@ -142,5 +142,7 @@ function unsupported(): never {
 }
 
 function mapError(call: string, errno: number, nbytes: number): TensorError {
-  return new TensorError("RANKCAST_MEMORY_MAP", `${call} of ${nbytes} bytes failed with errno ${errno}`, { details: { call, errno, nbytes } });
+  return new TensorError("RANKCAST_MEMORY_MAP", `${call} of ${nbytes} bytes failed with errno ${errno}`, {
+    details: { call, errno, nbytes },
+  });
 }

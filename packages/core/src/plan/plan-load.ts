@@ -1,7 +1,7 @@
 /** Decides for every storage whether it can be used where it lies or must be brought into memory, and lays out the segments. */
 import { TensorError } from "../errors/checkpoint-error.ts";
 import type { Limits } from "../limits/limits.ts";
-import type { StorageDescriptor, StateDictManifest } from "../manifest/manifest.ts";
+import type { StateDictManifest, StorageDescriptor } from "../manifest/manifest.ts";
 import { MAP_ALIGNMENT_BYTES } from "../memory/native-memory.ts";
 import type { StoragePlacement } from "../memory/segment.ts";
 import { arrayOf } from "../tensor/typed-array.ts";
@@ -41,9 +41,13 @@ export function planLoad(manifest: StateDictManifest, limits: Pick<Limits, "wind
 
 function refuseTooLarge(storage: StorageDescriptor): void {
   if (storage.nbytes <= VIEW_BYTES_MAX) return;
-  throw new TensorError("RANKCAST_STORAGE_TOO_LARGE", `a storage of ${storage.nbytes} bytes is larger than the ${VIEW_BYTES_MAX} bytes one view can show`, {
-    details: { nbytes: storage.nbytes, allowed: VIEW_BYTES_MAX },
-  });
+  throw new TensorError(
+    "RANKCAST_STORAGE_TOO_LARGE",
+    `a storage of ${storage.nbytes} bytes is larger than the ${VIEW_BYTES_MAX} bytes one view can show`,
+    {
+      details: { nbytes: storage.nbytes, allowed: VIEW_BYTES_MAX },
+    },
+  );
 }
 
 /** Smallest multiple each storage's first byte must have so that all its tensors can be shown as typed arrays. */
@@ -56,9 +60,14 @@ function storageAlignments(manifest: StateDictManifest): number[] {
 }
 
 /** Where the storage lies in an immutable local file, byte for byte as tensors need it; null when it does not. */
-function inPlaceRange(manifest: StateDictManifest, storage: StorageDescriptor, alignment: number): { source: number; offset: number } | null {
+function inPlaceRange(
+  manifest: StateDictManifest,
+  storage: StorageDescriptor,
+  alignment: number,
+): { source: number; offset: number } | null {
   const [piece, ...others] = storage.pieces;
-  if (!piece || others.length > 0 || piece.at !== 0 || piece.nbytes !== storage.nbytes || piece.rectangle || storage.swapBytes !== 1) return null;
+  if (!piece || others.length > 0 || piece.at !== 0 || piece.nbytes !== storage.nbytes || piece.rectangle || storage.swapBytes !== 1)
+    return null;
   const { extent } = piece;
   if (extent.type !== "range" || extent.encoding !== "stored" || extent.offset % alignment !== 0) return null;
   const source = manifest.sources[extent.source];

@@ -14,7 +14,8 @@ export function bindStateDict(manifest: StateDictManifest, storages: readonly St
   for (const tensor of manifest.tensors) {
     const descriptor = manifest.storages[tensor.storage];
     const storage = descriptor?.meta ? new Storage(null, 0, descriptor.nbytes) : storages[tensor.storage];
-    if (!storage || !descriptor) throw new RangeError(`tensor ${tensor.name} names storage ${tensor.storage}, there are ${storages.length}`);
+    if (!storage || !descriptor)
+      throw new RangeError(`tensor ${tensor.name} names storage ${tensor.storage}, there are ${storages.length}`);
     stateDict.set(
       tensor.name,
       new Tensor({

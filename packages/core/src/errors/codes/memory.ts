@@ -42,26 +42,6 @@ export const MEMORY_CODES = {
   },
   RANKCAST_SEGMENT_GONE: {
     class: "peer",
-    meaning: "A shared memory segment cannot be opened any more; its owner has ended.",
-    remedy: "Look at the owner's own error: it failed first.",
-  },
-  RANKCAST_MEMORY_MAP: {
-    class: "unsupported",
-    meaning: "The kernel refused to map memory.",
-    remedy: "Check limits (ulimit -v, vm.max_map_count) with `rankcast doctor`, or set RANKCAST_NO_MMAP=1 to read instead of mapping.",
-  },
-  RANKCAST_MEMORY_FULL: {
-    class: "disk-full",
-    meaning: "There is not enough shared memory for the checkpoint.",
-    remedy: "Free memory or enlarge /dev/shm, or keep the checkpoint in rankcast's cache, where it is mapped without a copy.",
-  },
-  RANKCAST_STORAGE_TOO_LARGE: {
-    class: "limit",
-    meaning: "One storage is larger than a view of memory can be on this version of Node.",
-    remedy: "Use Node 22 or newer, or save the tensor in smaller pieces.",
-  },
-  RANKCAST_SEGMENT_GONE: {
-    class: "peer",
     meaning: "A shared memory segment cannot be opened any more; its owner has ended or its file was replaced.",
     remedy: "Look at the owner's own error: it failed first. For a file: do not replace checkpoints while they are being loaded.",
   },

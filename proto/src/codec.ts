@@ -1,0 +1,161 @@
+/** Messages to protobuf bytes and back. The only place that knows the generated classes. */
+import { rankcast } from "./generated/rankcast.js";
+import type { CoordinatorMessage, RankMessage, WireError } from "./messages.ts";
+
+const { FromRank, ToRank } = rankcast.v1;
+type WireErrorShape = rankcast.v1.ErrorRecord.$Properties;
+
+/** Thrown when bytes are no message of this contract; the stream must end, because dropping a message could hang a barrier. */
+export class WireFormatError extends Error {
+  override readonly name = "WireFormatError";
+}
+
+const EMPTY = new Uint8Array(0);
+const toJson = (value: unknown): Uint8Array => (value === undefined ? EMPTY : Buffer.from(JSON.stringify(value)));
+
+function fromJson(bytes: Uint8Array | null | undefined): unknown {
+  if (!bytes || bytes.length === 0) return undefined;
+  try {
+    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"));
+  } catch (cause) {
+    throw new WireFormatError("a JSON field of a message is not JSON", { cause });
+  }
+}
+
+const errorOut = (error: WireError | undefined): WireErrorShape | null =>
+  error ? { code: error.code, message: error.message, record: toJson(error.record) } : null;
+const errorIn = (error: WireErrorShape | null | undefined): WireError | undefined =>
+  error ? { code: error.code ?? "", message: error.message ?? "", record: fromJson(error.record) } : undefined;
+
+/** Protobuf bytes of a rank's message. */
+export function encodeRankMessage(message: RankMessage): Buffer {
+  return Buffer.from(FromRank.encode(rankShape(message)).finish());
+}
+
+function rankShape(message: RankMessage): rankcast.v1.FromRank.$Properties {
+  switch (message.type) {
+    case "hello":
+      return { hello: message };
+    case "arrive": {
+      const { barrier, generation, digest } = message;
+      return { arrive: { barrier, generation, digest, failure: errorOut(message.failure), payload: toJson(message.payload) } };
+    }
+    case "load":
+      return { load: { sequence: message.sequence, weights: message.weights, options: toJson(message.options), digest: message.digest } };
+    case "publication":
+      return { publication: { sequence: message.sequence, manifest: message.manifest, placement: toJson(message.placement) } };
+    case "progress":
+      return { progress: { phase: message.phase } };
+    case "abort":
+      return { abort: { cause: errorOut(message.cause) } };
+    case "leave":
+      return { leave: {} };
+  }
+}
+
+/** A rank's message from protobuf bytes. @throws {WireFormatError} when the bytes are no message of this contract. */
+export function decodeRankMessage(bytes: Uint8Array): RankMessage {
+  const wire = decode(() => FromRank.decode(bytes));
+  switch (wire.message) {
+    case "hello":
+      return { type: "hello", ...fill(HELLO_DEFAULTS, wire.hello) };
+    case "arrive":
+      return withOptional(
+        { type: "arrive", barrier: wire.arrive.barrier ?? "", generation: wire.arrive.generation ?? 0, digest: wire.arrive.digest ?? "" },
+        { failure: errorIn(wire.arrive.failure), payload: fromJson(wire.arrive.payload) },
+      );
+    case "load": {
+      const { sequence, weights, options, digest } = wire.load;
+      return { type: "load", sequence: sequence ?? 0, weights: weights ?? "", options: fromJson(options), digest: digest ?? "" };
+    }
+    case "publication":
+      return { type: "publication", ...publicationIn(wire.publication) };
+    case "progress":
+      return { type: "progress", phase: wire.progress.phase ?? "" };
+    case "abort":
+      return { type: "abort", cause: errorIn(wire.abort.cause) ?? { code: "", message: "aborted", record: undefined } };
+    case "leave":
+      return { type: "leave" };
+    default:
+      throw new WireFormatError("a rank sent a message of an unknown kind");
+  }
+}
+
+/** Protobuf bytes of a coordinator's message. */
+export function encodeCoordinatorMessage(message: CoordinatorMessage): Buffer {
+  return Buffer.from(ToRank.encode(coordinatorShape(message)).finish());
+}
+
+function coordinatorShape(message: CoordinatorMessage): rankcast.v1.ToRank.$Properties {
+  switch (message.type) {
+    case "welcome":
+      return { welcome: message };
+    case "decision": {
+      const { barrier, generation, passed } = message;
+      return { decision: { barrier, generation, passed, cause: errorOut(message.cause), payload: toJson(message.payload) } };
+    }
+    case "published":
+      return { published: { sequence: message.sequence, manifest: message.manifest, placement: toJson(message.placement) } };
+  }
+}
+
+/** A coordinator's message from protobuf bytes. @throws {WireFormatError} when the bytes are no message of this contract. */
+export function decodeCoordinatorMessage(bytes: Uint8Array): CoordinatorMessage {
+  const wire = decode(() => ToRank.decode(bytes));
+  switch (wire.message) {
+    case "welcome":
+      return { type: "welcome", protocol: wire.welcome.protocol ?? 0, jobId: wire.welcome.jobId ?? "", epoch: wire.welcome.epoch ?? 0 };
+    case "decision":
+      return withOptional(
+        {
+          type: "decision",
+          barrier: wire.decision.barrier ?? "",
+          generation: wire.decision.generation ?? 0,
+          passed: wire.decision.passed ?? false,
+        },
+        { cause: errorIn(wire.decision.cause), payload: fromJson(wire.decision.payload) },
+      );
+    case "published":
+      return { type: "published", ...publicationIn(wire.published) };
+    default:
+      throw new WireFormatError("a coordinator sent a message of an unknown kind");
+  }
+}
+
+function decode<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new WireFormatError("the bytes are no protobuf message of this contract", { cause });
+  }
+}
+
+const HELLO_DEFAULTS = {
+  protocol: 0,
+  jobId: "",
+  epoch: 0,
+  rank: 0,
+  localRank: 0,
+  nodeRank: 0,
+  worldSize: 0,
+  localWorldSize: 0,
+  incarnation: "",
+  pid: 0,
+  host: "",
+};
+
+function fill<T extends object>(defaults: T, given: { readonly [key in keyof T]?: T[key] | null }): T {
+  const filled = { ...defaults };
+  for (const key of Object.keys(defaults) as (keyof T)[]) filled[key] = given[key] ?? defaults[key];
+  return filled;
+}
+
+function publicationIn(wire: rankcast.v1.Published.$Properties): { sequence: number; manifest: Uint8Array; placement: unknown } {
+  // Copied: protobufjs hands out a view of the receive buffer, which would keep the whole buffer alive.
+  return { sequence: wire.sequence ?? 0, manifest: Uint8Array.from(wire.manifest ?? EMPTY), placement: fromJson(wire.placement) };
+}
+
+function withOptional<T extends object, O extends object>(required: T, optional: O): T & { [key in keyof O]?: Exclude<O[key], undefined> } {
+  const given = Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined));
+  return { ...required, ...given } as T & { [key in keyof O]?: Exclude<O[key], undefined> };
+}

@@ -1,0 +1,104 @@
+/** The messages of the wire contract as plain discriminated unions; the only types other packages see. */
+
+/** An error as data: `record` is the JSON value of the whole chain, the rest is for people who read traces. */
+export interface WireError {
+  readonly code: string;
+  readonly message: string;
+  readonly record: unknown;
+}
+
+/** Who a rank is. `incarnation` is random per process: a restarted rank is another member. */
+export interface Hello {
+  readonly type: "hello";
+  readonly protocol: number;
+  readonly jobId: string;
+  readonly epoch: number;
+  readonly rank: number;
+  readonly localRank: number;
+  readonly nodeRank: number;
+  readonly worldSize: number;
+  readonly localWorldSize: number;
+  readonly incarnation: string;
+  readonly pid: number;
+  readonly host: string;
+}
+
+/** A rank stands at a barrier with its outcome so far. */
+export interface Arrive {
+  readonly type: "arrive";
+  readonly barrier: string;
+  readonly generation: number;
+  readonly digest: string;
+  readonly failure?: WireError;
+  /** JSON value; meaning given by the barrier. */
+  readonly payload?: unknown;
+}
+
+/** The rank wants these weights. `options` decide what is fetched. */
+export interface LoadRequest {
+  readonly type: "load";
+  readonly sequence: number;
+  readonly weights: string;
+  readonly options: unknown;
+  readonly digest: string;
+}
+
+/** A rank offers weights from its memory. */
+export interface Publication {
+  readonly type: "publication";
+  readonly sequence: number;
+  readonly manifest: Uint8Array;
+  readonly placement: unknown;
+}
+
+/** What the rank is doing now; for progress and for blame. */
+export interface RankProgress {
+  readonly type: "progress";
+  readonly phase: string;
+}
+
+/** The rank cannot go on. */
+export interface Abort {
+  readonly type: "abort";
+  readonly cause: WireError;
+}
+
+/** Orderly goodbye. */
+export interface Leave {
+  readonly type: "leave";
+}
+
+/** Everything a rank says. */
+export type RankMessage = Hello | Arrive | LoadRequest | Publication | RankProgress | Abort | Leave;
+
+/** First answer on a stream. */
+export interface Welcome {
+  readonly type: "welcome";
+  readonly protocol: number;
+  readonly jobId: string;
+  readonly epoch: number;
+}
+
+/** The outcome of a barrier generation, the same for everyone. */
+export interface Decision {
+  readonly type: "decision";
+  readonly barrier: string;
+  readonly generation: number;
+  readonly passed: boolean;
+  readonly cause?: WireError;
+  readonly payload?: unknown;
+}
+
+/** Manifest and segments are ready to attach. */
+export interface Published {
+  readonly type: "published";
+  readonly sequence: number;
+  readonly manifest: Uint8Array;
+  readonly placement: unknown;
+}
+
+/** Everything a coordinator says. */
+export type CoordinatorMessage = Welcome | Decision | Published;
+
+/** Raised when both sides speak different versions of this contract. */
+export const PROTOCOL_VERSION = 1;
