@@ -4,6 +4,12 @@
 export { type Environment, readEnvironment } from "./environment/environment.ts";
 export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "./errors/error-record.ts";
 export { printable, quote } from "./errors/quote.ts";
+// Formats.
+export type { CheckpointFormat, FormatInput } from "./format/checkpoint-format.ts";
+export { JsonScanner } from "./format/json-scanner.ts";
+export { openSafetensors, safetensors } from "./format/safetensors.ts";
+export type { CheckpointTree, StoragePiece, TreeValue } from "./manifest/checkpoint-tree.ts";
+export { OpaqueValue, SparseRef, StorageRef, TensorRef, TreeDict, TreeList } from "./manifest/checkpoint-tree.ts";
 // Sources
 export {
   type BackingFile,

@@ -5,9 +5,18 @@ import { GENERAL_CODES } from "./codes/general.ts";
 import { MEMORY_CODES } from "./codes/memory.ts";
 import { SOURCE_CODES } from "./codes/source.ts";
 import { STATE_DICT_CODES } from "./codes/state-dict.ts";
+import { TENSOR_FORMAT_CODES } from "./codes/tensor-format.ts";
 import type { ErrorCodeRow } from "./error-code-row.ts";
 
-const TABLE = { ...GENERAL_CODES, ...SOURCE_CODES, ...FORMAT_CODES, ...MEMORY_CODES, ...STATE_DICT_CODES, ...DISTRIBUTION_CODES };
+const TABLE = {
+  ...GENERAL_CODES,
+  ...SOURCE_CODES,
+  ...FORMAT_CODES,
+  ...TENSOR_FORMAT_CODES,
+  ...MEMORY_CODES,
+  ...STATE_DICT_CODES,
+  ...DISTRIBUTION_CODES,
+};
 
 /** A stable code, `RANKCAST_…`. */
 export type ErrorCode = keyof typeof TABLE;

@@ -1,0 +1,111 @@
+/** Strings of the JSON scanner: the fast plain kind, and the rare kind with escapes. */
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+/** Field names and dtype names repeat once per tensor: short strings are looked up before they are made. */
+const INTERNED_CHARACTERS_MAX = 16;
+const INTERNED_SLOTS = 256;
+const ESCAPES: ReadonlyMap<number, string> = new Map([
+  [QUOTE, '"'],
+  [BACKSLASH, "\\"],
+  [0x2f, "/"],
+  [0x62, "\b"],
+  [0x66, "\f"],
+  [0x6e, "\n"],
+  [0x72, "\r"],
+  [0x74, "\t"],
+]);
+
+/** Reads string literals out of bytes that are known to be UTF-8. Refuses control characters, unknown escapes and lone surrogates. */
+export class JsonStringReader {
+  /** First byte after the string that was read last. */
+  end = 0;
+  readonly #bytes: Buffer;
+  readonly #fail: (problem: string, offset: number) => never;
+  readonly #interned = new Array<string>(INTERNED_SLOTS).fill("");
+
+  constructor(bytes: Buffer, fail: (problem: string, offset: number) => never) {
+    this.#bytes = bytes;
+    this.#fail = fail;
+  }
+
+  /** The string whose first character is at `begin`, after the opening quote. */
+  read(begin: number): string {
+    const bytes = this.#bytes;
+    let at = begin;
+    let hash = 0;
+    let seen = 0;
+    for (;;) {
+      const byte = bytes[at];
+      if (byte === QUOTE) break;
+      if (byte === BACKSLASH) return this.#escapedString(begin, at);
+      if (byte === undefined) this.#fail("the text ends inside a string", at);
+      if (byte < 0x20) this.#fail(`a control character (0x${byte.toString(16).padStart(2, "0")}) in a string`, at);
+      seen |= byte;
+      hash = (Math.imul(hash, 31) + byte) | 0;
+      at += 1;
+    }
+    this.end = at + 1;
+    if (seen >= 0x80) return bytes.toString("utf8", begin, at);
+    if (at - begin > INTERNED_CHARACTERS_MAX) return bytes.toString("latin1", begin, at);
+    const slot = (hash ^ (hash >>> 8)) & (INTERNED_SLOTS - 1);
+    const known = this.#interned[slot] ?? "";
+    if (this.#equals(known, begin, at)) return known;
+    const text = bytes.toString("latin1", begin, at);
+    this.#interned[slot] = text;
+    return text;
+  }
+
+  #equals(text: string, begin: number, end: number): boolean {
+    if (text.length !== end - begin) return false;
+    for (let index = 0; index < text.length; index += 1) if (text.charCodeAt(index) !== this.#bytes[begin + index]) return false;
+    return true;
+  }
+
+  /** The rare string with escapes; `at` is the first backslash. */
+  #escapedString(begin: number, at: number): string {
+    const bytes = this.#bytes;
+    const parts = [bytes.toString("utf8", begin, at)];
+    let cursor = at;
+    for (;;) {
+      const byte = bytes[cursor];
+      if (byte === QUOTE) break;
+      if (byte === BACKSLASH) {
+        this.end = cursor;
+        parts.push(this.#escape());
+        cursor = this.end;
+        continue;
+      }
+      const run = cursor;
+      while ((bytes[cursor] ?? 0) >= 0x20 && bytes[cursor] !== QUOTE && bytes[cursor] !== BACKSLASH) cursor += 1;
+      if (cursor === bytes.length) this.#fail("the text ends inside a string", cursor);
+      if (run === cursor) this.#fail("a control character in a string", cursor);
+      parts.push(bytes.toString("utf8", run, cursor));
+    }
+    this.end = cursor + 1;
+    return parts.join("");
+  }
+
+  /** Text of the escape at `end`, which is moved past it. */
+  #escape(): string {
+    const begin = this.end;
+    const byte = this.#bytes[begin + 1] ?? -1;
+    if (byte !== 0x75) {
+      this.end = begin + 2;
+      return ESCAPES.get(byte) ?? this.#fail("an unknown escape in a string", begin);
+    }
+    const unit = this.#hex(begin + 2);
+    this.end = begin + 6;
+    if (unit < 0xd800 || unit > 0xdfff) return String.fromCharCode(unit);
+    const paired = unit < 0xdc00 && this.#bytes[this.end] === BACKSLASH && this.#bytes[this.end + 1] === 0x75;
+    const low = paired ? this.#hex(this.end + 2) : 0;
+    if (low < 0xdc00 || low > 0xdfff) this.#fail("an escape of half a surrogate pair", begin);
+    this.end += 6;
+    return String.fromCharCode(unit, low);
+  }
+
+  #hex(begin: number): number {
+    const digits = this.#bytes.toString("latin1", begin, begin + 4);
+    return /^[0-9a-fA-F]{4}$/.test(digits) ? Number.parseInt(digits, 16) : this.#fail("an escape without four hexadecimal digits", begin);
+  }
+}
