@@ -1,5 +1,9 @@
 /** Names that only the sister packages and the tests may use (imported as `@rankcast/core/internal`). No promise of stability. */
 
+// Containers
+export type { Container, ContainerEntry } from "./container/container.ts";
+export { type OpenContainerOptions, openZip } from "./container/open-zip.ts";
+export { folderOf, requireRecord } from "./container/zip-folder.ts";
 // Environment
 export { type Environment, readEnvironment } from "./environment/environment.ts";
 export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "./errors/error-record.ts";

@@ -19,10 +19,13 @@ export interface ContainerEntry {
 export interface Container {
   readonly type: "zip" | "tar";
   readonly source: ByteSource;
-  /** In file order. */
+  /** In the order of the archive (zip: of its central directory). */
   readonly entries: ReadonlyMap<string, ContainerEntry>;
   /** What was odd but acceptable: bytes behind the end, for example. */
   readonly warnings: readonly Warning[];
-  /** Decoded and checksum-verified bytes of a small record (a pickle, a header). @throws {FormatError} integrity, truncated, limit. */
+  /**
+   * Decoded and checksum-verified bytes of a small record (a pickle, a header), all in memory.
+   * @throws {FormatError} RANKCAST_CHECKSUM, RANKCAST_INFLATE; RANKCAST_LIMIT above `pickleBytes`.
+   */
   read(entry: ContainerEntry, signal?: AbortSignal): Promise<Uint8Array>;
 }

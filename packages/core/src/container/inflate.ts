@@ -1,0 +1,31 @@
+/** DEFLATE of a record that is in memory. Large payloads are inflated while they stream, in transfer. */
+import { promisify } from "node:util";
+import { type InputType, inflateRaw, type ZlibOptions } from "node:zlib";
+
+const inflate = promisify(inflateRaw) as unknown as (
+  input: InputType,
+  options: ZlibOptions,
+) => Promise<{ readonly buffer: Buffer; readonly engine: { readonly bytesWritten: number } }>;
+
+/** What came out of a record. */
+export type Inflated =
+  | { readonly bytes: Uint8Array }
+  /** Why the record is broken, as the end of a sentence. */
+  | { readonly fault: string; readonly cause?: unknown };
+
+/** Inflates raw DEFLATE to exactly `nbytes`; never holds more than that. Input behind the stream's end is a fault. */
+export async function inflateExactly(stored: Uint8Array, nbytes: number): Promise<Inflated> {
+  try {
+    // zlib rounds 0 up to "no limit".
+    const { buffer, engine } = await inflate(stored, { maxOutputLength: Math.max(nbytes, 1), info: true });
+    if (buffer.length !== nbytes) return { fault: `it inflates to ${buffer.length} bytes, the directory says ${nbytes}` };
+    if (engine.bytesWritten !== stored.length) return { fault: `${stored.length - engine.bytesWritten} bytes follow the compressed data` };
+    return { bytes: buffer };
+  } catch (cause) {
+    const tooLarge = (cause as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE";
+    return {
+      fault: tooLarge ? `it inflates to more than the ${nbytes} bytes the directory says` : "the compressed data is damaged",
+      cause,
+    };
+  }
+}
