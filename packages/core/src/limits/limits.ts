@@ -21,6 +21,10 @@ export const DEFAULT_LIMITS = {
   pickleBytes: 256 * MIB,
   pickleStackValues: 1_000_000,
   pickleMarkDepth: 10_000,
+  /** Estimated heap of the values one pickle makes; a one-byte opcode can make a dict of 200 bytes. A tensor's values count for about 700. */
+  pickleValueBytes: 1 * GIB,
+  /** Numbers far apart as keys of one dict: engines hash numbers without a secret, so chosen ones collide. */
+  scatteredNumberKeys: 16_384,
   /** Containers inside containers when walking a decoded tree. */
   treeDepth: 1000,
   /** One str or bytes value inside a pickle. */
@@ -32,7 +36,7 @@ export const DEFAULT_LIMITS = {
   pickleGlobals: 10_000,
   pickleGlobalNameBytes: 512,
   persistentIds: 4_000_000,
-  /** Elements of a tuple that is a dict key; unlimited tuples hash in exponential time. */
+  /** Elements of a tuple that is a dict key, those of tuples inside it counted too; unlimited tuples hash in exponential time. */
   keyTupleLength: 8,
   tensorRank: 64,
   tensors: 4_000_000,

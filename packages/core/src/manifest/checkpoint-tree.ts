@@ -175,17 +175,26 @@ export class ComplexValue {
   }
 }
 
-/** Keys a dict may have: hashing anything deeper is an attack, not a checkpoint. */
-export type TreeKey = string | number | bigint | boolean | null | KeyTuple | Uint8Array;
-/** A tuple used as dict key. Compare by `text`, which is injective. */
+/** Keys a dict may have: hashing anything deeper is an attack, not a checkpoint. Objects of unknown classes are keys by identity. */
+export type TreeKey = string | number | bigint | boolean | null | KeyTuple | Uint8Array | OpaqueValue;
+/** One element of a tuple that is a dict key. */
+export type KeyPart = string | number | bigint | boolean | null | KeyTuple;
+/** A tuple used as dict key. Compare by `text`, which is equal exactly when Python's `==` on the tuples is (`True == 1`). */
 export class KeyTuple {
   readonly kind = "key-tuple" as const;
-  readonly parts: readonly (string | number | bigint | boolean | null)[];
+  readonly parts: readonly KeyPart[];
   readonly text: string;
-  constructor(parts: readonly (string | number | bigint | boolean | null)[]) {
+  constructor(parts: readonly KeyPart[]) {
     this.parts = parts;
-    this.text = JSON.stringify(parts.map((part) => [typeof part, String(part)]));
+    this.text = JSON.stringify(parts.map(describePart));
   }
+}
+
+function describePart(part: KeyPart): [string, string] {
+  if (typeof part === "object") return part === null ? ["null", ""] : ["tuple", part.text];
+  if (typeof part === "string") return ["text", part];
+  if (typeof part === "bigint") return ["number", String(part)];
+  return ["number", Number.isInteger(part) ? String(BigInt(part)) : String(Number(part))];
 }
 
 /** A Python dict (or OrderedDict, defaultdict, Counter). Ordered; later writes of a key keep its first position, as in Python. */
@@ -204,9 +213,9 @@ export class TreeDict {
 /** A Python sequence or set; `type` tells which. */
 export class TreeList {
   readonly kind = "list" as const;
-  readonly type: "list" | "tuple" | "set" | "frozenset" | "Size";
+  readonly type: "list" | "tuple" | "set" | "frozenset" | "deque" | "Size";
   readonly elements: TreeValue[];
-  constructor(type: "list" | "tuple" | "set" | "frozenset" | "Size", elements: TreeValue[] = []) {
+  constructor(type: "list" | "tuple" | "set" | "frozenset" | "deque" | "Size", elements: TreeValue[] = []) {
     this.type = type;
     this.elements = elements;
   }
