@@ -6,6 +6,7 @@ import { MEMORY_CODES } from "./codes/memory.ts";
 import { SOURCE_CODES } from "./codes/source.ts";
 import { STATE_DICT_CODES } from "./codes/state-dict.ts";
 import { TENSOR_FORMAT_CODES } from "./codes/tensor-format.ts";
+import { WORKER_CODES } from "./codes/worker.ts";
 import type { ErrorCodeRow } from "./error-code-row.ts";
 
 const TABLE = {
@@ -16,6 +17,7 @@ const TABLE = {
   ...MEMORY_CODES,
   ...STATE_DICT_CODES,
   ...DISTRIBUTION_CODES,
+  ...WORKER_CODES,
 };
 
 /** A stable code, `RANKCAST_…`. */

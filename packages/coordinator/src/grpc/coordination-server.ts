@@ -1,0 +1,142 @@
+/** The coordinator's gRPC server. The only file of this package that knows gRPC and the wire contract's service. */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { Server, ServerCredentials, type ServerDuplexStream, type ServiceDefinition, status } from "@grpc/grpc-js";
+import { DistributionError } from "@rankcast/core";
+import { asCheckpointError } from "@rankcast/core/internal";
+import { COORDINATION_SERVICE, type CoordinatorMessage, type Hello, type RankMessage } from "@rankcast/proto";
+
+export {
+  type Arrive,
+  type CoordinatorMessage,
+  type Hello,
+  type LoadRequest,
+  PROTOCOL_VERSION,
+  type Publication,
+  type RankMessage,
+  type WireError,
+} from "@rankcast/proto";
+
+const TOKEN_METADATA_KEY = "rankcast-token";
+const MESSAGE_BYTES_MAX = 512 * 2 ** 20;
+const CLOSE_GRACE_MS = 2000;
+
+/** One rank's stream, after its hello. */
+export interface RankConnection {
+  readonly hello: Hello;
+  send(message: CoordinatorMessage): void;
+  /** Ends the stream with a refusal the rank will see as a typed error. */
+  refuse(kind: "protocol" | "duplicate", text: string): void;
+  /** Ends the stream in order. */
+  end(): void;
+}
+
+/** What the owner of the server hears. Calls for one connection come in the order of the stream. */
+export interface ConnectionListener {
+  onJoin(connection: RankConnection): void;
+  onMessage(connection: RankConnection, message: RankMessage): void;
+  /** Once per joined connection, when its stream is over for whatever reason. */
+  onEnd(connection: RankConnection): void;
+}
+
+/** A bound server. */
+export interface CoordinationServer {
+  /** Stops accepting, ends streams, waits at most two seconds, then cuts. */
+  close(): Promise<void>;
+}
+
+type Call = ServerDuplexStream<RankMessage, CoordinatorMessage>;
+
+/**
+ * Listens on `address` (`unix:/path`). Streams without the job's token learn nothing and change nothing.
+ * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when the address cannot be bound.
+ */
+export async function startCoordinationServer(address: string, token: string, listener: ConnectionListener): Promise<CoordinationServer> {
+  const server = new Server({
+    "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
+    "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
+    "grpc.max_concurrent_streams": 16,
+  });
+  const expected = digestOf(token);
+  server.addService(COORDINATION_SERVICE as unknown as ServiceDefinition, {
+    join: (call: Call) => {
+      const [given] = call.metadata.get(TOKEN_METADATA_KEY);
+      // Both sides are hashed to one length: timingSafeEqual throws on unequal lengths, which would tell the token's length.
+      if (!timingSafeEqual(digestOf(typeof given === "string" ? given : ""), expected)) {
+        fail(call, status.UNAUTHENTICATED, "the job's token is missing or wrong");
+      } else serve(call, listener);
+    },
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error) => {
+      if (error) {
+        reject(
+          new DistributionError("RANKCAST_COORDINATOR_UNREACHABLE", `cannot listen on ${address}`, { details: { address }, cause: error }),
+        );
+      } else resolve();
+    });
+  });
+  return { close: () => closeServer(server) };
+}
+
+function digestOf(token: string): Buffer {
+  return createHash("sha256").update(token).digest();
+}
+
+function fail(call: Call, code: status, details: string): void {
+  call.emit("error", { code, details });
+}
+
+function serve(call: Call, listener: ConnectionListener): void {
+  let connection: RankConnection | null = null;
+  let over = false;
+  const finish = (): void => {
+    if (over) return;
+    over = true;
+    if (connection) listener.onEnd(connection);
+  };
+  call.on("data", (message: RankMessage) => {
+    if (over) return;
+    try {
+      if (connection) listener.onMessage(connection, message);
+      else if (message.type === "hello") {
+        connection = connect(call, message, finish);
+        listener.onJoin(connection);
+      } else fail(call, status.INVALID_ARGUMENT, "the first message of a stream must be hello");
+    } catch (error) {
+      // A message we cannot act on must end the stream: going on would leave a barrier without an arrival.
+      fail(call, status.INVALID_ARGUMENT, asCheckpointError(error).message);
+      finish();
+    }
+  });
+  call.on("end", () => {
+    finish();
+    call.end();
+  });
+  call.on("cancelled", finish);
+  call.on("close", finish);
+  call.on("error", finish);
+}
+
+function connect(call: Call, hello: Hello, finish: () => void): RankConnection {
+  return {
+    hello,
+    send: (message) => void call.write(message),
+    refuse(kind, text) {
+      fail(call, kind === "duplicate" ? status.ALREADY_EXISTS : status.INVALID_ARGUMENT, text);
+      finish();
+    },
+    end: () => call.end(),
+  };
+}
+
+async function closeServer(server: Server): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([
+    new Promise<void>((resolve) => server.tryShutdown(() => resolve())),
+    new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_GRACE_MS);
+    }),
+  ]);
+  clearTimeout(timer);
+  server.forceShutdown();
+}

@@ -1,0 +1,66 @@
+/** Codes of sessions between ranks and coordinator, and of replicas. */
+import type { ErrorCodeRow } from "../error-code-row.ts";
+
+/** Codes of sessions between ranks and coordinator, and of replicas. */
+export const WORKER_CODES = {
+  RANKCAST_COORDINATOR_LOST: {
+    class: "coordinator-lost",
+    meaning: "The connection to the node's coordinator ended while this rank still needed it.",
+    remedy: "Look at the launcher's output for why it ended, then start the job again (`--max-restarts` does it for you).",
+  },
+  RANKCAST_COORDINATOR_UNREACHABLE: {
+    class: "coordinator-lost",
+    meaning: "The node's coordinator could not be reached.",
+    remedy: "Check that the launcher or local rank 0 runs on this node and that RANKCAST_COORDINATOR and the token file are the job's own.",
+  },
+  RANKCAST_TOKEN_REFUSED: {
+    class: "auth",
+    meaning: "The coordinator does not know this job's token.",
+    remedy: "Use the token file of the same job; a stale RANKCAST_TOKEN_FILE in the environment is the usual reason.",
+  },
+  RANKCAST_PROTOCOL: {
+    class: "protocol",
+    meaning: "A peer sent something the wire contract does not allow.",
+    remedy: "Use the same version of rankcast in every process of a job.",
+  },
+  RANKCAST_RANK_LOST: {
+    class: "peer",
+    meaning: "A rank's process ended while others depended on it.",
+    remedy: "Look at that rank's own output and exit code (out of memory and SIGKILL leave none).",
+  },
+  RANKCAST_RANK_ABORTED: {
+    class: "peer",
+    meaning: "A rank said that it cannot go on.",
+    remedy: "Correct the cause on that rank.",
+  },
+  RANKCAST_DUPLICATE_RANK: {
+    class: "peer",
+    meaning: "Two processes claim the same rank of one job.",
+    remedy: "Give each process its own RANK and LOCAL_RANK, and each job its own job id.",
+  },
+  RANKCAST_REPLICA_MODULE: {
+    class: "worker",
+    meaning: "The replica module could not be loaded or its createReplica failed.",
+    remedy: "Correct the module named in the error; it must export createReplica(context).",
+  },
+  RANKCAST_REPLICA_FUNCTION: {
+    class: "worker",
+    meaning: "A function of the replica module is missing or threw.",
+    remedy: "Correct the function named in the error.",
+  },
+  RANKCAST_REPLICA_CRASHED: {
+    class: "worker",
+    meaning: "A replica's thread ended unexpectedly.",
+    remedy: "Look for process.exit, out of memory or a native crash in the replica module.",
+  },
+  RANKCAST_REPLICA_START_TIMEOUT: {
+    class: "timeout",
+    meaning: "A replica's thread did not start in time.",
+    remedy: "Look for an endless loop or a hanging import in the replica module, or raise startTimeoutMs.",
+  },
+  RANKCAST_CLOSED: {
+    class: "usage",
+    meaning: "The group or pool is closed.",
+    remedy: "Use it before close(), or join again.",
+  },
+} as const satisfies Record<string, ErrorCodeRow>;

@@ -1,0 +1,92 @@
+/** The rank's stream to its node's coordinator. The only file of this package that knows gRPC and the wire contract's service. */
+import { randomUUID } from "node:crypto";
+import { ChannelCredentials, Client, type ClientDuplexStream, Metadata, status } from "@grpc/grpc-js";
+import { type CheckpointError, DistributionError } from "@rankcast/core";
+import { COORDINATION_SERVICE, type CoordinatorMessage, type RankMessage } from "@rankcast/proto";
+
+export {
+  type Arrive,
+  type CoordinatorMessage,
+  type Decision,
+  type Hello,
+  PROTOCOL_VERSION,
+  type Published,
+  type RankMessage,
+  type WireError,
+} from "@rankcast/proto";
+
+/** Metadata key of the job's token. */
+export const TOKEN_METADATA_KEY = "rankcast-token";
+
+// A manifest of a million tensors is about 200 MB; the 4 MiB default would refuse 20 000 tensors.
+const MESSAGE_BYTES_MAX = 512 * 2 ** 20;
+
+/** One open stream. */
+export interface CoordinatorChannel {
+  /** Queues a message. Never blocks; the stream keeps order. */
+  send(message: RankMessage): void;
+  /** Ends our side after everything queued was sent; resolves when the coordinator has closed its side. */
+  close(): Promise<void>;
+}
+
+/** What the owner of a channel hears. */
+export interface ChannelListener {
+  onMessage(message: CoordinatorMessage): void;
+  /** Once, when the stream is over; null after an orderly end. */
+  onEnd(error: CheckpointError | null): void;
+}
+
+/**
+ * Opens a stream to `address` (`unix:/path/to.sock`). Connection failures arrive at `listener.onEnd`.
+ */
+export function openCoordinatorChannel(address: string, token: string, listener: ChannelListener): CoordinatorChannel {
+  const client = new Client(address, ChannelCredentials.createInsecure(), {
+    // With http_proxy set, grpc-js would dial the proxy even for local sockets.
+    "grpc.enable_http_proxy": 0,
+    "grpc.enable_retries": 0,
+    "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
+    "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
+    // A pooled subchannel could be shared with another group of this process; its end would be ambiguous.
+    "grpc.use_local_subchannel_pool": 1,
+    "rankcast.channel": randomUUID(),
+  });
+  const { path, requestSerialize, responseDeserialize } = COORDINATION_SERVICE.join;
+  const metadata = new Metadata();
+  metadata.set(TOKEN_METADATA_KEY, token);
+  const stream: ClientDuplexStream<RankMessage, CoordinatorMessage> = client.makeBidiStreamRequest(
+    path,
+    requestSerialize,
+    responseDeserialize,
+    metadata,
+  );
+  let ended: (() => void) | undefined;
+  const whenEnded = new Promise<void>((resolve) => {
+    ended = resolve;
+  });
+  let failure: CheckpointError | null = null;
+  stream.on("data", (message: CoordinatorMessage) => listener.onMessage(message));
+  stream.on("error", (error: Error & { code?: number; details?: string }) => {
+    failure = channelError(error, address);
+  });
+  stream.on("status", () => {
+    client.close();
+    listener.onEnd(failure);
+    ended?.();
+  });
+  return {
+    send: (message) => void stream.write(message),
+    async close() {
+      stream.end();
+      await whenEnded;
+    },
+  };
+}
+
+function channelError(error: Error & { code?: number; details?: string }, address: string): CheckpointError {
+  const details = { address, status: error.code ?? -1 };
+  const text = error.details ?? error.message;
+  if (error.code === status.UNAUTHENTICATED) return new DistributionError("RANKCAST_TOKEN_REFUSED", text, { details, cause: error });
+  if (error.code === status.INVALID_ARGUMENT) return new DistributionError("RANKCAST_PROTOCOL", text, { details, cause: error });
+  if (error.code === status.ALREADY_EXISTS) return new DistributionError("RANKCAST_DUPLICATE_RANK", text, { details, cause: error });
+  return new DistributionError("RANKCAST_COORDINATOR_LOST", `the stream to the coordinator ended: ${text}`, { details, cause: error });
+}

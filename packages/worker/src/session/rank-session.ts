@@ -1,0 +1,204 @@
+/**
+ * A rank's conversation with its coordinator: barriers that resolve or reject alike on every rank, and published weights.
+ * Only the coordinator decides and times out; when it is gone, everything waiting rejects and nothing new is accepted.
+ */
+import { type CheckpointError, DistributionError } from "@rankcast/core";
+import { type ErrorRecord, fromErrorRecord, toErrorRecord } from "@rankcast/core/internal";
+import {
+  type ChannelListener,
+  type CoordinatorChannel,
+  type CoordinatorMessage,
+  type Decision,
+  type Hello,
+  openCoordinatorChannel,
+  type Published,
+  type WireError,
+} from "../grpc/coordinator-channel.ts";
+
+/** What a rank brings to a barrier. */
+export interface Arrival {
+  readonly barrier: string;
+  readonly generation: number;
+  /** Equal on all ranks, or the barrier fails naming both sides. */
+  readonly digest: string;
+  /** This rank failed: the barrier fails for everyone with the first such cause. */
+  readonly failure?: unknown;
+  /** JSON value for the coordinator. */
+  readonly payload?: unknown;
+}
+
+/** Opens a channel; replaced in tests. */
+export type OpenChannel = (address: string, token: string, listener: ChannelListener) => CoordinatorChannel;
+
+interface Waiter<T> {
+  resolve(value: T): void;
+  reject(error: Error): void;
+}
+
+/** An error as it crosses the wire. */
+export function toWireError(error: unknown): WireError {
+  const record = toErrorRecord(error);
+  return { code: record.code ?? "", message: record.message, record };
+}
+
+/** The error of a wire record; its class, code, fields and causes are those of the rank it comes from. */
+export function fromWireError(wire: WireError | undefined): Error {
+  const record = wire?.record as ErrorRecord | undefined;
+  return record
+    ? fromErrorRecord(record)
+    : new DistributionError("RANKCAST_RANK_ABORTED", wire?.message ?? "the coordinator gave no cause");
+}
+
+/** See the module comment. Made by `openRankSession`. */
+export class RankSession {
+  readonly #channel: CoordinatorChannel;
+  readonly #decisions = new Map<string, Waiter<unknown>>();
+  readonly #publications = new Map<number, Waiter<Published>>();
+  // Publications that came before anyone asked: another rank started the round.
+  readonly #early = new Map<number, Published>();
+  #lost: CheckpointError | null = null;
+  #closing = false;
+  #welcome: Waiter<void> | null;
+
+  private constructor(address: string, token: string, welcome: Waiter<void>, open: OpenChannel) {
+    this.#welcome = welcome;
+    this.#channel = open(address, token, { onMessage: (message) => this.#receive(message), onEnd: (error) => this.#end(error) });
+  }
+
+  /**
+   * Joins the coordinator; resolves when it has accepted this rank.
+   * @throws {DistributionError} RANKCAST_TOKEN_REFUSED, RANKCAST_DUPLICATE_RANK, RANKCAST_PROTOCOL or RANKCAST_COORDINATOR_LOST.
+   */
+  static async open(address: string, token: string, hello: Hello, open: OpenChannel = openCoordinatorChannel): Promise<RankSession> {
+    let session: RankSession | undefined;
+    await new Promise<void>((resolve, reject) => {
+      session = new RankSession(address, token, { resolve, reject }, open);
+      session.#channel.send(hello);
+    });
+    return session as RankSession;
+  }
+
+  /**
+   * Stands at a barrier until it is decided. Resolves with the coordinator's payload on every rank or rejects with the same root cause
+   * on every rank.
+   * @throws {CheckpointError} the root cause; {DistributionError} RANKCAST_COORDINATOR_LOST when the decision cannot be learned.
+   */
+  arrive(arrival: Arrival): Promise<unknown> {
+    const key = decisionKey(arrival.barrier, arrival.generation);
+    const decided = this.#wait(this.#decisions, key);
+    const { barrier, generation, digest, payload } = arrival;
+    this.#channel.send({
+      type: "arrive",
+      barrier,
+      generation,
+      digest,
+      ...(arrival.failure === undefined ? {} : { failure: toWireError(arrival.failure) }),
+      ...(payload === undefined ? {} : { payload }),
+    });
+    return decided;
+  }
+
+  /** Listens for a decision without arriving: how a rank learns that a round failed before it got to the barrier. */
+  decisionOf(barrier: string, generation: number): Promise<unknown> {
+    return this.#wait(this.#decisions, decisionKey(barrier, generation));
+  }
+
+  /** Asks for weights; the first rank's request starts the work. Resolves with manifest and segments. */
+  requestLoad(sequence: number, weights: string, options: unknown, digest: string): Promise<Published> {
+    this.#channel.send({ type: "load", sequence, weights, options, digest });
+    return this.published(sequence);
+  }
+
+  /** Waits for manifest and segments of a round that some rank started. */
+  published(sequence: number): Promise<Published> {
+    const early = this.#early.get(sequence);
+    this.#early.delete(sequence);
+    return early ? Promise.resolve(early) : this.#wait(this.#publications, sequence);
+  }
+
+  /** Offers weights from this rank's memory to everyone. */
+  publish(sequence: number, manifest: Uint8Array, placement: unknown): void {
+    this.#channel.send({ type: "publication", sequence, manifest, placement });
+  }
+
+  /** Stops waiting for a publication (the round failed). */
+  forget(sequence: number): void {
+    this.#publications.delete(sequence);
+    this.#early.delete(sequence);
+  }
+
+  /** Says what this rank is doing; shown to people and named when it holds others up. */
+  reportPhase(phase: string): void {
+    if (!this.#lost) this.#channel.send({ type: "progress", phase });
+  }
+
+  /** Ends the job for everyone with `error` as root cause. */
+  abort(error: unknown): void {
+    if (!this.#lost) this.#channel.send({ type: "abort", cause: toWireError(error) });
+  }
+
+  /** Leaves in order. Safe to call twice. */
+  async close(): Promise<void> {
+    if (this.#closing || this.#lost) return;
+    this.#closing = true;
+    this.#channel.send({ type: "leave" });
+    await this.#channel.close();
+  }
+
+  #wait<K, T>(waiters: Map<K, Waiter<T>>, key: K): Promise<T> {
+    if (this.#lost) return Promise.reject(this.#lost);
+    return new Promise<T>((resolve, reject) => {
+      const earlier = waiters.get(key);
+      waiters.set(key, {
+        resolve: (value) => {
+          earlier?.resolve(value);
+          resolve(value);
+        },
+        reject: (error) => {
+          earlier?.reject(error);
+          reject(error);
+        },
+      });
+    });
+  }
+
+  #receive(message: CoordinatorMessage): void {
+    switch (message.type) {
+      case "welcome":
+        this.#welcome?.resolve();
+        this.#welcome = null;
+        return;
+      case "published": {
+        const waiter = this.#publications.get(message.sequence);
+        this.#publications.delete(message.sequence);
+        if (waiter) waiter.resolve(message);
+        else this.#early.set(message.sequence, message);
+        return;
+      }
+      case "decision":
+        this.#settle(message);
+    }
+  }
+
+  #settle(decision: Decision): void {
+    const key = decisionKey(decision.barrier, decision.generation);
+    const waiter = this.#decisions.get(key);
+    this.#decisions.delete(key);
+    if (decision.passed) waiter?.resolve(decision.payload);
+    else waiter?.reject(fromWireError(decision.cause));
+  }
+
+  #end(error: CheckpointError | null): void {
+    const lost = error ?? new DistributionError("RANKCAST_COORDINATOR_LOST", "the coordinator closed the stream");
+    this.#lost = lost;
+    this.#welcome?.reject(lost);
+    this.#welcome = null;
+    for (const waiter of [...this.#decisions.values(), ...this.#publications.values()]) waiter.reject(lost);
+    this.#decisions.clear();
+    this.#publications.clear();
+  }
+}
+
+function decisionKey(barrier: string, generation: number): string {
+  return `${generation} ${barrier}`;
+}

@@ -1,0 +1,141 @@
+/** Who may import whom: packages, folders inside packages, and one door per dependency (law L7). */
+import { expect } from "chai";
+import { type SourceFile, sourceFiles } from "../support/source-files.js";
+
+/** Packages of ours that a package may import. */
+const PACKAGE_IMPORTS = new Map([
+  ["proto", []],
+  ["packages/core", []],
+  ["packages/worker", ["@rankcast/core", "@rankcast/proto"]],
+  ["packages/coordinator", ["@rankcast/core", "@rankcast/proto"]],
+  ["packages/cli", ["@rankcast/core", "@rankcast/worker", "@rankcast/coordinator"]],
+]);
+
+/** Folders in import order: a folder imports itself and folders before it. Files directly in `src` come last. */
+const FOLDER_ORDER = new Map([
+  [
+    "packages/core",
+    [
+      "errors",
+      "limits",
+      "environment",
+      "observe",
+      "topology",
+      "tensor",
+      "memory",
+      "source",
+      "manifest",
+      "scheme",
+      "container",
+      "pickle",
+      "format",
+      "plan",
+      "transfer",
+      "segment",
+      "state-dict",
+      "rev-keys",
+      "map-location",
+      "report",
+      "module",
+      "write",
+      "barrier",
+      "rendezvous",
+      "broadcast",
+      "load",
+    ],
+  ],
+  ["packages/worker", ["environment", "grpc", "session", "replica", "pool", "group"]],
+  ["packages/coordinator", ["environment", "grpc", "fetch", "round", "node", "launch"]],
+  ["packages/cli", ["environment", "terminal", "option", "verb"]],
+]);
+
+/** The only files that may import a dependency. */
+const DOORS = new Map<string, RegExp>([
+  ["node-fetch", /^packages\/core\/src\/source\/http-[a-z-]+\.ts$/],
+  ["msgpackr", /^packages\/core\/src\/manifest\/manifest-codec\.ts$/],
+  ["koffi", /^packages\/core\/src\/memory\/native-memory\.ts$/],
+  ["piscina", /^packages\/worker\/src\/pool\/[a-z-]+\.ts$/],
+  ["@grpc/grpc-js", /^packages\/(worker|coordinator)\/src\/grpc\/[a-z-]+\.ts$/],
+  ["@rankcast/proto", /^packages\/(worker|coordinator)\/src\/grpc\/[a-z-]+\.ts$/],
+  ["protobufjs", /^proto\//],
+  ["commander", /^packages\/cli\/src\/(main|option\/[a-z-]+|verb\/[a-z-]+)\.ts$/],
+]);
+
+const packageOf = (file: SourceFile): string =>
+  file.path.startsWith("packages/") ? file.path.split("/").slice(0, 2).join("/") : (file.path.split("/")[0] ?? "");
+
+/** Folder of a path inside `src`; files directly in `src` have the empty folder. */
+function folderOf(path: string): string {
+  const [, inside = ""] = path.split("/src/");
+  return inside.includes("/") ? (inside.split("/")[0] ?? "") : "";
+}
+
+function resolveRelative(from: string, specifier: string): string {
+  const parts = from.split("/").slice(0, -1);
+  for (const part of specifier.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== ".") parts.push(part);
+  }
+  return parts.join("/");
+}
+
+describe("architecture: imports", () => {
+  const files = [...sourceFiles("packages"), ...sourceFiles("proto/src")];
+
+  it("packages import only the packages below them", () => {
+    const wrong = files.flatMap((file) =>
+      file.imports
+        .filter((specifier) => specifier.startsWith("@rankcast/") || specifier === "rankcast")
+        .filter(
+          (specifier) =>
+            !(PACKAGE_IMPORTS.get(packageOf(file)) ?? []).some((allowed) => specifier === allowed || specifier.startsWith(`${allowed}/`)),
+        )
+        .map((specifier) => `${file.path} imports ${specifier}`),
+    );
+    expect(wrong).to.deep.equal([]);
+  });
+
+  it("folders import only themselves and folders written before them", () => {
+    const wrong: string[] = [];
+    for (const file of files) {
+      const order = FOLDER_ORDER.get(packageOf(file));
+      const folder = folderOf(file.path);
+      if (!order || folder === "") continue;
+      if (!order.includes(folder)) wrong.push(`${file.path}: folder ${folder} has no place in the order`);
+      for (const specifier of file.imports.filter((each) => each.startsWith("."))) {
+        const target = folderOf(resolveRelative(file.path, specifier));
+        if (target === "" || order.indexOf(target) > order.indexOf(folder)) wrong.push(`${file.path} imports ${specifier}`);
+      }
+    }
+    expect(wrong).to.deep.equal([]);
+  });
+
+  it("each dependency has one door", () => {
+    const wrong = files.flatMap((file) =>
+      file.imports
+        .filter((specifier) => DOORS.get(specifier.replace(/(protobufjs)\/.*/, "$1"))?.test(file.path) === false)
+        .map((specifier) => `${file.path} imports ${specifier}`),
+    );
+    expect(wrong).to.deep.equal([]);
+  });
+
+  it("process.env is read in files called environment.ts only", () => {
+    const wrong = files
+      .filter((file) => /process\.env\b/.test(withoutComments(file)) && !file.path.endsWith("/environment.ts"))
+      .map((file) => file.path);
+    expect(wrong).to.deep.equal([]);
+  });
+
+  it("manifest, plan, state-dict and the machines use no clock, chance, file or socket", () => {
+    const pure = /^packages\/core\/src\/(manifest|plan|state-dict|barrier|rendezvous|broadcast|report)\//;
+    const impure = /\bDate\b|\bsetTimeout\b|\bsetInterval\b|Math\.random|performance\.now|node:(fs|net|http|child_process|worker_threads)/;
+    const wrong = files.filter((file) => pure.test(file.path) && impure.test(withoutComments(file))).map((file) => file.path);
+    expect(wrong).to.deep.equal([]);
+  });
+});
+
+function withoutComments(file: SourceFile): string {
+  let text = file.text;
+  for (const comment of [...file.comments].reverse()) text = text.slice(0, comment.start) + text.slice(comment.end);
+  return text;
+}
