@@ -2,7 +2,9 @@
 
 // Containers
 export type { Container, ContainerEntry } from "./container/container.ts";
+export { openTar, TORCH_TAR_MEMBERS } from "./container/open-tar.ts";
 export { type OpenContainerOptions, openZip } from "./container/open-zip.ts";
+export { isTarHeader } from "./container/tar-header.ts";
 export { folderOf, requireRecord } from "./container/zip-folder.ts";
 // Environment
 export { type Environment, readEnvironment } from "./environment/environment.ts";
