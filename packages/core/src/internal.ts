@@ -32,3 +32,7 @@ export { resolveLocalPath } from "./source/local-path.ts";
 export { memorySource } from "./source/memory-source.ts";
 export { openLocal, resolved } from "./source/open-local.ts";
 export { sliceSource } from "./source/slice-source.ts";
+
+// tensor
+export { convertElements, type ElementRun, isConvertible } from "./tensor/convert.ts";
+export { decodeTable, isSmallFloat, type SmallFloat } from "./tensor/float-bits.ts";
