@@ -6,11 +6,13 @@
  * |----------|-------------------------------|------|-------------------------|-----------------|
  * | float16  | 1 5 10                        | 15   | infinity                | any             |
  * | bfloat16 | 1 8 7                         | 127  | infinity                | any             |
- * | e4m3fn   | 1 4 3                         | 7    | NaN (no infinity)       | 7f, ff          |
+ * | e4m3fn   | 1 4 3                         | 7    | +-448, infinity too     | 7f, ff          |
  * | e5m2     | 1 5 2                         | 15   | infinity                | 7d-7f, fd-ff    |
  * | e4m3fnuz | 1 4 3                         | 8    | NaN (no infinity)       | 80 (no -0)      |
  * | e5m2fnuz | 1 5 2                         | 16   | NaN (no infinity)       | 80 (no -0)      |
  * | e8m0fnu  | 0 8 0                         | 127  | NaN                     | ff (no 0, no -) |
+ *
+ * Earlier releases of torch gave NaN for e4m3fn above 464; 2.13, which these results are checked against, keeps to the largest value.
  */
 
 /** The floats that hold no value float32 lacks. */
@@ -42,10 +44,22 @@ const LAYOUTS: ReadonlyMap<SmallFloat, Layout> = new Map([
     "float16",
     { exponentBits: 5, mantissaBits: 10, bias: 15, overflowFrom: 0x4780_0000, overflow: 0x7c00, nan: 0x7e00, unsignedZero: false },
   ],
-  ["float8_e4m3fn", { exponentBits: 4, mantissaBits: 3, bias: 7, overflowFrom: 0x43f0_0000, overflow: 0x7f, nan: 0x7f, unsignedZero: false }],
-  ["float8_e5m2", { exponentBits: 5, mantissaBits: 2, bias: 15, overflowFrom: 0x4780_0000, overflow: 0x7c, nan: 0x7f, unsignedZero: false }],
-  ["float8_e4m3fnuz", { exponentBits: 4, mantissaBits: 3, bias: 8, overflowFrom: 0x4380_0000, overflow: 0x80, nan: 0x80, unsignedZero: true }],
-  ["float8_e5m2fnuz", { exponentBits: 5, mantissaBits: 2, bias: 16, overflowFrom: 0x4780_0000, overflow: 0x80, nan: 0x80, unsignedZero: true }],
+  [
+    "float8_e4m3fn",
+    { exponentBits: 4, mantissaBits: 3, bias: 7, overflowFrom: 0x43e8_0000, overflow: 0x7e, nan: 0x7f, unsignedZero: false },
+  ],
+  [
+    "float8_e5m2",
+    { exponentBits: 5, mantissaBits: 2, bias: 15, overflowFrom: 0x4780_0000, overflow: 0x7c, nan: 0x7f, unsignedZero: false },
+  ],
+  [
+    "float8_e4m3fnuz",
+    { exponentBits: 4, mantissaBits: 3, bias: 8, overflowFrom: 0x4380_0000, overflow: 0x80, nan: 0x80, unsignedZero: true },
+  ],
+  [
+    "float8_e5m2fnuz",
+    { exponentBits: 5, mantissaBits: 2, bias: 16, overflowFrom: 0x4780_0000, overflow: 0x80, nan: 0x80, unsignedZero: true },
+  ],
 ]);
 
 const FLOAT32_INFINITY = 0x7f80_0000;
@@ -105,9 +119,7 @@ function decodePattern(dtype: SmallFloat, pattern: number): number {
     return (sign | (mantissa === 0 ? FLOAT32_INFINITY : FLOAT32_QUIET_NAN | (mantissa << (23 - mantissaBits)))) >>> 0;
   }
   const magnitude =
-    exponent === 0
-      ? mantissa * 2 ** (1 - bias - mantissaBits)
-      : (2 ** mantissaBits + mantissa) * 2 ** (exponent - bias - mantissaBits);
+    exponent === 0 ? mantissa * 2 ** (1 - bias - mantissaBits) : (2 ** mantissaBits + mantissa) * 2 ** (exponent - bias - mantissaBits);
   WORD_FLOAT[0] = magnitude;
   return (sign | (WORD_BITS[0] as number)) >>> 0;
 }

@@ -69,7 +69,9 @@ export function encodeLanes(dtype: RealDType, { buffer, byteOffset }: Run, lanes
 
 /** The bit patterns of small floats at `run`. */
 export function patternsOf(dtype: SmallFloat, { buffer, byteOffset }: Run, count: number): Uint8Array | Uint16Array {
-  return dtype === "float16" || dtype === "bfloat16" ? new Uint16Array(buffer, byteOffset, count) : new Uint8Array(buffer, byteOffset, count);
+  return dtype === "float16" || dtype === "bfloat16"
+    ? new Uint16Array(buffer, byteOffset, count)
+    : new Uint8Array(buffer, byteOffset, count);
 }
 
 type NumericDType = Exclude<RealDType, SmallFloat | "int64" | "uint64" | "bool">;
@@ -93,9 +95,9 @@ function decodeWide(dtype: "int64" | "uint64", words: Uint32Array, lanes: Float6
     const top = words[2 * at + 1] as number;
     const high = dtype === "int64" ? top | 0 : top;
     // Up to 2^53 the sum is exact and otherwise rounded once, to nearest even. On the way to float32 that would be one rounding too
-    // many: there the low 11 bits are replaced by one bit that says whether any was set (round to odd), which keeps the sum exact.
+    // many: there the low 12 bits are replaced by one bit that says whether any was set (round to odd), which keeps the sum exact.
     const exact = high >= -0x20_0000 && high < 0x20_0000;
-    const part = exact || !forFloat32 ? low : (((low & 0xffff_f800) | ((low & 0x7ff) === 0 ? 0 : 0x400)) >>> 0);
+    const part = exact || !forFloat32 ? low : ((low & 0xffff_f000) | ((low & 0xfff) === 0 ? 0 : 0x800)) >>> 0;
     lanes[at] = high * TWO_32 + part;
   }
 }

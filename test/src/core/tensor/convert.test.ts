@@ -13,7 +13,7 @@ interface Recorded {
   readonly sources: Record<DType, string>;
   readonly pairs: Record<string, string>;
 }
-const RECORDED: Recorded = JSON.parse(readFileSync(new URL("../../../../fixtures/numeric/casts.json", import.meta.url), "utf8"));
+const RECORDED: Recorded = JSON.parse(readFileSync(new URL("../../../fixtures/numeric/casts.json", import.meta.url), "utf8"));
 const COMPONENT: Partial<Record<DType, DType>> = { complex32: "float16", complex64: "float32", complex128: "float64" };
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 const itemBytes = (dtype: DType) => (DTYPES.get(dtype)?.bits ?? 0) / 8;
@@ -55,7 +55,9 @@ function convert(from: DType, source: Uint8Array, to: DType, misalign = 0): Stor
 
 /** Every pattern of a small float, in order. */
 function patterns(dtype: SmallFloat): Uint8Array {
-  return itemBytes(dtype) === 1 ? Uint8Array.from({ length: 256 }, (_, n) => n) : new Uint8Array(Uint16Array.from({ length: 65_536 }, (_, n) => n).buffer);
+  return itemBytes(dtype) === 1
+    ? Uint8Array.from({ length: 256 }, (_, n) => n)
+    : new Uint8Array(Uint16Array.from({ length: 65_536 }, (_, n) => n).buffer);
 }
 
 /** The float32 inputs that decide every rounding: see `encode` in record_casts.py. */
@@ -111,7 +113,13 @@ describe("tensor/convert", () => {
   }
 
   it("gives the same from and to misaligned bytes", () => {
-    for (const [from, to] of [["bfloat16", "float32"], ["float32", "float16"], ["int64", "float64"], ["float64", "int64"], ["complex64", "complex128"]] as const) {
+    for (const [from, to] of [
+      ["bfloat16", "float32"],
+      ["float32", "float16"],
+      ["int64", "float64"],
+      ["float64", "int64"],
+      ["complex64", "complex128"],
+    ] as const) {
       const source = Buffer.from(RECORDED.sources[from], "base64");
       expect(Buffer.compare(convert(from, source, to, 1).bytes(), convert(from, source, to).bytes()), `${from} ${to}`).to.equal(0);
     }
