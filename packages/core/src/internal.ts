@@ -36,3 +36,22 @@ export { sliceSource } from "./source/slice-source.ts";
 // tensor
 export { convertElements, type ElementRun, isConvertible } from "./tensor/convert.ts";
 export { decodeTable, isSmallFloat, type SmallFloat } from "./tensor/float-bits.ts";
+
+// topology
+export { detectRank, requireIdentity } from "./topology/detect-rank.ts";
+export type { DetectedRank, Environment, HeadAddress, LauncherName } from "./topology/detected-rank.ts";
+export { type HostFacts, readHostFacts } from "./topology/host-facts.ts";
+export { headOfPods } from "./topology/launchers/pods.ts";
+export { isSettled, type RankIdentity, type UnsettledIdentity } from "./topology/rank-identity.ts";
+export { rankRanges } from "./topology/rank-ranges.ts";
+export { expandHostList, expandTaskCounts } from "./topology/slurm-lists.ts";
+export {
+  blockTopology,
+  createTopology,
+  identityOf,
+  type NodeTopology,
+  type RankSighting,
+  type Topology,
+  topologyDigest,
+  topologyFromSightings,
+} from "./topology/topology.ts";
