@@ -39,7 +39,7 @@ export { decodeTable, isSmallFloat, type SmallFloat } from "./tensor/float-bits.
 
 // topology
 export { detectRank, requireIdentity } from "./topology/detect-rank.ts";
-export type { DetectedRank, Environment, HeadAddress, LauncherName } from "./topology/detected-rank.ts";
+export type { DetectedRank, HeadAddress, LauncherName, ProcessVariables } from "./topology/detected-rank.ts";
 export { type HostFacts, readHostFacts } from "./topology/host-facts.ts";
 export { headOfPods } from "./topology/launchers/pods.ts";
 export { isSettled, type RankIdentity, type UnsettledIdentity } from "./topology/rank-identity.ts";

@@ -1,6 +1,6 @@
 /** Finds out which rank this process is, from the variables of whoever started it. */
 import { UsageError } from "../errors/checkpoint-error.ts";
-import type { DetectedRank, Environment, LauncherSighting } from "./detected-rank.ts";
+import type { DetectedRank, LauncherSighting, ProcessVariables } from "./detected-rank.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { seeMpich, seeOpenMpi } from "./launchers/mpi.ts";
 import { seeKubernetes, seePet } from "./launchers/pods.ts";
@@ -11,7 +11,7 @@ import { type Claims, contradiction, isSettled, type RankIdentity, settleClaims,
 import { claimOf, textOf } from "./read-variable.ts";
 
 /** Most specific first: a launcher that runs inside another one (torchrun under srun) is the one that made this process. */
-const DETECTORS: readonly ((env: Environment, facts: HostFacts) => LauncherSighting | null)[] = [
+const DETECTORS: readonly ((env: ProcessVariables, facts: HostFacts) => LauncherSighting | null)[] = [
   seeRankcast,
   seeTorchrun,
   seeSlurm,
@@ -32,7 +32,7 @@ const TORCH_VARIABLES = { rank: "RANK", worldSize: "WORLD_SIZE", localRank: "LOC
  * Precedence: RANKCAST_*, torchrun, Slurm step, Open MPI, MPICH, PET_*, JOB_COMPLETION_INDEX, else a world of one.
  * @throws {UsageError} RANKCAST_RANK_VARIABLES when variables are half set, malformed, or contradict each other; it names them.
  */
-export function detectRank(env: Environment, facts: HostFacts): DetectedRank {
+export function detectRank(env: ProcessVariables, facts: HostFacts): DetectedRank {
   const sighting = completeFromSlurm(env, firstSighting(env, facts));
   const identity = settleClaims(sighting.claims);
   if (sighting.launcher !== "rankcast" && sighting.launcher !== "torchrun") compareWithTorch(env, sighting, identity);
@@ -62,7 +62,7 @@ export function requireIdentity({ identity, launcher }: DetectedRank): RankIdent
   );
 }
 
-function firstSighting(env: Environment, facts: HostFacts): LauncherSighting {
+function firstSighting(env: ProcessVariables, facts: HostFacts): LauncherSighting {
   for (const see of DETECTORS) {
     const sighting = see(env, facts);
     if (sighting !== null) return sighting;
@@ -71,7 +71,7 @@ function firstSighting(env: Environment, facts: HostFacts): LauncherSighting {
 }
 
 /** Scripts under srun export RANK, WORLD_SIZE and LOCAL_RANK for torch and leave the rest to Slurm; it fills the gaps if it means the same rank. */
-function completeFromSlurm(env: Environment, sighting: LauncherSighting): LauncherSighting {
+function completeFromSlurm(env: ProcessVariables, sighting: LauncherSighting): LauncherSighting {
   if (sighting.launcher !== "torchrun" || sighting.claims.localWorldSize !== undefined || !isSlurmStep(env)) return sighting;
   const slurm = seeSlurm(env);
   if (slurm === null) return sighting;
@@ -88,7 +88,7 @@ function completeFromSlurm(env: Environment, sighting: LauncherSighting): Launch
 }
 
 /** A RANK or WORLD_SIZE that says something else than the launcher is a job started the wrong way, not a rank to guess. */
-function compareWithTorch(env: Environment, { launcher, claims }: LauncherSighting, identity: UnsettledIdentity): void {
+function compareWithTorch(env: ProcessVariables, { launcher, claims }: LauncherSighting, identity: UnsettledIdentity): void {
   for (const [field, variable] of Object.entries(TORCH_VARIABLES) as [keyof typeof TORCH_VARIABLES, string][]) {
     const claim = claimOf(env, variable);
     const detected = identity[field];
@@ -102,7 +102,7 @@ function compareWithTorch(env: Environment, { launcher, claims }: LauncherSighti
   }
 }
 
-function halfSet(env: Environment, seen: string): UsageError {
+function halfSet(env: ProcessVariables, seen: string): UsageError {
   const missing = ["RANK", "WORLD_SIZE", "LOCAL_RANK"].filter((variable) => textOf(env, variable) === undefined);
   return new UsageError(
     "RANKCAST_RANK_VARIABLES",
@@ -114,7 +114,7 @@ function halfSet(env: Environment, seen: string): UsageError {
   );
 }
 
-function notesOn(env: Environment, { launcher, nodeKey }: LauncherSighting): string[] {
+function notesOn(env: ProcessVariables, { launcher, nodeKey }: LauncherSighting): string[] {
   const notes: string[] = [];
   if (launcher === "single" && textOf(env, "SLURM_JOB_ID") !== undefined && !isSlurmStep(env)) {
     notes.push(

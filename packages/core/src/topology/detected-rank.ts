@@ -39,5 +39,5 @@ export interface LauncherSighting {
   readonly nodeKey?: string;
 }
 
-/** An environment. Empty values count as unset, as in Python's `os.environ.get(...) or default`. */
-export type Environment = Readonly<Record<string, string | undefined>>;
+/** The variables of a process (`process.env`). Empty values count as unset, as in Python's `os.environ.get(...) or default`. */
+export type ProcessVariables = Readonly<Record<string, string | undefined>>;

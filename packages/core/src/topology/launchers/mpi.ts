@@ -4,14 +4,14 @@
  * of the allocation, used or not. Unless all ranks are local, nodes are numbered when the ranks meet.
  */
 import { UsageError } from "../../errors/checkpoint-error.ts";
-import type { Environment, LauncherSighting } from "../detected-rank.ts";
+import type { LauncherSighting, ProcessVariables } from "../detected-rank.ts";
 import { claimOf, requireVariables, textOf } from "../read-variable.ts";
 
 /**
  * Sees a process of Open MPI's mpirun.
  * @throws {UsageError} RANKCAST_RANK_VARIABLES when some variables are missing, or only PMIx's rank is there, which has no world size.
  */
-export function seeOpenMpi(env: Environment): LauncherSighting | null {
+export function seeOpenMpi(env: ProcessVariables): LauncherSighting | null {
   if (textOf(env, "OMPI_COMM_WORLD_RANK") === undefined) {
     const pmix = textOf(env, "PMIX_RANK");
     if (pmix === undefined) return null;
@@ -43,7 +43,7 @@ export function seeOpenMpi(env: Environment): LauncherSighting | null {
  * Sees a process of MPICH's mpiexec (Hydra).
  * @throws {UsageError} RANKCAST_RANK_VARIABLES when some variables are missing.
  */
-export function seeMpich(env: Environment): LauncherSighting | null {
+export function seeMpich(env: ProcessVariables): LauncherSighting | null {
   if (textOf(env, "PMI_RANK") === undefined || textOf(env, "MPI_LOCALRANKID") === undefined) return null;
   requireVariables(env, "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS");
   const nodeName = textOf(env, "MPIR_CVAR_CH3_INTERFACE_HOSTNAME");

@@ -4,7 +4,7 @@
  */
 import { UsageError } from "../../errors/checkpoint-error.ts";
 import { quote } from "../../errors/quote.ts";
-import type { Environment, HeadAddress, LauncherSighting } from "../detected-rank.ts";
+import type { HeadAddress, LauncherSighting, ProcessVariables } from "../detected-rank.ts";
 import type { HostFacts } from "../host-facts.ts";
 import type { Claim } from "../rank-identity.ts";
 import { addressOf, claimOf, textOf } from "../read-variable.ts";
@@ -13,7 +13,7 @@ import { addressOf, claimOf, textOf } from "../read-variable.ts";
  * Sees PET_NNODES or PET_NODE_RANK: inputs meant for torchrun, in a process that torchrun did not start.
  * @throws {UsageError} RANKCAST_RANK_VARIABLES for an elastic node count, or when PET_NPROC_PER_NODE asks for several processes in this pod.
  */
-export function seePet(env: Environment, facts: HostFacts): LauncherSighting | null {
+export function seePet(env: ProcessVariables, facts: HostFacts): LauncherSighting | null {
   if (textOf(env, "PET_NNODES") === undefined && textOf(env, "PET_NODE_RANK") === undefined) return null;
   const nodeCount = petNodeCount(env);
   const nodeRank = claimOf(env, "PET_NODE_RANK") ?? { value: 0, variable: "PET_NODE_RANK" };
@@ -41,7 +41,7 @@ export function seePet(env: Environment, facts: HostFacts): LauncherSighting | n
  * Sees JOB_COMPLETION_INDEX together with RANKCAST_NODE_COUNT. The index alone is no sign of a distributed job: array jobs have it too.
  * @throws {UsageError} RANKCAST_RANK_VARIABLES when one is no number.
  */
-export function seeKubernetes(env: Environment, facts: HostFacts): LauncherSighting | null {
+export function seeKubernetes(env: ProcessVariables, facts: HostFacts): LauncherSighting | null {
   const nodeRank = claimOf(env, "JOB_COMPLETION_INDEX");
   const nodeCount = claimOf(env, "RANKCAST_NODE_COUNT");
   if (nodeRank === undefined || nodeCount === undefined) return null;
@@ -67,7 +67,7 @@ function podClaims(nodeRank: Claim, nodeCount: Claim) {
   return { rank: nodeRank, localRank: { value: 0, variable: nodeRank.variable }, nodeRank, worldSize: nodeCount, nodeCount };
 }
 
-function petNodeCount(env: Environment): Claim {
+function petNodeCount(env: ProcessVariables): Claim {
   const text = textOf(env, "PET_NNODES") ?? "1";
   const match = /^(\d{1,6})(?::(\d{1,6}))?$/.exec(text);
   const [, least, most = least] = match ?? [];
@@ -80,7 +80,7 @@ function petNodeCount(env: Environment): Claim {
   return { value: Number(least), variable: "PET_NNODES" };
 }
 
-function petProcessCount(env: Environment, facts: HostFacts): number {
+function petProcessCount(env: ProcessVariables, facts: HostFacts): number {
   const text = textOf(env, "PET_NPROC_PER_NODE") ?? "1";
   if (text === "auto") return facts.acceleratorCount > 0 ? facts.acceleratorCount : facts.cpuCount;
   if (text === "cpu") return facts.cpuCount;

@@ -1,5 +1,5 @@
 /** Our own variables; also the way to say the identity by hand under a launcher nobody knows. */
-import type { Environment, LauncherSighting } from "../detected-rank.ts";
+import type { LauncherSighting, ProcessVariables } from "../detected-rank.ts";
 import { addressOf, claimOf, requireVariables, textOf } from "../read-variable.ts";
 
 /** Variables that make this process a rank. RANKCAST_NODE_COUNT alone does not: it tells a Kubernetes pod how many there are. */
@@ -9,7 +9,7 @@ const OWN = ["RANKCAST_RANK", "RANKCAST_WORLD_SIZE", "RANKCAST_LOCAL_RANK", "RAN
  * Sees RANKCAST_RANK and its companions.
  * @throws {UsageError} RANKCAST_RANK_VARIABLES when only some are set.
  */
-export function seeRankcast(env: Environment): LauncherSighting | null {
+export function seeRankcast(env: ProcessVariables): LauncherSighting | null {
   const seen = OWN.find((variable) => textOf(env, variable) !== undefined);
   if (seen === undefined) return null;
   requireVariables(env, seen, "RANKCAST_RANK", "RANKCAST_WORLD_SIZE");

@@ -2,7 +2,7 @@
  * Slurm. Its variables count only inside a step started by srun: the batch script has SLURM_PROCID=0 and SLURM_NTASKS=n too, but
  * runs once, and a shell under salloc has SLURM_NTASKS without being a task (recorded with Slurm 22.05.8).
  */
-import type { Environment, LauncherSighting } from "../detected-rank.ts";
+import type { LauncherSighting, ProcessVariables } from "../detected-rank.ts";
 import { type Claim, type Claims, contradiction } from "../rank-identity.ts";
 import { claimOf, requireVariables, textOf } from "../read-variable.ts";
 import { expandHostList, expandTaskCounts } from "../slurm-lists.ts";
@@ -11,7 +11,7 @@ import { expandHostList, expandTaskCounts } from "../slurm-lists.ts";
 const STEP_ID_END = 0xfffffff0;
 
 /** True inside a step that srun started. */
-export function isSlurmStep(env: Environment): boolean {
+export function isSlurmStep(env: ProcessVariables): boolean {
   const step = textOf(env, "SLURM_STEP_ID");
   return step !== undefined && /^\d+$/.test(step) && Number(step) < STEP_ID_END;
 }
@@ -20,7 +20,7 @@ export function isSlurmStep(env: Environment): boolean {
  * Sees an srun step.
  * @throws {UsageError} RANKCAST_RANK_VARIABLES when its variables are incomplete or contradict each other.
  */
-export function seeSlurm(env: Environment): LauncherSighting | null {
+export function seeSlurm(env: ProcessVariables): LauncherSighting | null {
   if (!isSlurmStep(env)) return null;
   requireVariables(env, "SLURM_STEP_ID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID");
   const nodeRank = claimOf(env, "SLURM_NODEID");
@@ -49,7 +49,7 @@ export function seeSlurm(env: Environment): LauncherSighting | null {
 }
 
 /** This node's entry of SLURM_STEP_TASKS_PER_NODE, which may be uneven, after checking that the list agrees with the other counts. */
-function tasksOfNode(env: Environment, { worldSize, nodeRank, nodeCount }: Claims): Claim | undefined {
+function tasksOfNode(env: ProcessVariables, { worldSize, nodeRank, nodeCount }: Claims): Claim | undefined {
   const variable = "SLURM_STEP_TASKS_PER_NODE";
   const text = textOf(env, variable);
   if (text === undefined) return undefined;

@@ -1,5 +1,5 @@
 /** torchrun and everything that speaks its contract (torch.distributed.launch --use_env, accelerate, deepspeed). */
-import type { Environment, LauncherSighting } from "../detected-rank.ts";
+import type { LauncherSighting, ProcessVariables } from "../detected-rank.ts";
 import type { Claims } from "../rank-identity.ts";
 import { addressOf, claimOf, textOf } from "../read-variable.ts";
 
@@ -11,7 +11,7 @@ const REQUIRED = ["RANK", "WORLD_SIZE", "LOCAL_RANK"];
  * launcher says.
  * @throws {UsageError} RANKCAST_RANK_VARIABLES when one is no number.
  */
-export function seeTorchrun(env: Environment): LauncherSighting | null {
+export function seeTorchrun(env: ProcessVariables): LauncherSighting | null {
   if (REQUIRED.some((variable) => textOf(env, variable) === undefined)) return null;
   const head = addressOf(env, "MASTER_ADDR", "MASTER_PORT");
   const runId = textOf(env, "TORCHELASTIC_RUN_ID");
