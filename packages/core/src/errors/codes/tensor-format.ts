@@ -13,4 +13,29 @@ export const TENSOR_FORMAT_CODES = {
     meaning: "A safetensors file ends before the last byte its header promises.",
     remedy: "Download or copy the file again: it was cut short.",
   },
+  RANKCAST_SAVE_DTYPE: {
+    class: "unsupported",
+    meaning: "The file format has no element type for a tensor that was to be saved.",
+    remedy: "Cast the tensor, or save with saveTorch, which knows more element types.",
+  },
+  RANKCAST_SAVE_NAME: {
+    class: "usage",
+    meaning: "A name or a metadata entry cannot be written into this file format.",
+    remedy: "Rename the tensor or the metadata entry that the message names.",
+  },
+  RANKCAST_SAVE_VALUE: {
+    class: "unsupported",
+    meaning: "A value beside the tensors is of a kind that cannot be saved.",
+    remedy: "Remove it from the state dict's extraState, or turn it into plain values and tensors.",
+  },
+  RANKCAST_SAVE_REFUSED: {
+    class: "usage",
+    meaning: "The operating system did not let the output be written; nothing was left behind.",
+    remedy: "Check the directory, its permissions and the path; the cause names the system error.",
+  },
+  RANKCAST_SAVE_DISK_FULL: {
+    class: "disk-full",
+    meaning: "The disk or the quota is full; the unfinished output was removed.",
+    remedy: "Free space, or write to another disk.",
+  },
 } as const satisfies Record<string, ErrorCodeRow>;
