@@ -19,3 +19,5 @@ export { type ModuleMetadata, StateDict } from "./tensor/state-dict.ts";
 export { Storage } from "./tensor/storage.ts";
 export { Tensor, type TensorParts } from "./tensor/tensor.ts";
 export type { TensorArray } from "./tensor/typed-array.ts";
+export type { SaveOptions, SaveProgress, SaveReport } from "./write/save-options.ts";
+export { type SaveSafetensorsOptions, saveSafetensors } from "./write/save-safetensors.ts";

@@ -55,3 +55,6 @@ export {
   topologyDigest,
   topologyFromSightings,
 } from "./topology/topology.ts";
+export { planSafetensors } from "./write/safetensors-plan.ts";
+export { compareCodePoints, findSharedViews } from "./write/shared-views.ts";
+export { writeAtomically } from "./write/write-atomically.ts";

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inflateRawSync } from "node:zlib";
-import { compileLimits, DTYPES, FormatError, SourceError, Storage, Tensor } from "@rankcast/core";
+import { compileLimits, DTYPES, FormatError, SourceError, StateDict, Storage, Tensor } from "@rankcast/core";
 import {
   type CheckpointTree,
   type FormatInput,
@@ -107,6 +107,20 @@ export async function digestTree(tree: CheckpointTree): Promise<{ name: string; 
     rows.push({ name, dtype: value.dtype, shape: [...value.shape], sha256: createHash("sha256").update(bytes).digest("hex") });
   }
   return rows;
+}
+
+/** The state dict of a flat tree with its bytes read; names on one storage share it. */
+export async function materialise(tree: CheckpointTree): Promise<StateDict> {
+  const storages = new Map<StorageRef, Storage>();
+  const stateDict = new StateDict();
+  for (const [name, ref] of leavesOf(tree.root)) {
+    if (!(ref instanceof TensorRef)) continue;
+    const storage = storages.get(ref.storage) ?? (await fillStorage(tree, ref.storage));
+    storages.set(ref.storage, storage);
+    const { dtype, shape, stride, storageOffset, conj, neg, requiresGrad } = ref;
+    stateDict.set(name, new Tensor({ dtype, shape, stride, storageOffset, storage, conj, neg, requiresGrad }));
+  }
+  return stateDict;
 }
 
 /** The logical elements of a tensor, row-major. */
