@@ -13,6 +13,9 @@ export { printable, quote } from "./errors/quote.ts";
 // Formats.
 export type { CheckpointFormat, FormatInput } from "./format/checkpoint-format.ts";
 export { JsonScanner } from "./format/json-scanner.ts";
+export { npy } from "./format/npy.ts";
+export { npz } from "./format/npz.ts";
+export { crc32OfTail } from "./format/npz-checksum.ts";
 export { openSafetensors, safetensors } from "./format/safetensors.ts";
 export type { CheckpointTree, StoragePiece, TreeValue } from "./manifest/checkpoint-tree.ts";
 export { OpaqueValue, SparseRef, StorageRef, TensorRef, TreeDict, TreeList } from "./manifest/checkpoint-tree.ts";

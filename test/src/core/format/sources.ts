@@ -2,8 +2,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { inflateRawSync } from "node:zlib";
+import { crc32, inflateRawSync } from "node:zlib";
 import { compileLimits, DTYPES, FormatError, SourceError, StateDict, Storage, Tensor } from "@rankcast/core";
 import {
   type CheckpointTree,
@@ -15,27 +14,11 @@ import {
   TensorRef,
   type TreeValue,
 } from "@rankcast/core/internal";
+import { EXPECTED, FIXTURES, type FixtureRow } from "../../support/fixtures.js";
 
-/** Root of the fixtures. */
-export const FIXTURES = fileURLToPath(new URL("../../../fixtures/", import.meta.url));
-
-/** One row of expected.json. */
-export interface Expected {
-  readonly format?: string;
-  readonly class?: string | readonly string[];
-  readonly code?: string;
-  readonly either?: readonly string[];
-  readonly order?: "any";
-  readonly tensors?: readonly { name: string; dtype: string; shape: readonly number[]; sha256: string | null }[];
-  readonly optional_tensors?: readonly { name: string; dtype: string; shape: readonly number[]; sha256: string | null }[];
-  readonly unlisted?: readonly string[];
-  readonly nontensor?: Readonly<Record<string, string>>;
-}
-
-/** All rows of expected.json below a folder. */
-export function expectedRows(prefix: RegExp): [string, Expected][] {
-  const rows = JSON.parse(readFileSync(join(FIXTURES, "expected.json"), "utf8")) as Record<string, Expected>;
-  return Object.entries(rows).filter(([path]) => prefix.test(path));
+/** Rows of expected.json whose path matches. */
+export function expectedRows(prefix: RegExp): [string, FixtureRow][] {
+  return [...EXPECTED].filter(([path]) => prefix.test(path));
 }
 
 /** Named byte arrays as siblings. */
@@ -155,9 +138,19 @@ async function pieceBytes(tree: CheckpointTree, piece: StoragePiece): Promise<Ui
   const { extent } = piece;
   const stored = new Uint8Array(extent.storedBytes);
   await tree.sources[extent.source]?.readInto(stored, extent.offset);
-  const bytes = extent.encoding === "deflate" ? new Uint8Array(inflateRawSync(stored)) : stored;
+  const bytes = extent.encoding === "deflate" ? inflated(stored, piece.nbytes) : stored;
+  if (extent.crc32 !== null && crc32(bytes) !== extent.crc32)
+    throw new FormatError("RANKCAST_CHECKSUM", `${extent.record}: checksum differs`);
   if (bytes.length !== piece.nbytes) throw new Error(`piece of ${bytes.length} bytes, not ${piece.nbytes}`);
   return bytes;
+}
+
+function inflated(stored: Uint8Array, nbytes: number): Uint8Array {
+  try {
+    return new Uint8Array(inflateRawSync(stored, { maxOutputLength: Math.max(nbytes, 1) }));
+  } catch (cause) {
+    throw new FormatError("RANKCAST_INFLATE", "the record does not inflate to its size", { cause });
+  }
 }
 
 function placePiece(into: Uint8Array, filled: Uint8Array, piece: StoragePiece, bytes: Uint8Array): void {

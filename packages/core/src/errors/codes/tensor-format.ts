@@ -13,6 +13,16 @@ export const TENSOR_FORMAT_CODES = {
     meaning: "A safetensors file ends before the last byte its header promises.",
     remedy: "Download or copy the file again: it was cut short.",
   },
+  RANKCAST_NPY_HEADER: {
+    class: "header",
+    meaning: "The header of a numpy array is not the Python literal the format prescribes, or contradicts itself.",
+    remedy: "Save the array again with numpy.save or numpy.savez.",
+  },
+  RANKCAST_NPY_DTYPE: {
+    class: "unsupported",
+    meaning: "A numpy array has elements that are no plain numbers (Python objects, text, records, dates, long doubles).",
+    remedy: "Convert the array to a number type, or save it apart from the tensors.",
+  },
   RANKCAST_SAVE_DTYPE: {
     class: "unsupported",
     meaning: "The file format has no element type for a tensor that was to be saved.",
