@@ -76,6 +76,7 @@ async function readArray(
       `${describePlace(place)}: shape (${array.shape}) needs ${array.nbytes} bytes, the record has ${entry.nbytes - header.headerBytes}`,
       { details: { ...place, offset: entry.offset, expected: array.nbytes, found: entry.nbytes - header.headerBytes } },
     );
+  if (array.nbytes === 0) return emptyTensor(entry, bytes, array, place);
   return entry.encoding === "stored"
     ? storedTensor(entry, bytes, array)
     : inflatedTensor(input, container, entry, array, header.headerBytes);
