@@ -12,6 +12,7 @@ export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, to
 export { printable, quote } from "./errors/quote.ts";
 // Formats.
 export type { CheckpointFormat, FormatInput } from "./format/checkpoint-format.ts";
+export { gguf } from "./format/gguf.ts";
 export { JsonScanner } from "./format/json-scanner.ts";
 export { npy } from "./format/npy.ts";
 export { npz } from "./format/npz.ts";

@@ -1,8 +1,9 @@
 /** The formats in the order in which they are asked. Structure decides, so the order only matters where one structure contains another. */
 import type { CheckpointFormat } from "./checkpoint-format.ts";
+import { gguf } from "./gguf.ts";
 import { npy } from "./npy.ts";
 import { npz } from "./npz.ts";
 import { safetensors } from "./safetensors.ts";
 
 /** All readers. The first whose `matches` says yes reads the input. */
-export const FORMATS: readonly CheckpointFormat[] = [safetensors, npy, npz];
+export const FORMATS: readonly CheckpointFormat[] = [safetensors, npy, npz, gguf];

@@ -23,6 +23,11 @@ export const TENSOR_FORMAT_CODES = {
     meaning: "A numpy array has elements that are no plain numbers (Python objects, text, records, dates, long doubles).",
     remedy: "Convert the array to a number type, or save it apart from the tensors.",
   },
+  RANKCAST_GGUF_HEADER: {
+    class: "header",
+    meaning: "The header of a GGUF file breaks a rule of the format.",
+    remedy: "Download the file again, or convert the model anew with llama.cpp's scripts.",
+  },
   RANKCAST_SAVE_DTYPE: {
     class: "unsupported",
     meaning: "The file format has no element type for a tensor that was to be saved.",
