@@ -18,8 +18,41 @@ export { npy } from "./format/npy.ts";
 export { npz } from "./format/npz.ts";
 export { crc32OfTail } from "./format/npz-checksum.ts";
 export { openSafetensors, safetensors } from "./format/safetensors.ts";
-export type { CheckpointTree, StoragePiece, TreeValue } from "./manifest/checkpoint-tree.ts";
-export { OpaqueValue, SparseRef, StorageRef, TensorRef, TreeDict, TreeList } from "./manifest/checkpoint-tree.ts";
+// Manifest
+export { aliasesOf } from "./manifest/aliases.ts";
+export { buildManifest, type ManifestOptions } from "./manifest/build-manifest.ts";
+export {
+  type CheckpointTree,
+  ComplexValue,
+  KeyTuple,
+  OpaqueValue,
+  type Quantisation,
+  SparseRef,
+  type StorageExtent,
+  type StoragePiece,
+  StorageRef,
+  TensorRef,
+  TreeDict,
+  type TreeKey,
+  TreeList,
+  type TreeValue,
+  type Warning,
+} from "./manifest/checkpoint-tree.ts";
+export { type FlatTensor, type FlatTree, flattenTree } from "./manifest/flatten-tree.ts";
+export type {
+  OpaqueDescriptor,
+  PlainValue,
+  SourceDescriptor,
+  StateDictManifest,
+  StorageDescriptor,
+  TensorDescriptor,
+} from "./manifest/manifest.ts";
+export { decodeManifest, encodeManifest } from "./manifest/manifest-codec.ts";
+export { layoutDigest, manifestDigest } from "./manifest/manifest-digest.ts";
+export { tileExactly } from "./manifest/rectangle-cover.ts";
+export { STATE_DICT_KEYS, selectStateDict } from "./manifest/select-state-dict.ts";
+export { trimStorages } from "./manifest/trim-storages.ts";
+export { validateManifest } from "./manifest/validate-manifest.ts";
 // Sources
 export {
   type BackingFile,
@@ -36,11 +69,9 @@ export { resolveLocalPath } from "./source/local-path.ts";
 export { memorySource } from "./source/memory-source.ts";
 export { openLocal, resolved } from "./source/open-local.ts";
 export { sliceSource } from "./source/slice-source.ts";
-
 // tensor
 export { convertElements, type ElementRun, isConvertible } from "./tensor/convert.ts";
 export { decodeTable, isSmallFloat, type SmallFloat } from "./tensor/float-bits.ts";
-
 // topology
 export { detectRank, requireIdentity } from "./topology/detect-rank.ts";
 export type { DetectedRank, HeadAddress, LauncherName, ProcessVariables } from "./topology/detected-rank.ts";

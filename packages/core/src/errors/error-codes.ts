@@ -2,6 +2,7 @@
 import { DISTRIBUTION_CODES } from "./codes/distribution.ts";
 import { FORMAT_CODES } from "./codes/format.ts";
 import { GENERAL_CODES } from "./codes/general.ts";
+import { MANIFEST_CODES } from "./codes/manifest.ts";
 import { MEMORY_CODES } from "./codes/memory.ts";
 import { SOURCE_CODES } from "./codes/source.ts";
 import { STATE_DICT_CODES } from "./codes/state-dict.ts";
@@ -13,6 +14,7 @@ const TABLE = {
   ...GENERAL_CODES,
   ...SOURCE_CODES,
   ...FORMAT_CODES,
+  ...MANIFEST_CODES,
   ...TENSOR_FORMAT_CODES,
   ...MEMORY_CODES,
   ...STATE_DICT_CODES,

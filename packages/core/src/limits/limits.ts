@@ -41,6 +41,12 @@ export const DEFAULT_LIMITS = {
   tensorRank: 64,
   tensors: 4_000_000,
   tensorNameBytes: 1 * MIB,
+  /** All dotted names together; 500 000 tensors need about 50 MB. */
+  treeNamesBytes: 256 * MIB,
+  /** Values listed again because a container that holds them occurs at several places; a small file can ask for 2^40. */
+  treeRepeatedValues: 250_000,
+  /** An encoded manifest on the wire; 500 000 tensors need about 50 MB. */
+  manifestBytes: 512 * MIB,
   /** One tensor written out may be larger than its storage only this many times (strides of 0), or up to `materialisedBytesFloor`. */
   materialisedRatio: 4,
   materialisedBytesFloor: 64 * MIB,

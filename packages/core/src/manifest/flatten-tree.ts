@@ -1,0 +1,176 @@
+/** A decoded checkpoint as flat lists: tensors, plain values and opaque values by dotted name. */
+import { FormatError } from "../errors/checkpoint-error.ts";
+import { printable } from "../errors/quote.ts";
+import { enforceLimit } from "../limits/exceeded.ts";
+import type { LimitName, Limits } from "../limits/limits.ts";
+import type { ModuleMetadata } from "../tensor/state-dict.ts";
+import { OpaqueValue, SparseRef, StorageRef, TensorRef, TreeDict, type TreeValue, type Warning } from "./checkpoint-tree.ts";
+import type { OpaqueDescriptor, PlainValue } from "./manifest.ts";
+import { moduleMetadata } from "./module-metadata.ts";
+import { DangerousCalls } from "./opaque-content.ts";
+import { toPlainValue } from "./plain-value.ts";
+import { childPath } from "./tree-path.ts";
+import { asContainer, type Branch, type Container, surveyTree, type TreeSurvey } from "./tree-survey.ts";
+
+/** One tensor and its dotted name. */
+export interface FlatTensor {
+  readonly name: string;
+  readonly ref: TensorRef;
+}
+
+/** What a checkpoint holds, in its own order. */
+export interface FlatTree {
+  readonly tensors: readonly FlatTensor[];
+  readonly nontensor: readonly (readonly [string, PlainValue])[];
+  readonly opaque: readonly OpaqueDescriptor[];
+  readonly metadataModules: readonly (readonly [string, ModuleMetadata])[];
+  readonly warnings: readonly Warning[];
+}
+
+/** How to flatten. */
+export interface FlattenOptions {
+  readonly limits: Limits;
+  /** `skip` lists what is in a cycle once and warns; `refuse` is for state dicts, where a cycle is a mistake. Default `skip`. */
+  readonly cycles?: "skip" | "refuse";
+  /** Name of the checkpoint, for messages. */
+  readonly where?: string;
+}
+
+/**
+ * Names: keys and positions joined with dots; a tensor that is the root has the empty name; sparse tensors are listed by their parts;
+ * a pickled module counts as its state dict; nothing inside other opaque objects is listed, nor are bare storages.
+ *
+ * Iterative and linear in what is listed; shared containers are written out at each place only as far as `treeRepeatedValues` allows.
+ * @throws {FormatError} RANKCAST_LIMIT for depth, number of tensors, repeated values, names; RANKCAST_TREE_CYCLE when cycles are refused.
+ */
+export function flattenTree(root: TreeValue, options: FlattenOptions): FlatTree {
+  const where = printable(options.where ?? "checkpoint");
+  const listing = new Listing(options.limits, where);
+  const container = asContainer(root);
+  if (!container) {
+    listing.addLeaf(null, root);
+    return listing;
+  }
+  const survey = surveyTree(container, options.limits, where);
+  if (survey.cycles.length > 0) listing.noteCycles(survey.cycles, options.cycles ?? "skip");
+  walk(container, survey, listing, mayRepeat(survey, container, listing, options.limits));
+  return listing;
+}
+
+/** Whether containers without tensors may be written out at every place they occur. */
+function mayRepeat({ branches, distinct }: TreeSurvey, root: Container, listing: Listing, limits: Limits): boolean {
+  const branch = branches.get(root);
+  if (!branch || branch.listed - distinct <= limits.treeRepeatedValues) return true;
+  listing.enforce("treeRepeatedValues", branch.listedForTensors - distinct, "values of shared containers that hold tensors");
+  listing.warn("shared-values-listed-once", "plain values that are shared by many containers are listed at the first place only");
+  return false;
+}
+
+interface Frame {
+  readonly branch: Branch;
+  readonly path: string | null;
+  readonly module: boolean;
+  at: number;
+}
+
+function walk(root: Container, { branches }: TreeSurvey, listing: Listing, repeat: boolean): void {
+  const stack: Frame[] = [];
+  const seen = new Set<Container>();
+  const enter = (container: Container, path: string | null, insideModule: boolean): void => {
+    const branch = branches.get(container);
+    if (!branch || (!repeat && !branch.tensors && seen.has(container))) return;
+    if (!repeat) seen.add(container);
+    const module = container instanceof OpaqueValue;
+    // A model is one object of an unknown class to the reader of a report, not one per layer.
+    if (module && !insideModule) listing.addOpaque(path, container);
+    if (container instanceof TreeDict) listing.addMetadata(path, container);
+    stack.push({ branch, path, module, at: 0 });
+  };
+  enter(root, null, false);
+  for (let frame = stack.at(-1); frame; frame = stack.at(-1)) {
+    const { branch, at } = frame;
+    if (at === branch.values.length) {
+      stack.pop();
+      continue;
+    }
+    frame.at += 1;
+    if (branch.cut?.has(at)) continue;
+    const value = branch.values[at] ?? null;
+    const path = childPath(frame.path, branch.keys ? (branch.keys[at] ?? "") : String(at));
+    const container = asContainer(value);
+    if (container) enter(container, path, frame.module);
+    else listing.addLeaf(path, value);
+  }
+}
+
+class Listing implements FlatTree {
+  readonly tensors: FlatTensor[] = [];
+  readonly nontensor: [string, PlainValue][] = [];
+  readonly opaque: OpaqueDescriptor[] = [];
+  readonly metadataModules: [string, ModuleMetadata][] = [];
+  readonly warnings: Warning[] = [];
+  readonly #limits: Limits;
+  readonly #where: string;
+  readonly #dangerous = new DangerousCalls();
+  #namesBytes = 0;
+
+  constructor(limits: Limits, where: string) {
+    this.#limits = limits;
+    this.#where = where;
+  }
+
+  /** @throws {FormatError} RANKCAST_LIMIT, naming the checkpoint. */
+  enforce(limit: LimitName, found: number, what: string): void {
+    enforceLimit(this.#limits, limit, found, `${this.#where}: ${what}`);
+  }
+
+  addLeaf(path: string | null, value: TreeValue): void {
+    if (value instanceof TensorRef) this.#addTensor(path ?? "", value);
+    else if (value instanceof SparseRef) for (const [part, ref] of value.parts) this.#addTensor(childPath(path, part), ref);
+    else if (value instanceof OpaqueValue) this.addOpaque(path, value);
+    else if (!(value instanceof StorageRef)) {
+      const plain = toPlainValue(value);
+      if (plain !== undefined) this.nontensor.push([this.#named(path ?? ""), plain]);
+    }
+  }
+
+  #addTensor(name: string, ref: TensorRef): void {
+    this.enforce("tensorNameBytes", name.length, "a tensor's name");
+    this.tensors.push({ name: this.#named(name), ref });
+    this.enforce("tensors", this.tensors.length, "tensors of the checkpoint");
+  }
+
+  addOpaque(path: string | null, value: OpaqueValue): void {
+    const name = this.#named(path ?? "");
+    this.opaque.push({ path: name, global: value.global, dangerous: value.dangerous });
+    for (const global of this.#dangerous.inside(value)) this.opaque.push({ path: name, global, dangerous: true });
+  }
+
+  addMetadata(path: string | null, dict: TreeDict): void {
+    for (const [module, metadata] of moduleMetadata(dict)) {
+      const name = module === "" ? (path ?? "") : childPath(path, module);
+      this.metadataModules.push([this.#named(name), metadata]);
+    }
+  }
+
+  warn(code: string, message: string): void {
+    this.warnings.push({ code, message });
+  }
+
+  noteCycles(paths: readonly string[], cycles: "skip" | "refuse"): void {
+    const where = printable(paths[0] ?? "");
+    if (cycles === "skip") this.warn("cycle-skipped", `${where} leads back to a container it is in; listed once`);
+    else {
+      throw new FormatError("RANKCAST_TREE_CYCLE", `${this.#where}: ${where} leads back to a container it is in`, {
+        details: { path: paths[0] ?? "", paths },
+      });
+    }
+  }
+
+  /** Bounds the sum of all names: one long key above many tensors would otherwise be written out for each. */
+  #named(name: string): string {
+    this.#namesBytes += name.length;
+    this.enforce("treeNamesBytes", this.#namesBytes, "dotted names of the checkpoint");
+    return name;
+  }
+}

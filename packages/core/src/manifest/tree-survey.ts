@@ -1,0 +1,127 @@
+/**
+ * First pass over a decoded checkpoint: what each container holds, how often values would be listed, where cycles close. Containers may be
+ * shared and may contain themselves (both are legal in pickles), so each is visited once and walkers afterwards follow the result.
+ */
+import { FormatError } from "../errors/checkpoint-error.ts";
+import type { Limits } from "../limits/limits.ts";
+import { type OpaqueValue, SparseRef, TensorRef, TreeDict, TreeList, type TreeValue } from "./checkpoint-tree.ts";
+import { isPickledModule, moduleChildren } from "./pickled-module.ts";
+import { childPath, keyText } from "./tree-path.ts";
+
+/** Something that is walked into. */
+export type Container = TreeDict | TreeList | OpaqueValue;
+
+/** What is known about one container. */
+export interface Branch {
+  /** Segment of each child; null for positions. */
+  readonly keys: readonly string[] | null;
+  readonly values: readonly TreeValue[];
+  /** Whether a tensor lies below. */
+  tensors: boolean;
+  /** Values below when every shared container is written out, this one included. */
+  listed: number;
+  /** The same when containers without tensors count as one value. */
+  listedForTensors: number;
+  /** Longest chain of containers from here down. */
+  height: number;
+  /** Children that lead back to a container they are in; walkers must skip them. */
+  cut: Set<number> | null;
+  done: boolean;
+}
+
+/** The whole tree as seen once. */
+export interface TreeSurvey {
+  readonly branches: ReadonlyMap<Container, Branch>;
+  /** Values in all containers, each container counted once. */
+  readonly distinct: number;
+  /** Dotted paths at which a container would hold itself; the first few. */
+  readonly cycles: readonly string[];
+}
+
+const CYCLES_NAMED_MAX = 10;
+
+/** `value` when it is walked into, else null. */
+export function asContainer(value: TreeValue): Container | null {
+  return value instanceof TreeDict || value instanceof TreeList || isPickledModule(value) ? value : null;
+}
+
+/**
+ * Visits everything reachable from `root` once. Iterative; linear in the size of the decoded values.
+ * @throws {FormatError} RANKCAST_LIMIT when containers are nested deeper than `treeDepth`.
+ */
+export function surveyTree(root: Container, limits: Pick<Limits, "treeDepth">, where: string): TreeSurvey {
+  const branches = new Map<Container, Branch>();
+  const cycles: string[] = [];
+  let distinct = 0;
+  const open = (container: Container): Frame => {
+    const branch = openBranch(container);
+    branches.set(container, branch);
+    distinct += branch.values.length;
+    return { branch, at: 0 };
+  };
+  const stack: Frame[] = [open(root)];
+  for (let frame = stack.at(-1); frame; frame = stack.at(-1)) {
+    const { branch, at } = frame;
+    if (at === branch.values.length) {
+      close(branch, limits, where);
+      stack.pop();
+      const parent = stack.at(-1);
+      if (parent) absorb(parent.branch, branch);
+      continue;
+    }
+    frame.at += 1;
+    const value = branch.values[at] ?? null;
+    const container = asContainer(value);
+    const known = container ? branches.get(container) : undefined;
+    if (!container) absorbLeaf(branch, value);
+    else if (!known) stack.push(open(container));
+    else if (known.done) absorb(branch, known);
+    else {
+      branch.cut ??= new Set();
+      branch.cut.add(at);
+      if (cycles.length < CYCLES_NAMED_MAX) cycles.push(pathOf(stack));
+    }
+  }
+  return { branches, distinct, cycles };
+}
+
+interface Frame {
+  readonly branch: Branch;
+  at: number;
+}
+
+function openBranch(container: Container): Branch {
+  return { ...childrenOf(container), tensors: false, listed: 1, listedForTensors: 1, height: 1, cut: null, done: false };
+}
+
+function childrenOf(container: Container): Pick<Branch, "keys" | "values"> {
+  if (container instanceof TreeList) return { keys: null, values: container.elements };
+  if (container instanceof TreeDict) return { keys: [...container.entries.keys()].map(keyText), values: [...container.entries.values()] };
+  return moduleChildren(container);
+}
+
+function absorbLeaf(branch: Branch, value: TreeValue): void {
+  branch.listed += 1;
+  branch.listedForTensors += 1;
+  if (value instanceof TensorRef || value instanceof SparseRef) branch.tensors = true;
+}
+
+// Counts may reach 2^1000 and then infinity; they are only compared.
+function absorb(branch: Branch, child: Branch): void {
+  branch.tensors ||= child.tensors;
+  branch.listed += child.listed;
+  branch.listedForTensors += child.tensors ? child.listedForTensors : 1;
+  branch.height = Math.max(branch.height, child.height + 1);
+}
+
+function close(branch: Branch, limits: Pick<Limits, "treeDepth">, where: string): void {
+  branch.done = true;
+  if (branch.height <= limits.treeDepth) return;
+  throw new FormatError("RANKCAST_LIMIT", `${where}: containers are nested deeper than the limit treeDepth = ${limits.treeDepth}`, {
+    details: { limit: "treeDepth", allowed: limits.treeDepth, found: branch.height },
+  });
+}
+
+function pathOf(stack: readonly Frame[]): string {
+  return stack.reduce<string | null>((path, { branch, at }) => childPath(path, branch.keys?.[at - 1] ?? String(at - 1)), null) ?? "";
+}

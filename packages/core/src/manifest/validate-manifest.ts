@@ -1,0 +1,33 @@
+/** The one gate for the numbers of a checkpoint: whatever passes can be allocated, read and viewed without further doubt. */
+import { printable } from "../errors/quote.ts";
+import { enforceLimit } from "../limits/exceeded.ts";
+import type { Limits } from "../limits/limits.ts";
+import type { StateDictManifest } from "./manifest.ts";
+import { validateStorage } from "./validate-storage.ts";
+import { validateTensor } from "./validate-tensor.ts";
+
+/**
+ * Proves: every tensor is inside its storage, every storage is filled exactly by pieces inside their files, all numbers are whole and at
+ * most 2^53-1, counts and expansions are within `limits`. Linear in tensors and pieces.
+ * @throws {FormatError} RANKCAST_TENSOR_LAYOUT, RANKCAST_TENSOR_BOUNDS, RANKCAST_STORAGE_LAYOUT, RANKCAST_TRUNCATED, RANKCAST_LIMIT.
+ */
+export function validateManifest(manifest: StateDictManifest, limits: Limits): void {
+  const { tensors, storages, sources } = manifest;
+  const file = sources[0]?.name ?? manifest.format;
+  enforceLimit(limits, "tensors", tensors.length, printable(file));
+  const sourceBytes = sources.reduce((sum, { version }) => sum + version.sizeBytes, 0);
+  let storedBytes = 0;
+  storages.forEach((storage, index) => {
+    storedBytes += validateStorage(storage, { index, sources, limits });
+  });
+  enforceRatio(limits, storedBytes, sourceBytes, `${printable(file)}: bytes of all storages against the files'`);
+  let repeatedBytes = 0;
+  for (const tensor of tensors) repeatedBytes += validateTensor(tensor, storages[tensor.storage], limits, file);
+  const ownBytes = storages.reduce((sum, { nbytes }) => sum + nbytes, 0);
+  enforceRatio(limits, repeatedBytes, ownBytes, `${printable(file)}: bytes of repeated elements against all storages'`);
+}
+
+function enforceRatio(limits: Limits, found: number, base: number, what: string): void {
+  if (found <= limits.materialisedBytesFloor) return;
+  enforceLimit(limits, "materialisedRatio", found / Math.max(base, 1), what);
+}
