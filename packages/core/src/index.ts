@@ -13,8 +13,12 @@ export {
 export type { ErrorClass, ErrorCodeRow } from "./errors/error-code-row.ts";
 export { ERROR_CODES, type ErrorCode } from "./errors/error-codes.ts";
 export { compileLimits, DEFAULT_LIMITS, type LimitName, type Limits } from "./limits/limits.ts";
+export { type CastOptions, castTensor } from "./tensor/cast.ts";
+export { type CastLoss, describeCast } from "./tensor/cast-loss.ts";
+export { digestStateDict, digestTensor } from "./tensor/digest.ts";
 export { DTYPES, type DType, type DTypeTraits } from "./tensor/dtype.ts";
 export type { Scalar } from "./tensor/element.ts";
+export { type CastMeasure, castIsLossy, measureCast } from "./tensor/measure-cast.ts";
 export { type ModuleMetadata, StateDict } from "./tensor/state-dict.ts";
 export { Storage } from "./tensor/storage.ts";
 export { Tensor, type TensorParts } from "./tensor/tensor.ts";

@@ -70,8 +70,16 @@ export { memorySource } from "./source/memory-source.ts";
 export { openLocal, resolved } from "./source/open-local.ts";
 export { sliceSource } from "./source/slice-source.ts";
 // tensor
-export { convertElements, type ElementRun, isConvertible } from "./tensor/convert.ts";
+export { CAST_LOSSES } from "./tensor/cast-loss.ts";
+export { convertElements, type ElementRun, isConvertible, requireConvertible } from "./tensor/convert.ts";
+export { copyInto, gatherContiguous, gatherInto } from "./tensor/copy.ts";
+export { type Loop, type LoopNest, planLoops, splitNest } from "./tensor/copy-loops.ts";
+export { combineDigests, type DigestRow } from "./tensor/digest.ts";
+export { elementBytes } from "./tensor/element-bytes.ts";
 export { decodeTable, isSmallFloat, type SmallFloat } from "./tensor/float-bits.ts";
+export { enforceMaterialisable, type MaterialiseLimits } from "./tensor/materialise.ts";
+export { type Block, rowMajorBlocks, type StridedView } from "./tensor/strided-view.ts";
+
 // topology
 export { detectRank, requireIdentity } from "./topology/detect-rank.ts";
 export type { DetectedRank, HeadAddress, LauncherName, ProcessVariables } from "./topology/detected-rank.ts";

@@ -1,6 +1,6 @@
 /** Converts runs of elements between numeric types, exactly as torch's `copy_` does on x86-64. */
 import { TensorError } from "../errors/checkpoint-error.ts";
-import { bytesOf, type DType, traitsOf } from "./dtype.ts";
+import { bytesOf, componentOf, type DType, traitsOf } from "./dtype.ts";
 import { decodeToFloat32Bits, encodeFromFloat32Bits, isSmallFloat } from "./float-bits.ts";
 import { decodeLanes, encodeLanes, LANES, patternsOf, type RealDType, type Run, throughFloat32 } from "./lanes.ts";
 import type { Storage } from "./storage.ts";
@@ -22,6 +22,15 @@ export function isConvertible(from: DType, to: DType): boolean {
 }
 
 /**
+ * Refuses a pair of types between which no conversion is defined.
+ * @throws {TensorError} RANKCAST_TENSOR_DTYPE naming both types.
+ */
+export function requireConvertible(from: DType, to: DType): void {
+  if (isConvertible(from, to)) return;
+  throw new TensorError("RANKCAST_TENSOR_DTYPE", `${from} cannot be converted to ${to}`, { details: { from, to } });
+}
+
+/**
  * Writes `count` elements of `source` into `target` as the target's type. Runs must not overlap. Rounding is to nearest even; float64 and
  * 64-bit integers reach the 8- and 16-bit floats through float32; floats truncate towards zero into integers; integers wrap around;
  * complex to real drops the imaginary part; anything but zero is true.
@@ -30,11 +39,7 @@ export function isConvertible(from: DType, to: DType): boolean {
  * @throws {TensorError} RANKCAST_TENSOR_DTYPE when the conversion is not defined.
  */
 export function convertElements(source: ElementRun, target: ElementRun, count: number): void {
-  if (!isConvertible(source.dtype, target.dtype)) {
-    throw new TensorError("RANKCAST_TENSOR_DTYPE", `${source.dtype} cannot be converted to ${target.dtype}`, {
-      details: { from: source.dtype, to: target.dtype },
-    });
-  }
+  requireConvertible(source.dtype, target.dtype);
   const sourceItemBytes = bytesOf(source.dtype, 1);
   const targetItemBytes = bytesOf(target.dtype, 1);
   for (let begin = 0; begin < count; begin += BLOCK) {
@@ -68,18 +73,11 @@ function isAligned(run: Run, dtype: DType): boolean {
   return run.byteOffset % traitsOf(dtype).swapBytes === 0;
 }
 
-/** The type of one part of a complex element, the type itself otherwise. */
-function componentOf(dtype: DType): RealDType {
-  if (dtype === "complex32") return "float16";
-  if (dtype === "complex64") return "float32";
-  return dtype === "complex128" ? "float64" : (dtype as RealDType);
-}
-
 function convertBlock(from: DType, source: Run, to: DType, target: Run, count: number): void {
   const fromComplex = traitsOf(from).kind === "complex";
   const toComplex = traitsOf(to).kind === "complex";
-  const fromPart = componentOf(from);
-  const toPart = componentOf(to);
+  const fromPart = componentOf(from) as RealDType;
+  const toPart = componentOf(to) as RealDType;
   if (fromComplex === toComplex) {
     convertReal(fromPart, source, toPart, target, fromComplex ? 2 * count : count);
   } else if (fromComplex) {

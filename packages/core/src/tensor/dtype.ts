@@ -63,7 +63,10 @@ export const DTYPES: ReadonlyMap<DType, DTypeTraits> = new Map(
   ROWS.map(([name, bits, kind, swapBytes, safetensors]) => [name, { name, bits, kind, swapBytes, safetensors }]),
 );
 
-/** What is known about `dtype`. */
+/**
+ * What is known about `dtype`.
+ * @throws {TypeError} for a name that is no dtype's; the type system forbids it, untyped callers do not.
+ */
 export function traitsOf(dtype: DType): DTypeTraits {
   const traits = DTYPES.get(dtype);
   if (!traits) throw new TypeError(`not a dtype: ${String(dtype)}`);
@@ -79,4 +82,11 @@ export function isDType(name: string): name is DType {
 export function bytesOf(dtype: DType, elements: number): number {
   const { bits } = traitsOf(dtype);
   return bits % 8 === 0 ? elements * (bits / 8) : Math.ceil((elements * bits) / 8);
+}
+
+/** The type of one part of a complex element; the type itself when it is not complex. */
+export function componentOf(dtype: DType): DType {
+  if (dtype === "complex32") return "float16";
+  if (dtype === "complex64") return "float32";
+  return dtype === "complex128" ? "float64" : dtype;
 }

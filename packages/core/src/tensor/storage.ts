@@ -1,4 +1,6 @@
 /** A run of bytes that one or more tensors look at. */
+import { constants } from "node:buffer";
+import { TensorError } from "../errors/checkpoint-error.ts";
 
 /**
  * Bytes behind tensors, usually a window of a shared segment. Two tensors with the same `Storage` object alias each other.
@@ -11,7 +13,17 @@ export class Storage {
   readonly byteOffset: number;
   readonly nbytes: number;
 
+  /** @throws {TensorError} RANKCAST_TENSOR_BOUNDS when the storage reaches outside its buffer. */
   constructor(buffer: ArrayBufferLike | null, byteOffset: number, nbytes: number) {
+    if (buffer !== null && !(byteOffset >= 0 && nbytes >= 0 && byteOffset + nbytes <= buffer.byteLength)) {
+      throw new TensorError(
+        "RANKCAST_TENSOR_BOUNDS",
+        `[${byteOffset}, ${byteOffset + nbytes}) leaves a buffer of ${buffer.byteLength} bytes`,
+        {
+          details: { byteOffset, storageBytes: nbytes, bufferBytes: buffer.byteLength },
+        },
+      );
+    }
     this.buffer = buffer;
     this.byteOffset = byteOffset;
     this.nbytes = nbytes;
@@ -24,12 +36,26 @@ export class Storage {
 
   /**
    * A window of the bytes, `begin` inclusive. No copy.
-   * @throws {RangeError} when the window leaves the storage or the storage has no bytes (meta).
+   * @throws {TensorError} RANKCAST_TENSOR_META when the storage has no bytes, RANKCAST_TENSOR_BOUNDS when the window leaves it,
+   * RANKCAST_STORAGE_TOO_LARGE when the window is larger than one view can be (4 GiB on Node 20; use several windows).
    */
   bytes(begin = 0, length = this.nbytes - begin): Uint8Array {
-    if (this.buffer === null) throw new RangeError("a meta storage has no bytes");
-    if (begin < 0 || length < 0 || begin + length > this.nbytes)
-      throw new RangeError(`[${begin}, ${begin + length}) leaves a storage of ${this.nbytes} bytes`);
-    return new Uint8Array(this.buffer, this.byteOffset + begin, length);
+    const { buffer, nbytes } = this;
+    const details = { begin, length, storageBytes: nbytes };
+    if (buffer === null) throw new TensorError("RANKCAST_TENSOR_META", "a meta storage has a size but no bytes", { details });
+    if (!(begin >= 0 && length >= 0 && begin + length <= nbytes)) {
+      throw new TensorError("RANKCAST_TENSOR_BOUNDS", `[${begin}, ${begin + length}) leaves a storage of ${nbytes} bytes`, { details });
+    }
+    if (length > constants.MAX_LENGTH) {
+      throw new TensorError(
+        "RANKCAST_STORAGE_TOO_LARGE",
+        `a window of ${length} bytes is above this Node's limit of ${constants.MAX_LENGTH}`,
+        {
+          details: { ...details, allowed: constants.MAX_LENGTH },
+          remedy: "Ask for several smaller windows.",
+        },
+      );
+    }
+    return new Uint8Array(buffer, this.byteOffset + begin, length);
   }
 }

@@ -1,12 +1,13 @@
 /** A typed, strided view of a storage. */
 import { TensorError } from "../errors/checkpoint-error.ts";
-import { decodeToFloat32 } from "./cast.ts";
-import { gatherContiguous } from "./copy.ts";
+import { copyInto, gatherContiguous } from "./copy.ts";
 import { bytesOf, type DType } from "./dtype.ts";
 import { decodeElement, type Scalar } from "./element.ts";
+import { enforceMaterialisable, type MaterialiseLimits } from "./materialise.ts";
 import { Storage } from "./storage.ts";
+import { contiguousView, isPlain } from "./strided-view.ts";
 import { contiguousStrides, elementCount, elementSpan, isContiguous } from "./strides.ts";
-import { type TensorArray, typedArrayOver } from "./typed-array.ts";
+import { dtypeOfArray, isAligned, type TensorArray, typedArrayOver } from "./typed-array.ts";
 
 /** Parts of a tensor; `stride` and `storageOffset` are in elements. */
 export interface TensorParts {
@@ -35,6 +36,10 @@ export class Tensor {
   readonly savedDevice: string;
   readonly requiresGrad: boolean;
 
+  /**
+   * @throws {TensorError} RANKCAST_TENSOR_SHAPE when sizes, strides or offset are no counts or do not belong together,
+   * RANKCAST_TENSOR_BOUNDS when the elements reach outside the storage.
+   */
   constructor(parts: TensorParts) {
     this.dtype = parts.dtype;
     this.shape = parts.shape;
@@ -45,24 +50,23 @@ export class Tensor {
     this.neg = parts.neg ?? false;
     this.savedDevice = parts.savedDevice ?? "cpu";
     this.requiresGrad = parts.requiresGrad ?? false;
-    const end = this.storageOffset + elementSpan(this.shape, this.stride);
-    if (elementCount(this.shape) > 0 && bytesOf(this.dtype, end) > this.storage.nbytes) {
-      throw new TensorError(
-        "RANKCAST_TENSOR_BOUNDS",
-        `${this.dtype} [${this.shape}] at offset ${this.storageOffset} needs ${bytesOf(this.dtype, end)} bytes, its storage has ${this.storage.nbytes}`,
-        {
-          details: { dtype: this.dtype, shape: this.shape, storageBytes: this.storage.nbytes },
-        },
-      );
-    }
+    requireCounts(this);
+    requireInside(this);
   }
 
   /**
    * A tensor over the values of `array` (shared, not copied).
-   * @throws {TensorError} RANKCAST_TENSOR_BOUNDS when `shape` has more elements than the array.
+   * @throws {TensorError} RANKCAST_TENSOR_BOUNDS when `shape` has more elements than the array, RANKCAST_TENSOR_SHAPE when it has fewer,
+   * RANKCAST_TENSOR_DTYPE when no dtype belongs to this kind of array and none is given.
    */
   static from(array: TensorArray, shape: readonly number[], options: { readonly dtype?: DType } = {}): Tensor {
     const dtype = options.dtype ?? dtypeOfArray(array);
+    const nbytes = bytesOf(dtype, elementCount(shape));
+    if (nbytes < array.byteLength) {
+      throw new TensorError("RANKCAST_TENSOR_SHAPE", `${dtype} [${shape}] has ${nbytes} bytes, the array has ${array.byteLength}`, {
+        details: { dtype, shape, arrayBytes: array.byteLength },
+      });
+    }
     return new Tensor({ dtype, shape, storage: new Storage(array.buffer, array.byteOffset, array.byteLength) });
   }
 
@@ -95,23 +99,30 @@ export class Tensor {
     return typedArrayOver(this);
   }
 
-  /** The same values row-major without gaps and without lazy flags; the tensor itself when it is so already. */
-  contiguous(): Tensor {
-    return this.isContiguous && !this.conj && !this.neg
-      ? this
-      : new Tensor({
-          dtype: this.dtype,
-          shape: this.shape,
-          storage: gatherContiguous(this),
-          savedDevice: this.savedDevice,
-          requiresGrad: this.requiresGrad,
-        });
+  /**
+   * The same values row-major without gaps, without lazy flags and aligned for a typed array; the tensor itself when it is so already.
+   * `limits` bound how much larger than its storage an expanded tensor may be written out.
+   * @throws {FormatError} RANKCAST_LIMIT when the tensor is far larger than the bytes behind it.
+   * @throws {TensorError} RANKCAST_TENSOR_META when there are no bytes, RANKCAST_TENSOR_DTYPE when a lazy flag makes no sense for the type.
+   */
+  contiguous(limits?: MaterialiseLimits): Tensor {
+    if (isPlain(this) && isAligned(this)) return this;
+    const { dtype, shape, savedDevice, requiresGrad } = this;
+    return new Tensor({ dtype, shape, storage: gatherContiguous(this, limits), savedDevice, requiresGrad });
   }
 
-  /** Values as float32, row-major. A view when the tensor is contiguous float32, else a fresh array. */
-  toFloat32Array(): Float32Array {
-    const tensor = this.contiguous();
-    return tensor.dtype === "float32" ? (tensor.data as Float32Array) : decodeToFloat32(tensor, tensor.elementCount);
+  /**
+   * Values as float32, row-major: complex without their imaginary parts, 64-bit types rounded. A view of the tensor's own memory when it is
+   * contiguous float32, else a fresh array.
+   * @throws {TensorError} RANKCAST_TENSOR_DTYPE when the type holds no plain numbers (quantised, packed, bits).
+   * @throws {FormatError} RANKCAST_LIMIT when the tensor is far larger than the bytes behind it.
+   */
+  toFloat32Array(limits?: MaterialiseLimits): Float32Array {
+    if (this.dtype === "float32") return this.contiguous(limits).data as Float32Array;
+    enforceMaterialisable(this, limits);
+    const values = new Float32Array(this.elementCount);
+    copyInto(contiguousView("float32", this.shape, new Storage(values.buffer, 0, values.byteLength)), this);
+    return values;
   }
 
   /**
@@ -149,24 +160,22 @@ export class Tensor {
   }
 }
 
-function dtypeOfArray(array: TensorArray): DType {
-  const name = array.constructor.name;
-  const found = ARRAY_DTYPES.get(name);
-  if (!found) throw new TensorError("RANKCAST_TENSOR_DTYPE", `no dtype for ${name}; pass { dtype }`, { details: { array: name } });
-  return found;
+function requireCounts({ dtype, shape, stride, storageOffset }: Tensor): void {
+  const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0;
+  if (shape.length === stride.length && shape.every(isCount) && stride.every(isCount) && isCount(storageOffset)) return;
+  throw new TensorError(
+    "RANKCAST_TENSOR_SHAPE",
+    `${dtype} [${shape}] with strides [${stride}] at offset ${storageOffset}: every number must be a whole one from 0 to 2^53 - 1, one stride per axis`,
+    { details: { dtype, shape: shape.map(String), stride: stride.map(String), storageOffset: String(storageOffset) } },
+  );
 }
 
-const ARRAY_DTYPES: ReadonlyMap<string, DType> = new Map([
-  ["Float32Array", "float32"],
-  ["Float64Array", "float64"],
-  ["Int8Array", "int8"],
-  ["Int16Array", "int16"],
-  ["Int32Array", "int32"],
-  ["BigInt64Array", "int64"],
-  ["Uint8Array", "uint8"],
-  ["Uint8ClampedArray", "uint8"],
-  ["Buffer", "uint8"],
-  ["Uint16Array", "uint16"],
-  ["Uint32Array", "uint32"],
-  ["BigUint64Array", "uint64"],
-]);
+function requireInside({ dtype, shape, stride, storageOffset, storage }: Tensor): void {
+  const needed = bytesOf(dtype, storageOffset + elementSpan(shape, stride));
+  if (shape.includes(0) || needed <= storage.nbytes) return;
+  throw new TensorError(
+    "RANKCAST_TENSOR_BOUNDS",
+    `${dtype} [${shape}] at offset ${storageOffset} needs ${needed} bytes, its storage has ${storage.nbytes}`,
+    { details: { dtype, shape, storageBytes: storage.nbytes } },
+  );
+}

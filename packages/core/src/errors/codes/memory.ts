@@ -8,6 +8,16 @@ export const MEMORY_CODES = {
     meaning: "A tensor's shape, strides or offset reach outside its storage.",
     remedy: "Save the checkpoint again with the library that made it; the file contradicts itself.",
   },
+  RANKCAST_TENSOR_SHAPE: {
+    class: "tensor",
+    meaning: "A shape, or shape, strides and offset together, do not describe a tensor, or two shapes that must be equal are not.",
+    remedy: "Compare the shapes in the message with tensor.shape and with the length of the array.",
+  },
+  RANKCAST_TENSOR_OVERLAP: {
+    class: "tensor",
+    meaning: "A tensor with several elements in one place of memory (a stride of 0) was the target of a copy.",
+    remedy: "Copy into contiguous() memory of the target's shape instead of an expanded view.",
+  },
   RANKCAST_TENSOR_META: {
     class: "tensor",
     meaning: "A tensor without bytes (meta device) was used as data.",
