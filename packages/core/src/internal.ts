@@ -17,6 +17,7 @@ export { JsonScanner } from "./format/json-scanner.ts";
 export { npy } from "./format/npy.ts";
 export { npz } from "./format/npz.ts";
 export { crc32OfTail } from "./format/npz-checksum.ts";
+export { rebaseSources, shiftSources } from "./format/rebase-sources.ts";
 export { openSafetensors, safetensors } from "./format/safetensors.ts";
 // Manifest
 export { aliasesOf } from "./manifest/aliases.ts";
@@ -53,6 +54,10 @@ export { tileExactly } from "./manifest/rectangle-cover.ts";
 export { STATE_DICT_KEYS, selectStateDict } from "./manifest/select-state-dict.ts";
 export { trimStorages } from "./manifest/trim-storages.ts";
 export { validateManifest } from "./manifest/validate-manifest.ts";
+export { shardedFormat } from "./format/sharded.ts";
+export { tfjs } from "./format/tfjs.ts";
+export type { CheckpointTree, StoragePiece, TreeValue } from "./manifest/checkpoint-tree.ts";
+export { OpaqueValue, SparseRef, StorageRef, TensorRef, TreeDict, TreeList } from "./manifest/checkpoint-tree.ts";
 // Sources
 export {
   type BackingFile,

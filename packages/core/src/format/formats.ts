@@ -4,6 +4,7 @@ import { gguf } from "./gguf.ts";
 import { npy } from "./npy.ts";
 import { npz } from "./npz.ts";
 import { safetensors } from "./safetensors.ts";
+import { tfjs } from "./tfjs.ts";
 
 /** All readers. The first whose `matches` says yes reads the input. */
-export const FORMATS: readonly CheckpointFormat[] = [safetensors, npy, npz, gguf];
+export const FORMATS: readonly CheckpointFormat[] = [safetensors, npy, npz, gguf, tfjs];

@@ -28,6 +28,21 @@ export const TENSOR_FORMAT_CODES = {
     meaning: "The header of a GGUF file breaks a rule of the format.",
     remedy: "Download the file again, or convert the model anew with llama.cpp's scripts.",
   },
+  RANKCAST_INDEX_SYNTAX: {
+    class: "index",
+    meaning: "An index file is not the JSON it should be.",
+    remedy: "Download the index again; it is a small text file beside the shards.",
+  },
+  RANKCAST_INDEX_SHARD: {
+    class: "index",
+    meaning: "A file that an index names is not there.",
+    remedy: "Download the missing file into the folder of the index.",
+  },
+  RANKCAST_INDEX_MISMATCH: {
+    class: "index",
+    meaning: "An index and its files contradict each other.",
+    remedy: "Download index and files again from one revision of the model; they belong to different ones.",
+  },
   RANKCAST_SAVE_DTYPE: {
     class: "unsupported",
     meaning: "The file format has no element type for a tensor that was to be saved.",

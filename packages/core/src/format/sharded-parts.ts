@@ -1,0 +1,52 @@
+/** Opening the files that another file names. */
+import { FormatError, SourceError } from "../errors/checkpoint-error.ts";
+import { quote } from "../errors/quote.ts";
+import { type ByteSource, readBytes } from "../source/byte-source.ts";
+import type { FormatInput } from "./checkpoint-format.ts";
+
+/** First bytes that formats look at. */
+const HEAD_BYTES = 4096;
+/** Headers of so many files are read at once: enough to hide the latency of a server, few enough for its patience. */
+const OPEN_AT_ONCE = 8;
+
+/**
+ * A file that `input`'s entry file names.
+ * @throws {FormatError} RANKCAST_INDEX_SHARD when it is not there.
+ */
+export async function openPart(input: FormatInput, name: string): Promise<ByteSource> {
+  try {
+    return await input.siblings.open(name);
+  } catch (cause) {
+    if (!(cause instanceof SourceError) || cause.class !== "not-found") throw cause;
+    throw new FormatError("RANKCAST_INDEX_SHARD", `${input.source.name}: names ${quote(name)}, which is not there`, {
+      details: { file: input.source.name, path: name },
+      cause,
+    });
+  }
+}
+
+/** What a reader of the part gets: its own bytes, the same siblings and bounds, one level further in. */
+export async function partInput(input: FormatInput, source: ByteSource): Promise<FormatInput> {
+  const head = await readBytes(source, 0, Math.min(HEAD_BYTES, source.sizeBytes), input.signal);
+  return { ...input, source, head, nesting: input.nesting + 1 };
+}
+
+/** `work` on every item, some at a time; results in order. The failure of the first item that failed in order is thrown, after all have ended. */
+export async function inOrder<T, R>(items: readonly T[], work: (item: T, index: number) => Promise<R>): Promise<R[]> {
+  const results = new Array<R>(items.length);
+  let failedAt = items.length;
+  let failure: unknown;
+  let next = 0;
+  const run = async (): Promise<void> => {
+    for (let index = next++; index < failedAt; index = next++) {
+      try {
+        results[index] = await work(items[index] as T, index);
+      } catch (error) {
+        if (index < failedAt) [failedAt, failure] = [index, error];
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(OPEN_AT_ONCE, items.length) }, run));
+  if (failedAt < items.length) throw failure;
+  return results;
+}
