@@ -19,22 +19,31 @@ export { npz } from "./format/npz.ts";
 export { crc32OfTail } from "./format/npz-checksum.ts";
 export { rebaseSources, shiftSources } from "./format/rebase-sources.ts";
 export { openSafetensors, safetensors } from "./format/safetensors.ts";
+export { shardedFormat } from "./format/sharded.ts";
+export { tfjs } from "./format/tfjs.ts";
 // Manifest
 export { aliasesOf } from "./manifest/aliases.ts";
 export { buildManifest, type ManifestOptions } from "./manifest/build-manifest.ts";
+export type { CheckpointTree, StoragePiece, TreeValue } from "./manifest/checkpoint-tree.ts";
 export {
   type CheckpointTree,
   ComplexValue,
   KeyTuple,
   OpaqueValue,
+  OpaqueValue,
   type Quantisation,
+  SparseRef,
   SparseRef,
   type StorageExtent,
   type StoragePiece,
   StorageRef,
+  StorageRef,
+  TensorRef,
   TensorRef,
   TreeDict,
+  TreeDict,
   type TreeKey,
+  TreeList,
   TreeList,
   type TreeValue,
   type Warning,
@@ -54,10 +63,6 @@ export { tileExactly } from "./manifest/rectangle-cover.ts";
 export { STATE_DICT_KEYS, selectStateDict } from "./manifest/select-state-dict.ts";
 export { trimStorages } from "./manifest/trim-storages.ts";
 export { validateManifest } from "./manifest/validate-manifest.ts";
-export { shardedFormat } from "./format/sharded.ts";
-export { tfjs } from "./format/tfjs.ts";
-export type { CheckpointTree, StoragePiece, TreeValue } from "./manifest/checkpoint-tree.ts";
-export { OpaqueValue, SparseRef, StorageRef, TensorRef, TreeDict, TreeList } from "./manifest/checkpoint-tree.ts";
 // Sources
 export {
   type BackingFile,
