@@ -24,26 +24,19 @@ export { tfjs } from "./format/tfjs.ts";
 // Manifest
 export { aliasesOf } from "./manifest/aliases.ts";
 export { buildManifest, type ManifestOptions } from "./manifest/build-manifest.ts";
-export type { CheckpointTree, StoragePiece, TreeValue } from "./manifest/checkpoint-tree.ts";
 export {
   type CheckpointTree,
   ComplexValue,
   KeyTuple,
   OpaqueValue,
-  OpaqueValue,
   type Quantisation,
-  SparseRef,
   SparseRef,
   type StorageExtent,
   type StoragePiece,
   StorageRef,
-  StorageRef,
   TensorRef,
-  TensorRef,
-  TreeDict,
   TreeDict,
   type TreeKey,
-  TreeList,
   TreeList,
   type TreeValue,
   type Warning,
