@@ -67,6 +67,10 @@ export {
 } from "./source/byte-source.ts";
 export { addReadStats, countingSource, newReadStats, type ReadStats } from "./source/counting-source.ts";
 export { directorySiblings, noSiblings, refuseUnsafeName } from "./source/directory-siblings.ts";
+// Downloads and the cache
+export type { FetchEvent, FetchListener } from "./source/fetch-event.ts";
+export type { FetchOptions } from "./source/fetch-options.ts";
+export { type FetchedFile, fetchToCache } from "./source/fetch-to-cache.ts";
 export { type OpenFileOptions, openFile } from "./source/file-source.ts";
 export { resolveLocalPath } from "./source/local-path.ts";
 export { memorySource } from "./source/memory-source.ts";

@@ -67,6 +67,16 @@ export const DEFAULT_LIMITS = {
   redirects: 5,
   /** A server that sends no byte for this long is gone. */
   idleMs: 30_000,
+  /** Parallel range requests; more than this brings nothing and annoys servers. */
+  httpConnections: 8,
+  /** One range request: large enough to hide a round trip, small enough to resume and to spread. */
+  httpRangeBytes: 16 * MIB,
+  /** Tries without a single new byte before a request is given up. */
+  httpAttempts: 5,
+  /** All repeated requests of one file, however many bytes each brought. */
+  httpRetries: 1000,
+  /** First pause before a repeated request; doubles, with full jitter. */
+  httpRetryMs: 250,
   /** Bytes in flight between source and shared memory. */
   inFlightBytes: 256 * MIB,
   /** One mapped window; a Node 20 view may not exceed 4 GiB, and one storage must fit a window. */

@@ -1,0 +1,242 @@
+/** A URL as a complete, verified, immutable local file: from the cache, or downloaded once however many ask at the same time. */
+import { SourceError } from "../errors/checkpoint-error.ts";
+import { printable } from "../errors/quote.ts";
+import { type CacheEntry, isIntact, objectPath, readEntry, touchEntry } from "./cache-entry.ts";
+import { type CacheLayout, torchHubDirectory } from "./cache-layout.ts";
+import type { CacheLock } from "./cache-lock.ts";
+import { storeObject } from "./cache-store.ts";
+import type { ReadStats } from "./counting-source.ts";
+import { makePrivateDirectory } from "./durable-file.ts";
+import { digestMismatch, type ExpectedDigest, expectedDigest, meets } from "./expected-digest.ts";
+import type { FetchEvent } from "./fetch-event.ts";
+import { type FetchContext, type FetchOptions, openFetchContext } from "./fetch-options.ts";
+import { type DownloadOutcome, download } from "./http-download.ts";
+import { type HttpTarget, parseHttpUrl, readableName, urlKey } from "./http-url.ts";
+import { PartialFile } from "./partial-file.ts";
+import { claimPartial, sweepPartials } from "./partial-store.ts";
+import { revalidate } from "./revalidate.ts";
+import { findInTorchCache } from "./torch-cache.ts";
+
+/** A file of the cache. */
+export interface FetchedFile {
+  readonly path: string;
+  /** Lower-case hex of the content, always computed from the bytes. */
+  readonly sha256: string;
+  readonly sizeBytes: number;
+  /** Nobody rewrites it in place: it may be mapped. False for a file of another program's cache. */
+  readonly immutable: boolean;
+  /** The URL without secrets. */
+  readonly name: string;
+  /** What was asked of servers for it. */
+  readonly origin: ReadStats;
+}
+
+/**
+ * Gives a local file with the content of an http or https URL.
+ * @throws {SourceError} NOT_FOUND, NETWORK*, TLS, PROXY, HTTP_*, REDIRECT, SOURCE_CHANGED, HASH_MISMATCH, OFFLINE, CACHE_WRITE, DISK_FULL (all RANKCAST_);
+ * {UsageError} RANKCAST_USAGE for a malformed URL or digest; the reason of an aborted signal.
+ */
+export async function fetchToCache(url: string, options: FetchOptions = {}): Promise<FetchedFile> {
+  options.signal?.throwIfAborted();
+  const target = parseHttpUrl(url);
+  const context = openFetchContext(options);
+  try {
+    return await new Fetch(context, target).run();
+  } finally {
+    context.session.close();
+  }
+}
+
+class Fetch {
+  readonly #context: FetchContext;
+  readonly #target: HttpTarget;
+  readonly #layout: CacheLayout;
+  readonly #key: string;
+  readonly #expected: ExpectedDigest | null;
+
+  constructor(context: FetchContext, target: HttpTarget) {
+    const { sha256, tablePrefix, ignoreNameDigest } = context.options;
+    this.#context = context;
+    this.#target = target;
+    this.#layout = context.layout;
+    this.#key = urlKey(target.url);
+    this.#expected = expectedDigest(target.url, {
+      ...(sha256 === undefined ? {} : { sha256 }),
+      ...(tablePrefix === undefined ? {} : { tablePrefix }),
+      ...(ignoreNameDigest ? { ignoreName: true } : {}),
+    });
+  }
+
+  async run(): Promise<FetchedFile> {
+    const cached = (await this.#usableEntry()) ?? (await this.#torchFile());
+    if (cached !== null) return cached;
+    if (this.#context.offline) {
+      throw new SourceError(
+        "RANKCAST_OFFLINE",
+        `${printable(this.#target.name)}: not in the cache ${printable(this.#layout.root)}, and the network is off`,
+        {
+          details: { url: this.#target.name, cache: this.#layout.root },
+        },
+      );
+    }
+    await makePrivateDirectory(this.#layout.root);
+    const lock = await this.#lock();
+    try {
+      // Whoever held the lock has just asked the server; its file is taken as it is.
+      const present = lock.waited ? await this.#intactEntry() : null;
+      const fetched = present ?? (await this.#download(lock));
+      await lock.release();
+      return fetched;
+    } catch (error) {
+      await lock.release(error);
+      throw error;
+    }
+  }
+
+  /** The entry's file when it is there, intact and what is expected. */
+  async #intactEntry(): Promise<FetchedFile | null> {
+    const entry = await readEntry(this.#layout, this.#key);
+    if (entry === null || !this.#isAcceptable(entry.sha256) || !(await isIntact(this.#layout, entry, this.#context.options.signal)))
+      return null;
+    return this.#hit(entry);
+  }
+
+  /** As above, and still what the URL stands for: proved by a digest, or by asking the server. */
+  async #usableEntry(): Promise<FetchedFile | null> {
+    const cached = await this.#intactEntry();
+    const entry = cached === null ? null : await readEntry(this.#layout, this.#key);
+    if (cached === null || entry === null) return null;
+    const pinned = this.#expected?.enforced || this.#context.offline || this.#context.options.revalidate === false;
+    if (pinned) return cached;
+    const freshness = await revalidate(this.#context.session, this.#target, entry);
+    if (freshness.state === "unknown") {
+      this.#tell({
+        type: "notice",
+        code: "RANKCAST_CACHE_UNCONFIRMED",
+        message: `${this.#target.name}: used from the cache as it is: ${freshness.why.message}`,
+      });
+    }
+    return freshness.state === "changed" ? null : { ...cached, origin: { ...this.#context.stats } };
+  }
+
+  async #torchFile(): Promise<FetchedFile | null> {
+    if (!this.#expected?.enforced) return null;
+    const found = await findInTorchCache(
+      this.#layout,
+      torchHubDirectory(this.#context.environment),
+      this.#target.url,
+      this.#expected,
+      this.#context.options.signal,
+    );
+    if (found === null) return null;
+    this.#context.stats.cacheHits += 1;
+    return { ...found, immutable: false, name: this.#target.name, origin: { ...this.#context.stats } };
+  }
+
+  #lock(): Promise<CacheLock> {
+    return this.#context.lock({
+      layout: this.#layout,
+      key: this.#key,
+      idleMs: this.#context.limits.idleMs,
+      signal: this.#context.options.signal,
+      onWait: (progress) => this.#tell({ type: "waiting", name: this.#target.name, ...progress }),
+    });
+  }
+
+  async #download(lock: CacheLock): Promise<FetchedFile> {
+    await makePrivateDirectory(this.#layout.partial);
+    await sweepPartials(this.#layout.partial);
+    const partial = await claimPartial(this.#layout.partial, this.#key);
+    try {
+      return await this.#downloadInto(partial, lock);
+    } catch (error) {
+      // Bytes of an earlier process may be at fault: once more, without them.
+      const suspect = partial.resumedBytes > 0 && error instanceof SourceError && error.code === "RANKCAST_HASH_MISMATCH";
+      if (!suspect) throw error;
+      return this.#downloadInto(await PartialFile.create(this.#layout.partial, this.#key), lock);
+    }
+  }
+
+  async #downloadInto(partial: PartialFile, lock: CacheLock): Promise<FetchedFile> {
+    try {
+      const outcome = await download({
+        session: this.#context.session,
+        target: this.#target,
+        partial,
+        digestKnown: this.#expected?.enforced === true,
+        listener: (event) => {
+          if (event.type === "progress") lock.tell({ bytesDone: event.bytesDone, bytesTotal: event.bytesTotal });
+          this.#tell(event);
+        },
+      });
+      const digests = await partial.finish(outcome.sizeBytes);
+      const sha256 = this.#verify(outcome, digests);
+      return await this.#store(partial, outcome, sha256);
+    } catch (error) {
+      await (mayResume(error) ? partial.release() : partial.discard());
+      throw error;
+    }
+  }
+
+  #verify(outcome: DownloadOutcome, digests: ReadonlyMap<string, string>): string {
+    const { name } = this.#target;
+    for (const each of outcome.announced) {
+      const actual = digests.get(each.algorithm);
+      if (actual !== undefined && actual !== each.hex) throw digestMismatch(name, each.hex, actual, each.algorithm);
+    }
+    const sha256 = digests.get("sha256") ?? "";
+    if (this.#expected !== null && !meets(this.#expected, sha256)) {
+      const mismatch = digestMismatch(name, this.#expected.prefix, sha256, "sha256");
+      if (this.#expected.enforced) throw mismatch;
+      this.#tell({ type: "notice", code: "RANKCAST_HASH_UNPROVED", message: mismatch.message });
+    }
+    return sha256;
+  }
+
+  async #store(partial: PartialFile, outcome: DownloadOutcome, sha256: string): Promise<FetchedFile> {
+    const entry = await storeObject(this.#layout, partial, {
+      version: 1,
+      key: this.#key,
+      url: this.#target.name,
+      finalUrl: outcome.finalName,
+      sizeBytes: outcome.sizeBytes,
+      sha256,
+      name: readableName(this.#target.url),
+      etag: outcome.etag,
+      lastModified: outcome.lastModified,
+      storedAt: new Date().toISOString(),
+    });
+    this.#context.stats.bytesNeeded += outcome.sizeBytes;
+    return this.#file(entry);
+  }
+
+  #hit(entry: CacheEntry): Promise<FetchedFile> {
+    this.#context.stats.cacheHits += 1;
+    return touchEntry(this.#layout, this.#key).then(() => this.#file(entry));
+  }
+
+  #file(entry: CacheEntry): FetchedFile {
+    return {
+      path: objectPath(this.#layout, entry),
+      sha256: entry.sha256,
+      sizeBytes: entry.sizeBytes,
+      immutable: true,
+      name: this.#target.name,
+      origin: { ...this.#context.stats },
+    };
+  }
+
+  #isAcceptable(sha256: string): boolean {
+    return this.#expected === null || !this.#expected.enforced || meets(this.#expected, sha256);
+  }
+
+  #tell(event: FetchEvent): void {
+    this.#context.options.onProgress?.(event);
+  }
+}
+
+/** After trouble of the network, or when the caller gave up, the bytes are good and wait for the next try; after a refusal they are not. */
+function mayResume(error: unknown): boolean {
+  if (!(error instanceof SourceError)) return true;
+  return error.class === "network" || (error.code === "RANKCAST_HTTP_STATUS" && Number(error.details["status"]) >= 429);
+}

@@ -1,0 +1,240 @@
+/**
+ * A download that is not complete yet. It has one writer and a name of its own, is never served, and remembers which bytes it has, so that
+ * another try, also of another process, fetches only the rest.
+ *
+ *   owned ── release() ──► free ── claim ──► owned      after a failure of the network
+ *     │  ▲
+ *     │  └── claim ── owned by a process that is dead for certain (kill -9)
+ *     ├── finish() ──► complete, synced, read-only: handed to the cache
+ *     └── discard() ──► gone: refused or replaced
+ *
+ * The state file is written before the file it describes and removed after it, so every partial file has an owner on record. What was written
+ * before a reboot is not believed: a file system may keep sizes and lose bytes when power fails.
+ */
+import { createHash } from "node:crypto";
+import type { FileHandle } from "node:fs/promises";
+import { open, rm, statfs } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { SourceError } from "../errors/checkpoint-error.ts";
+import { printable } from "../errors/quote.ts";
+import { type ByteRange, RangeSet } from "./byte-range.ts";
+import { type HashAlgorithm, type RunningHash, startHash } from "./content-hash.ts";
+import { CREATE_FLAGS, writeError, writeWhole } from "./durable-file.ts";
+import { type ProcessIdentity, processIdentity, uniqueTag } from "./process-identity.ts";
+import { isSameVersion, type RemoteVersion } from "./remote-version.ts";
+
+/** What is kept beside the bytes. */
+export interface PartialState {
+  readonly remote: RemoteVersion | null;
+  readonly ranges: readonly ByteRange[];
+  readonly owner: ProcessIdentity;
+  /** Nobody writes it; anybody may claim it. */
+  readonly free: boolean;
+}
+
+/** The state is saved after this many new bytes: what a killed process loses at most. */
+const SAVE_BYTES = 8 * 2 ** 20;
+/** Smaller files are hashed at once: a thread costs more than their digest. */
+const INLINE_HASH_BYTES = 4 * 2 ** 20;
+
+/** See the module. Offsets are offsets in the complete file. Not for concurrent use of `reset` and `write`. */
+export class PartialFile {
+  readonly path: string;
+  /** The bytes of an earlier, interrupted download that were found. */
+  readonly resumedBytes: number;
+  readonly #handle: FileHandle;
+  readonly #done = new RangeSet();
+  readonly #algorithms = new Set<HashAlgorithm>(["sha256"]);
+  #remote: RemoteVersion | null;
+  #hash: RunningHash | undefined;
+  #unsavedBytes = 0;
+  #saving: Promise<void> = Promise.resolve();
+
+  constructor(path: string, handle: FileHandle, state: Pick<PartialState, "remote" | "ranges">) {
+    this.path = path;
+    this.#handle = handle;
+    this.#remote = state.remote;
+    for (const each of state.ranges) this.#done.add(each);
+    this.resumedBytes = this.#done.sizeBytes;
+  }
+
+  /**
+   * A new, empty one in `directory`.
+   * @throws {SourceError} RANKCAST_CACHE_WRITE, RANKCAST_DISK_FULL.
+   */
+  static async create(directory: string, key: string): Promise<PartialFile> {
+    const path = join(directory, `${key}.${uniqueTag()}.part`);
+    const state = { remote: null, ranges: [] };
+    await savePartialState(path, { ...state, owner: processIdentity(), free: false });
+    try {
+      return new PartialFile(path, await open(path, CREATE_FLAGS, 0o600), state);
+    } catch (error) {
+      await rm(statePath(path), { force: true });
+      throw writeError(path, error);
+    }
+  }
+
+  /** The version the bytes belong to; null before the first answer. */
+  get remote(): RemoteVersion | null {
+    return this.#remote;
+  }
+
+  /** Bytes that are there. */
+  get doneBytes(): number {
+    return this.#done.sizeBytes;
+  }
+
+  /** What of a file of `sizeBytes` is not there yet. */
+  missing(sizeBytes: number): ByteRange[] {
+    return this.#done.missing(sizeBytes);
+  }
+
+  /** Computes another digest as well. Only before the first byte is written. */
+  want(algorithm: HashAlgorithm): void {
+    this.#algorithms.add(algorithm);
+  }
+
+  /**
+   * Says which version the next bytes belong to. Bytes of another version, or of one that can not be identified, are dropped.
+   * @throws {SourceError} RANKCAST_DISK_FULL when the rest is known not to fit.
+   */
+  async begin(remote: RemoteVersion): Promise<void> {
+    if (this.#remote === null || !isSameVersion(this.#remote, remote)) await this.reset();
+    this.#remote = remote;
+    await refuseFullDisk(dirname(this.path), remote.sizeBytes - this.doneBytes);
+  }
+
+  /** Drops all bytes. */
+  async reset(): Promise<void> {
+    this.#hash?.cancel();
+    this.#hash = undefined;
+    this.#done.clear();
+    this.#remote = null;
+    await this.#handle.truncate(0);
+  }
+
+  /**
+   * Writes pieces one after the other at `position`; they count as done when this resolves.
+   * @throws {SourceError} RANKCAST_DISK_FULL, RANKCAST_CACHE_WRITE.
+   */
+  async write(pieces: readonly Uint8Array[], position: number): Promise<void> {
+    const end = position + pieces.reduce((sum, each) => sum + each.length, 0);
+    await writeFully(this.#handle, pieces, position).catch((error: unknown) => {
+      throw writeError(this.path, error, { neededBytes: (this.#remote?.sizeBytes ?? end) - this.doneBytes });
+    });
+    this.#done.add({ begin: position, end });
+    this.#announce();
+    this.#unsavedBytes += end - position;
+    if (this.#unsavedBytes < SAVE_BYTES) return;
+    this.#unsavedBytes = 0;
+    this.#save(false);
+  }
+
+  /** The first `length` bytes, for a look at what it is; fewer when fewer are there. */
+  async head(length: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(Math.min(length, this.#done.prefixBytes));
+    await this.#handle.read(bytes, 0, bytes.length, 0);
+    return bytes;
+  }
+
+  /**
+   * Syncs the complete file, makes it read-only, closes it and returns its digests. It still has its temporary name.
+   * @throws {SourceError} RANKCAST_FILE_UNREADABLE, RANKCAST_CACHE_WRITE, RANKCAST_DISK_FULL.
+   */
+  async finish(sizeBytes: number): Promise<ReadonlyMap<string, string>> {
+    if (this.missing(sizeBytes).length > 0) throw new SourceError("RANKCAST_HTTP_SHORT", `${printable(this.path)}: not complete`);
+    const digests = this.#hash || sizeBytes > INLINE_HASH_BYTES ? this.#hashing().finish(sizeBytes) : this.#hashInline(sizeBytes);
+    const synced = this.#handle.datasync().catch((error: unknown) => {
+      throw writeError(this.path, error);
+    });
+    const [computed] = await Promise.all([digests, synced]);
+    this.#hash = undefined;
+    await this.#handle.chmod(0o444);
+    await this.#handle.sync();
+    await this.#close();
+    return computed;
+  }
+
+  /** Leaves the bytes for whoever asks next. */
+  async release(): Promise<void> {
+    if (this.doneBytes === 0 || this.#remote === null) return this.discard();
+    this.#save(true);
+    await this.#close();
+  }
+
+  /** Removes file and state. Also after `finish`, when the file was refused or has got another name. */
+  async discard(): Promise<void> {
+    await this.#close();
+    await rm(this.path, { force: true });
+    await rm(statePath(this.path), { force: true });
+  }
+
+  async #close(): Promise<void> {
+    this.#hash?.cancel();
+    this.#hash = undefined;
+    await this.#saving;
+    await this.#handle.close().catch(() => undefined);
+  }
+
+  #hashing(): RunningHash {
+    this.#hash ??= startHash(this.path, [...this.#algorithms]);
+    return this.#hash;
+  }
+
+  #announce(): void {
+    if (this.#remote !== null && this.#remote.sizeBytes <= INLINE_HASH_BYTES) return;
+    this.#hashing().available(this.#done.prefixBytes);
+  }
+
+  async #hashInline(sizeBytes: number): Promise<ReadonlyMap<string, string>> {
+    const bytes = new Uint8Array(sizeBytes);
+    const { bytesRead } = await this.#handle.read(bytes, 0, sizeBytes, 0);
+    if (bytesRead !== sizeBytes) {
+      throw new SourceError("RANKCAST_FILE_UNREADABLE", `${printable(this.path)}: could not be read back for its digest`, {
+        details: { file: this.path },
+      });
+    }
+    return new Map([...this.#algorithms].map((algorithm) => [algorithm, createHash(algorithm).update(bytes).digest("hex")]));
+  }
+
+  /** One save at a time. A state that can not be saved costs a resume, not the download. */
+  #save(free: boolean): void {
+    const state = { remote: this.#remote, ranges: [...this.#done.ranges], owner: processIdentity(), free };
+    this.#saving = this.#saving.then(() => savePartialState(this.path, state)).catch(() => undefined);
+  }
+}
+
+/** Where the state of a partial file is. */
+export function statePath(path: string): string {
+  return `${path}.json`;
+}
+
+/** Writes the state of a partial file in one step. @throws {SourceError} RANKCAST_CACHE_WRITE, RANKCAST_DISK_FULL. */
+export function savePartialState(path: string, state: PartialState): Promise<void> {
+  return writeWhole(statePath(path), JSON.stringify(state), { durable: false });
+}
+
+/**
+ * Refuses when the file system has less space than needed, before anything is fetched. Unknown free space is no reason.
+ * @throws {SourceError} RANKCAST_DISK_FULL with both numbers.
+ */
+export async function refuseFullDisk(directory: string, neededBytes: number): Promise<void> {
+  const system = await statfs(directory).catch(() => undefined);
+  // Some network and overlay file systems report no blocks at all.
+  if (system === undefined || system.blocks === 0) return;
+  const freeBytes = system.bavail * system.bsize;
+  if (freeBytes >= neededBytes) return;
+  throw new SourceError("RANKCAST_DISK_FULL", `${printable(directory)}: ${neededBytes} bytes needed, ${freeBytes} free`, {
+    details: { directory, neededBytes, freeBytes },
+  });
+}
+
+/** `writev` may write less than asked on a nearly full disk or a network file system. */
+async function writeFully(handle: FileHandle, pieces: readonly Uint8Array[], position: number): Promise<void> {
+  const total = pieces.reduce((sum, each) => sum + each.length, 0);
+  const { bytesWritten } = await handle.writev(pieces as Uint8Array[], position);
+  if (bytesWritten === total) return;
+  const rest = Buffer.concat(pieces as Uint8Array[]);
+  let done = bytesWritten;
+  while (done < total) done += (await handle.write(rest, done, total - done, position + done)).bytesWritten;
+}

@@ -1,0 +1,48 @@
+/** Gathers the pieces of one response into writes of a useful size. */
+
+const WRITE_BYTES = 2 ** 20;
+
+/** Where gathered pieces go. */
+export type WritePieces = (pieces: readonly Uint8Array[], position: number) => Promise<void>;
+
+/**
+ * Writes consecutive pieces from `position` on. One write runs while the next one is gathered; no piece is copied. At most two gathered writes are held.
+ */
+export class RangeWriter {
+  readonly #write: WritePieces;
+  #position: number;
+  #pieces: Uint8Array[] = [];
+  #gatheredBytes = 0;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(write: WritePieces, position: number) {
+    this.#write = write;
+    this.#position = position;
+  }
+
+  /** Takes the next piece; waits only when the disk is slower than the network. */
+  async push(piece: Uint8Array): Promise<void> {
+    this.#pieces.push(piece);
+    this.#gatheredBytes += piece.length;
+    if (this.#gatheredBytes >= WRITE_BYTES) await this.#start();
+  }
+
+  /** Writes what is left and waits for it. Returns the position after the last byte written. */
+  async flush(): Promise<number> {
+    if (this.#pieces.length > 0) await this.#start();
+    await this.#running;
+    return this.#position;
+  }
+
+  async #start(): Promise<void> {
+    await this.#running;
+    const pieces = this.#pieces;
+    const position = this.#position;
+    this.#pieces = [];
+    this.#position += this.#gatheredBytes;
+    this.#gatheredBytes = 0;
+    this.#running = this.#write(pieces, position);
+    // Reported by the next await of it; without this a failure before that would be an unhandled rejection.
+    this.#running.catch(() => undefined);
+  }
+}
