@@ -105,6 +105,10 @@ export {
   topologyDigest,
   topologyFromSightings,
 } from "./topology/topology.ts";
+// Transfer
+export { ByteBudget } from "./transfer/byte-budget.ts";
+export { type StorageRead, type TransferOptions, transferStorages } from "./transfer/transfer-storages.ts";
+export { verifyStorages } from "./transfer/verify-storages.ts";
 export { planSafetensors } from "./write/safetensors-plan.ts";
 export { compareCodePoints, findSharedViews } from "./write/shared-views.ts";
 export { writeAtomically } from "./write/write-atomically.ts";
