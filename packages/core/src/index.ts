@@ -15,6 +15,7 @@ export { ERROR_CODES, type ErrorCode } from "./errors/error-codes.ts";
 export { compileLimits, DEFAULT_LIMITS, type LimitName, type Limits } from "./limits/limits.ts";
 export { type CastOptions, castTensor } from "./tensor/cast.ts";
 export { type CastLoss, describeCast } from "./tensor/cast-loss.ts";
+export { densify, type SparseParts } from "./tensor/densify.ts";
 export { digestStateDict, digestTensor } from "./tensor/digest.ts";
 export { DTYPES, type DType, type DTypeTraits } from "./tensor/dtype.ts";
 export type { Scalar } from "./tensor/element.ts";

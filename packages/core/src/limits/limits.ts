@@ -50,6 +50,8 @@ export const DEFAULT_LIMITS = {
   /** One tensor written out may be larger than its storage only this many times (strides of 0), or up to `materialisedBytesFloor`. */
   materialisedRatio: 4,
   materialisedBytesFloor: 64 * MIB,
+  /** A sparse tensor written out. That happens only on request, so this refuses the absurd and no more. */
+  densifiedBytes: 16 * GIB,
   zipEntries: 1_000_000,
   zipDirectoryBytes: 512 * MIB,
   zipNameBytes: 4096,

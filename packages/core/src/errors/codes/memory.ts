@@ -18,6 +18,12 @@ export const MEMORY_CODES = {
     meaning: "A tensor with several elements in one place of memory (a stride of 0) was the target of a copy.",
     remedy: "Copy into contiguous() memory of the target's shape instead of an expanded view.",
   },
+  RANKCAST_SPARSE_PARTS: {
+    class: "tensor",
+    meaning:
+      "The parts of a sparse tensor (indices, values, shape) do not fit each other, or an index is outside the shape or out of order.",
+    remedy: "Save the tensor again; torch.sparse.check_sparse_tensor_invariants finds the fault where it was made.",
+  },
   RANKCAST_TENSOR_META: {
     class: "tensor",
     meaning: "A tensor without bytes (meta device) was used as data.",
