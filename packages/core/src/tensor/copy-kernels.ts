@@ -75,16 +75,24 @@ function copyPlane(target: WordArray, targetAt: number, source: WordArray, sourc
   }
 }
 
-/** Runs of `run` words that lie together on both sides. */
+/** Runs of `run` words that lie together on both sides; short ones (an 8-byte element is a run of 2) in tiles too. */
 function copyRuns(target: WordArray, targetAt: number, source: WordArray, sourceAt: number, outer: Loop, inner: Loop, run: number): void {
-  for (let row = 0; row < outer.size; row += 1) {
-    let to = targetAt + row * outer.targetStep;
-    let from = sourceAt + row * outer.sourceStep;
-    for (let column = 0; column < inner.size; column += 1) {
-      if (run >= MEMMOVE_WORDS) target.set(source.subarray(from, from + run), to);
-      else for (let word = 0; word < run; word += 1) target[to + word] = source[from + word] as number;
-      to += inner.targetStep;
-      from += inner.sourceStep;
+  const long = run >= MEMMOVE_WORDS;
+  const tile = long ? Number.POSITIVE_INFINITY : TILE;
+  for (let rowBegin = 0; rowBegin < outer.size; rowBegin += tile) {
+    const rowEnd = Math.min(rowBegin + tile, outer.size);
+    for (let columnBegin = 0; columnBegin < inner.size; columnBegin += tile) {
+      const columnEnd = Math.min(columnBegin + tile, inner.size);
+      for (let row = rowBegin; row < rowEnd; row += 1) {
+        let to = targetAt + row * outer.targetStep + columnBegin * inner.targetStep;
+        let from = sourceAt + row * outer.sourceStep + columnBegin * inner.sourceStep;
+        for (let column = columnBegin; column < columnEnd; column += 1) {
+          if (long) target.set(source.subarray(from, from + run), to);
+          else for (let word = 0; word < run; word += 1) target[to + word] = source[from + word] as number;
+          to += inner.targetStep;
+          from += inner.sourceStep;
+        }
+      }
     }
   }
 }
