@@ -26,3 +26,4 @@ export { Tensor, type TensorParts } from "./tensor/tensor.ts";
 export type { TensorArray } from "./tensor/typed-array.ts";
 export type { SaveOptions, SaveProgress, SaveReport } from "./write/save-options.ts";
 export { type SaveSafetensorsOptions, saveSafetensors } from "./write/save-safetensors.ts";
+export { saveTorch } from "./write/save-torch.ts";

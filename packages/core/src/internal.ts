@@ -109,6 +109,9 @@ export {
 export { ByteBudget } from "./transfer/byte-budget.ts";
 export { type StorageRead, type TransferOptions, transferStorages } from "./transfer/transfer-storages.ts";
 export { verifyStorages } from "./transfer/verify-storages.ts";
+export { FileSink } from "./write/file-sink.ts";
 export { planSafetensors } from "./write/safetensors-plan.ts";
 export { compareCodePoints, findSharedViews } from "./write/shared-views.ts";
+export { planTorch } from "./write/torch-pickle.ts";
 export { writeAtomically } from "./write/write-atomically.ts";
+export { ZipWriter } from "./write/zip-writer.ts";
