@@ -2,7 +2,7 @@
 import { UsageError } from "@rankcast/core";
 import { type DetectedRank, detectRank, type HostFacts, type LauncherName, requireIdentity } from "@rankcast/core/internal";
 import { expect } from "chai";
-import * as recorded from "./recorded-environments.ts";
+import { recorded, type Variables } from "./recorded-environments.ts";
 
 const FACTS: HostFacts = { hostname: "worker-3.train.ns.svc", cpuCount: 16, acceleratorCount: 0, nodeKey: "boot net" };
 
@@ -17,7 +17,7 @@ type Numbers = readonly [
 
 interface Row {
   readonly title: string;
-  readonly env: recorded.Environment;
+  readonly env: Variables;
   readonly launcher: LauncherName;
   readonly numbers: Numbers;
   readonly more?: Partial<DetectedRank>;
@@ -42,7 +42,7 @@ const ROWS: readonly Row[] = [
   },
   {
     title: "torchrun",
-    env: recorded.TORCHRUN_RANK_1_OF_3,
+    env: recorded("TORCHRUN_RANK_1_OF_3"),
     launcher: "torchrun",
     numbers: [1, 1, 0, 3, 3, 1],
     more: { restartCount: 1, jobId: null, head: { host: "127.0.0.1", port: 29500, occupied: true } },
@@ -63,68 +63,73 @@ const ROWS: readonly Row[] = [
   },
   {
     title: "torchrun inside a Slurm step",
-    env: { ...recorded.SLURM_TASK_5_OF_7, ...TORCH },
+    env: { ...recorded("SLURM_TASK_5_OF_7"), ...TORCH },
     launcher: "torchrun",
     numbers: [3, 1, 1, 8, 2, 4],
     note: /win over/,
   },
   {
     title: "torch's variables exported from Slurm's",
-    env: { ...recorded.SLURM_TASK_5_OF_7, RANK: "5", WORLD_SIZE: "7", LOCAL_RANK: "1" },
+    env: { ...recorded("SLURM_TASK_5_OF_7"), RANK: "5", WORLD_SIZE: "7", LOCAL_RANK: "1" },
     launcher: "torchrun",
     numbers: [5, 1, 1, 7, 2, 3],
     more: { nodeName: "n1", jobId: "2.0", head: { host: "n0", port: null, occupied: false } },
   },
   {
     title: "a Slurm step with uneven nodes",
-    env: recorded.SLURM_TASK_5_OF_7,
+    env: recorded("SLURM_TASK_5_OF_7"),
     launcher: "slurm",
     numbers: [5, 1, 1, 7, 2, 3],
     more: { nodeName: "n1", nodeKey: "slurm 2 1", jobId: "2.0", head: { host: "n0", port: null, occupied: false } },
   },
-  { title: "a Slurm step with cyclic placement", env: recorded.SLURM_CYCLIC_TASK_2_OF_4, launcher: "slurm", numbers: [2, 1, 0, 4, 3, 2] },
+  {
+    title: "a Slurm step with cyclic placement",
+    env: recorded("SLURM_CYCLIC_TASK_2_OF_4"),
+    launcher: "slurm",
+    numbers: [2, 1, 0, 4, 3, 2],
+  },
   {
     title: "the batch script itself",
-    env: recorded.SLURM_BATCH_SCRIPT,
+    env: recorded("SLURM_BATCH_SCRIPT"),
     launcher: "single",
     numbers: [0, 0, 0, 1, 1, 1],
     note: /SLURM_STEP_ID/,
   },
-  { title: "a smaller step in a batch job", env: recorded.SLURM_PART_OF_BATCH, launcher: "slurm", numbers: [1, 0, 1, 2, 1, 2] },
-  { title: "a command under salloc", env: recorded.SLURM_SALLOC_SHELL, launcher: "single", numbers: [0, 0, 0, 1, 1, 1], note: /SLURM_/ },
-  { title: "a step under salloc", env: recorded.SLURM_SALLOC_STEP, launcher: "slurm", numbers: [1, 1, 0, 2, 2, 1] },
-  { title: "an srun --pty shell", env: recorded.SLURM_PTY_STEP, launcher: "slurm", numbers: [0, 0, 0, 4, 3, 2], note: /SLURM_PTY_PORT/ },
+  { title: "a smaller step in a batch job", env: recorded("SLURM_PART_OF_BATCH"), launcher: "slurm", numbers: [1, 0, 1, 2, 1, 2] },
+  { title: "a command under salloc", env: recorded("SLURM_SALLOC_SHELL"), launcher: "single", numbers: [0, 0, 0, 1, 1, 1], note: /SLURM_/ },
+  { title: "a step under salloc", env: recorded("SLURM_SALLOC_STEP"), launcher: "slurm", numbers: [1, 1, 0, 2, 2, 1] },
+  { title: "an srun --pty shell", env: recorded("SLURM_PTY_STEP"), launcher: "slurm", numbers: [0, 0, 0, 4, 3, 2], note: /SLURM_PTY_PORT/ },
   {
     title: "Slurm's interactive step",
-    env: { ...recorded.SLURM_SALLOC_SHELL, SLURM_STEP_ID: "4294967290", SLURM_PROCID: "0", SLURM_LOCALID: "0" },
+    env: { ...recorded("SLURM_SALLOC_SHELL"), SLURM_STEP_ID: "4294967290", SLURM_PROCID: "0", SLURM_LOCALID: "0" },
     launcher: "single",
     numbers: [0, 0, 0, 1, 1, 1],
     note: /SLURM_STEP_ID/,
   },
   {
     title: "a step id that is no number",
-    env: { ...recorded.SLURM_TASK_5_OF_7, SLURM_STEP_ID: "batch" },
+    env: { ...recorded("SLURM_TASK_5_OF_7"), SLURM_STEP_ID: "batch" },
     launcher: "single",
     numbers: [0, 0, 0, 1, 1, 1],
     note: /SLURM_STEP_ID/,
   },
   {
     title: "WORLD_SIZE exported to a Slurm step and right",
-    env: { ...recorded.SLURM_TASK_5_OF_7, WORLD_SIZE: "7", LOCAL_RANK: "1" },
+    env: { ...recorded("SLURM_TASK_5_OF_7"), WORLD_SIZE: "7", LOCAL_RANK: "1" },
     launcher: "slurm",
     numbers: [5, 1, 1, 7, 2, 3],
   },
   {
     title: "Open MPI on two nodes, node unknown in spite of NODE_RANK",
-    env: recorded.OPEN_MPI_RANK_2_OF_4,
+    env: recorded("OPEN_MPI_RANK_2_OF_4"),
     launcher: "open-mpi",
     numbers: [2, 0, null, 4, 2, null],
     more: { jobId: "1461977089", nodeKey: "boot net" },
   },
-  { title: "Open MPI on one node", env: recorded.OPEN_MPI_RANK_1_OF_2, launcher: "open-mpi", numbers: [1, 1, 0, 2, 2, 1] },
+  { title: "Open MPI on one node", env: recorded("OPEN_MPI_RANK_1_OF_2"), launcher: "open-mpi", numbers: [1, 1, 0, 2, 2, 1] },
   {
     title: "MPICH on two nodes",
-    env: recorded.MPICH_RANK_2_OF_4,
+    env: recorded("MPICH_RANK_2_OF_4"),
     launcher: "mpich",
     numbers: [2, 0, null, 4, 2, null],
     more: { nodeName: "nodeB" },
@@ -160,8 +165,8 @@ const ROWS: readonly Row[] = [
   {
     title: "our own variables under everything else",
     env: {
-      ...recorded.SLURM_TASK_5_OF_7,
-      ...recorded.OPEN_MPI_RANK_2_OF_4,
+      ...recorded("SLURM_TASK_5_OF_7"),
+      ...recorded("OPEN_MPI_RANK_2_OF_4"),
       ...TORCH,
       RANKCAST_RANK: "4",
       RANKCAST_LOCAL_RANK: "1",
@@ -184,7 +189,7 @@ const ROWS: readonly Row[] = [
   { title: "RANK=0 alone", env: { RANK: "0", LOCAL_RANK: "0" }, launcher: "single", numbers: [0, 0, 0, 1, 1, 1] },
 ];
 
-const REFUSED: readonly { title: string; env: recorded.Environment; variables: readonly string[] }[] = [
+const REFUSED: readonly { title: string; env: Variables; variables: readonly string[] }[] = [
   { title: "LOCAL_RANK alone", env: { LOCAL_RANK: "1" }, variables: ["LOCAL_RANK", "RANK", "WORLD_SIZE"] },
   { title: "RANK and WORLD_SIZE without LOCAL_RANK", env: { RANK: "1", WORLD_SIZE: "2" }, variables: ["LOCAL_RANK"] },
   { title: "rank above the world", env: { RANK: "1", WORLD_SIZE: "1", LOCAL_RANK: "0" }, variables: ["RANK", "WORLD_SIZE"] },
@@ -216,24 +221,28 @@ const REFUSED: readonly { title: string; env: recorded.Environment; variables: r
     env: { RANKCAST_RANK: "1", RANKCAST_WORLD_SIZE: "2" },
     variables: ["RANKCAST_LOCAL_RANK", "RANKCAST_LOCAL_WORLD_SIZE"],
   },
-  { title: "a Slurm step without SLURM_PROCID", env: { ...recorded.SLURM_TASK_5_OF_7, SLURM_PROCID: "" }, variables: ["SLURM_PROCID"] },
+  { title: "a Slurm step without SLURM_PROCID", env: { ...recorded("SLURM_TASK_5_OF_7"), SLURM_PROCID: "" }, variables: ["SLURM_PROCID"] },
   {
     title: "tasks that do not add up",
-    env: { ...recorded.SLURM_TASK_5_OF_7, SLURM_STEP_TASKS_PER_NODE: "4,2,2" },
+    env: { ...recorded("SLURM_TASK_5_OF_7"), SLURM_STEP_TASKS_PER_NODE: "4,2,2" },
     variables: ["SLURM_STEP_TASKS_PER_NODE", "SLURM_STEP_NUM_TASKS"],
   },
   {
     title: "tasks for other nodes",
-    env: { ...recorded.SLURM_TASK_5_OF_7, SLURM_STEP_TASKS_PER_NODE: "4,3" },
+    env: { ...recorded("SLURM_TASK_5_OF_7"), SLURM_STEP_TASKS_PER_NODE: "4,3" },
     variables: ["SLURM_STEP_TASKS_PER_NODE", "SLURM_STEP_NUM_NODES"],
   },
-  { title: "a broken node list", env: { ...recorded.SLURM_TASK_5_OF_7, SLURM_STEP_NODELIST: "n[0-" }, variables: ["SLURM_STEP_NODELIST"] },
+  {
+    title: "a broken node list",
+    env: { ...recorded("SLURM_TASK_5_OF_7"), SLURM_STEP_NODELIST: "n[0-" },
+    variables: ["SLURM_STEP_NODELIST"],
+  },
   {
     title: "WORLD_SIZE unlike Slurm's",
-    env: { ...recorded.SLURM_TASK_5_OF_7, WORLD_SIZE: "56" },
+    env: { ...recorded("SLURM_TASK_5_OF_7"), WORLD_SIZE: "56" },
     variables: ["SLURM_STEP_NUM_TASKS", "WORLD_SIZE"],
   },
-  { title: "RANK unlike Open MPI's", env: { ...recorded.OPEN_MPI_RANK_2_OF_4, RANK: "0" }, variables: ["OMPI_COMM_WORLD_RANK", "RANK"] },
+  { title: "RANK unlike Open MPI's", env: { ...recorded("OPEN_MPI_RANK_2_OF_4"), RANK: "0" }, variables: ["OMPI_COMM_WORLD_RANK", "RANK"] },
   { title: "Open MPI without a size", env: { OMPI_COMM_WORLD_RANK: "0" }, variables: ["OMPI_COMM_WORLD_SIZE"] },
   { title: "PMIx alone", env: { PMIX_RANK: "0", PMIX_NAMESPACE: "x" }, variables: ["PMIX_RANK", "OMPI_COMM_WORLD_SIZE"] },
   {
@@ -272,8 +281,8 @@ describe("detectRank", () => {
   }
 
   it("gives a whole identity only when all of it is known", () => {
-    expect(requireIdentity(detectRank(recorded.OPEN_MPI_RANK_1_OF_2, FACTS))).to.deep.include({ rank: 1, nodeRank: 0 });
-    const error = refusal(() => requireIdentity(detectRank(recorded.OPEN_MPI_RANK_2_OF_4, FACTS)));
+    expect(requireIdentity(detectRank(recorded("OPEN_MPI_RANK_1_OF_2"), FACTS))).to.deep.include({ rank: 1, nodeRank: 0 });
+    const error = refusal(() => requireIdentity(detectRank(recorded("OPEN_MPI_RANK_2_OF_4"), FACTS)));
     expect(error.message).to.include("RANKCAST_NODE_RANK");
     const half = refusal(() => requireIdentity(detectRank({ RANK: "3", WORLD_SIZE: "8", LOCAL_RANK: "1" }, FACTS)));
     expect(half.message).to.include("LOCAL_WORLD_SIZE");
