@@ -1,5 +1,33 @@
 /** Names that only the sister packages and the tests may use (imported as `@rankcast/core/internal`). No promise of stability. */
 
+// barrier
+export {
+  type ArrivalMessage,
+  type CallerEvent,
+  type CallerInstruction,
+  type CallerState,
+  type CallerStep,
+  type CallResult,
+  createCallerState,
+  type FenceReason,
+  stepCaller,
+} from "./barrier/barrier-caller.ts";
+export type { BarrierDecision, FailDecision, FailureCause, MemberList, MemberReport, PassDecision } from "./barrier/barrier-decision.ts";
+export { decisionError, describeMember, refusalError } from "./barrier/barrier-error.ts";
+export type { ArrivalOutcome, ArriveEvent, BarrierEvent, LossKind, MemberPlace } from "./barrier/barrier-event.ts";
+export type { BarrierInstruction, RefusalReason } from "./barrier/barrier-instruction.ts";
+export {
+  BARRIER_NAMES_MAX,
+  type BarrierMember,
+  type BarrierState,
+  createBarrierState,
+  DECISIONS_KEPT,
+  LATER_CAUSES_MAX,
+  type OpenGeneration,
+  REPORTS_MAX,
+} from "./barrier/barrier-state.ts";
+export { describeWaiting } from "./barrier/describe-waiting.ts";
+export { type BarrierStep, deadlineOf, stepBarrier } from "./barrier/step-barrier.ts";
 // Containers
 export type { Container, ContainerEntry } from "./container/container.ts";
 export { openTar, TORCH_TAR_MEMBERS } from "./container/open-tar.ts";

@@ -13,4 +13,44 @@ export const DISTRIBUTION_CODES = {
     meaning: "The ranks that met do not form a whole job: one is missing, twice, or on two nodes.",
     remedy: "Start every rank exactly once; a rank left over from an earlier run must end first.",
   },
+  RANKCAST_BARRIER_TIMEOUT: {
+    class: "timeout",
+    meaning: "Ranks did not reach a barrier in time and showed no progress on the way.",
+    remedy: "Look at the output of the named ranks; if they are only slow, raise the timeout.",
+  },
+  RANKCAST_BARRIER_MISMATCH: {
+    class: "protocol",
+    meaning: "Ranks reached the same barrier with different intentions: other arguments, other participants, or one skipped a barrier.",
+    remedy: "Make every rank call the same collective operations in the same order with the same arguments.",
+  },
+  RANKCAST_BARRIER_NAMES: {
+    class: "limit",
+    meaning: "The job used more than 4096 different barrier names.",
+    remedy: "Use one name for one place in the code; uses of a name are counted for you.",
+  },
+  RANKCAST_BARRIER_BUSY: {
+    class: "usage",
+    meaning: "A rank called a barrier that it is already waiting at.",
+    remedy: "Await the first call, or use two names.",
+  },
+  RANKCAST_RANK_FAILED: {
+    class: "peer",
+    meaning: "A rank failed with an error of its own and took it to the barrier, so that every rank fails alike.",
+    remedy: "Correct the cause on the named rank.",
+  },
+  RANKCAST_RANK_LEFT: {
+    class: "peer",
+    meaning: "A rank closed its group although others still wait for it.",
+    remedy: "Let every rank call the same collective operations before it closes the group.",
+  },
+  RANKCAST_FENCED: {
+    class: "coordinator-lost",
+    meaning: "The others gave this process up or replaced it, and went on without it.",
+    remedy: "Let it end; it must not use what it loaded. The launcher starts a new process when restarts are left.",
+  },
+  RANKCAST_EPOCH_ENDED: {
+    class: "peer",
+    meaning: "The launcher restarted the job while this rank waited.",
+    remedy: "Look at the launcher's output for the failure that made it restart.",
+  },
 } as const satisfies Record<string, ErrorCodeRow>;
