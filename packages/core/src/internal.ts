@@ -13,7 +13,7 @@ export {
   stepCaller,
 } from "./barrier/barrier-caller.ts";
 export type { BarrierDecision, FailDecision, FailureCause, MemberList, MemberReport, PassDecision } from "./barrier/barrier-decision.ts";
-export { decisionError, describeMember, refusalError } from "./barrier/barrier-error.ts";
+export { busyError, decisionError, describeMember, refusalError } from "./barrier/barrier-error.ts";
 export type { ArrivalOutcome, ArriveEvent, BarrierEvent, LossKind, MemberPlace } from "./barrier/barrier-event.ts";
 export type { BarrierInstruction, RefusalReason } from "./barrier/barrier-instruction.ts";
 export {

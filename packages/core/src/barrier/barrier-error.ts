@@ -1,5 +1,5 @@
 /** Decisions as people and programs meet them: an error with the same root cause on every rank, and one line while waiting. */
-import { CheckpointError, DistributionError, type ErrorDetail, type ErrorDetails } from "../errors/checkpoint-error.ts";
+import { CheckpointError, DistributionError, type ErrorDetail, type ErrorDetails, UsageError } from "../errors/checkpoint-error.ts";
 import { ERROR_CODES, type ErrorCode } from "../errors/error-codes.ts";
 import { type ErrorRecord, fromErrorRecord } from "../errors/error-record.ts";
 import { printable, quote } from "../errors/quote.ts";
@@ -60,6 +60,13 @@ export function refusalError(
   const [code, text] = REFUSALS[reason];
   return new DistributionError(code, `barrier ${quote(barrier.name)}, generation ${barrier.generation}: ${text}`, {
     details: { barrier: barrier.name, generation: barrier.generation, epoch: barrier.epoch, reason },
+  });
+}
+
+/** The error of a second call while the first one of that name waits. */
+export function busyError(name: string): UsageError {
+  return new UsageError("RANKCAST_BARRIER_BUSY", `barrier ${quote(name)}: this rank is already waiting at it`, {
+    details: { barrier: name },
   });
 }
 

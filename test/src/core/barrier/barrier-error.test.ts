@@ -1,6 +1,7 @@
 /** Decisions as errors. */
 import { DistributionError, FormatError } from "@rankcast/core";
 import {
+  busyError,
   createBarrierState,
   decisionError,
   describeMember,
@@ -93,6 +94,7 @@ describe("barrier errors", () => {
   it("are made for refusals too", () => {
     const error = refusalError("fenced", { name: "load", generation: 2, epoch: 1 });
     expect(error).to.include({ code: "RANKCAST_FENCED", class: "coordinator-lost" });
+    expect(busyError("load")).to.include({ code: "RANKCAST_BARRIER_BUSY", class: "usage" });
     expect(refusalError("too-many-names", { name: "x", generation: 1, epoch: 1 }).class).to.equal("limit");
   });
 
