@@ -40,14 +40,18 @@ export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, to
 export { printable, quote } from "./errors/quote.ts";
 // Formats.
 export type { CheckpointFormat, FormatInput } from "./format/checkpoint-format.ts";
+export { discoverEntry } from "./format/discover-entry.ts";
 export { gguf } from "./format/gguf.ts";
 export { JsonScanner } from "./format/json-scanner.ts";
 export { npy } from "./format/npy.ts";
 export { npz } from "./format/npz.ts";
 export { crc32OfTail } from "./format/npz-checksum.ts";
+export { type ReadCheckpointOptions, readCheckpoint } from "./format/read-checkpoint.ts";
+export { readFirstMatch, readHead } from "./format/read-first-match.ts";
 export { rebaseSources, shiftSources } from "./format/rebase-sources.ts";
 export { openSafetensors, safetensors } from "./format/safetensors.ts";
 export { shardedFormat } from "./format/sharded.ts";
+export { describeContent } from "./format/sniff.ts";
 export { tfjs } from "./format/tfjs.ts";
 // Manifest
 export { aliasesOf } from "./manifest/aliases.ts";
@@ -104,6 +108,7 @@ export { resolveLocalPath } from "./source/local-path.ts";
 export { memorySource } from "./source/memory-source.ts";
 export { openLocal, resolved } from "./source/open-local.ts";
 export { sliceSource } from "./source/slice-source.ts";
+export { bindStateDict } from "./state-dict/bind-state-dict.ts";
 // tensor
 export { CAST_LOSSES } from "./tensor/cast-loss.ts";
 export { convertElements, type ElementRun, isConvertible, requireConvertible } from "./tensor/convert.ts";
@@ -114,7 +119,6 @@ export { elementBytes } from "./tensor/element-bytes.ts";
 export { decodeTable, isSmallFloat, type SmallFloat } from "./tensor/float-bits.ts";
 export { enforceMaterialisable, type MaterialiseLimits } from "./tensor/materialise.ts";
 export { type Block, rowMajorBlocks, type StridedView } from "./tensor/strided-view.ts";
-
 // topology
 export { detectRank, requireIdentity } from "./topology/detect-rank.ts";
 export type { DetectedRank, HeadAddress, LauncherName, ProcessVariables } from "./topology/detected-rank.ts";

@@ -1,19 +1,24 @@
 /** Dotted names of what is inside a checkpoint. */
-import { KeyTuple, type TreeKey } from "./checkpoint-tree.ts";
+import { KeyTuple, OpaqueValue, type TreeKey } from "./checkpoint-tree.ts";
 import { pythonBytes } from "./plain-value.ts";
+
+/** Tuples inside tuples are spelled out this deep; deeper ones only by their identity. */
+const TUPLE_DEPTH_MAX = 4;
 
 /** A dict key as a segment of a dotted name: text as it is, anything else as Python's `str()` spells it. */
 export function keyText(key: TreeKey): string {
-  if (typeof key === "string") return key;
-  if (key === null) return "None";
-  if (typeof key === "boolean") return key ? "True" : "False";
-  if (key instanceof Uint8Array) return pythonBytes(key);
-  if (key instanceof KeyTuple) return tupleText(key);
-  return String(key);
+  return typeof key === "string" ? key : describeKey(key, 0);
 }
 
-function tupleText({ parts }: KeyTuple): string {
-  const texts = parts.map((part) => (typeof part === "string" ? `'${part}'` : keyText(part)));
+function describeKey(key: TreeKey, depth: number): string {
+  if (key === null) return "None";
+  if (typeof key === "boolean") return key ? "True" : "False";
+  if (typeof key === "string") return `'${key}'`;
+  if (key instanceof Uint8Array) return pythonBytes(key);
+  if (key instanceof OpaqueValue) return `<${key.global}>`;
+  if (!(key instanceof KeyTuple)) return String(key);
+  if (depth === TUPLE_DEPTH_MAX) return key.text;
+  const texts = key.parts.map((part) => describeKey(part, depth + 1));
   return `(${texts.join(", ")}${texts.length === 1 ? "," : ""})`;
 }
 

@@ -8,6 +8,21 @@ export const FORMAT_CODES = {
     meaning: "The bytes are not a checkpoint of any format that is read.",
     remedy: "Look at what the file really is (the message says); download or export it again.",
   },
+  RANKCAST_ENTRY_NONE: {
+    class: "unknown-format",
+    meaning: "A directory holds no file that looks like a checkpoint, or its files cannot be listed.",
+    remedy: "Pass the checkpoint file itself.",
+  },
+  RANKCAST_ENTRY_PARTS: {
+    class: "index",
+    meaning: "A directory holds parts of a checkpoint, but not the index that says how they belong together.",
+    remedy: "Copy the whole directory, with its index (.metadata, *.index.json).",
+  },
+  RANKCAST_ENTRY_AMBIGUOUS: {
+    class: "usage",
+    meaning: "Several files of a directory could be the checkpoint.",
+    remedy: "Pass one of the files the message names.",
+  },
   RANKCAST_TRUNCATED: {
     class: "truncated",
     meaning: "The file ends before its own structure does.",
