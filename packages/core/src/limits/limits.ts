@@ -23,8 +23,8 @@ export const DEFAULT_LIMITS = {
   pickleMarkDepth: 10_000,
   /** Estimated heap of the values one pickle makes; a one-byte opcode can make a dict of 200 bytes. A tensor's values count for about 700. */
   pickleValueBytes: 1 * GIB,
-  /** Numbers far apart as keys of one dict: engines hash numbers without a secret, so chosen ones collide. */
-  scatteredNumberKeys: 16_384,
+  /** Number keys of one dict in one hash bucket, above chance: engines hash numbers without a secret, so chosen ones collide. */
+  collidingNumberKeys: 64,
   /** Containers inside containers when walking a decoded tree. */
   treeDepth: 1000,
   /** One str or bytes value inside a pickle. */

@@ -103,7 +103,7 @@ export class TensorRef {
     requiresGrad?: boolean;
     conj?: boolean;
     neg?: boolean;
-    quantisation?: Quantisation;
+    quantisation?: Quantisation | undefined;
     origin?: "tensor" | "parameter" | "numpy";
   }) {
     this.dtype = parts.dtype;

@@ -1,0 +1,58 @@
+/** numpy's dtypes as pickles write them: `dtype("f4", False, True)`, then BUILD `(3, "<", None, None, None, -1, -1, 0)`. */
+import { TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { badArgument, textOf } from "./call-arguments.ts";
+import { type PickleCall, StatefulValue } from "./known-global.ts";
+
+const KINDS: ReadonlyMap<string, DType> = new Map([
+  ["f2", "float16"],
+  ["f4", "float32"],
+  ["f8", "float64"],
+  ["i1", "int8"],
+  ["i2", "int16"],
+  ["i4", "int32"],
+  ["i8", "int64"],
+  ["u1", "uint8"],
+  ["u2", "uint16"],
+  ["u4", "uint32"],
+  ["u8", "uint64"],
+  ["b1", "bool"],
+  ["?", "bool"],
+  ["c8", "complex64"],
+  ["c16", "complex128"],
+]);
+
+/** A numpy dtype. Stays in the tree as an object of its class when nothing uses it. */
+export class NumpyDType extends StatefulValue {
+  /** Element type; null for objects, text, dates and structures. */
+  elementType: DType | null;
+  bigEndian: boolean;
+  private built = false;
+
+  constructor(args: readonly TreeValue[], text: string) {
+    super("numpy.dtype", args);
+    const [, order = "", code = ""] = /^([<>=|]?)(.*)$/s.exec(text) ?? [];
+    this.elementType = KINDS.get(code) ?? null;
+    this.bigEndian = order === ">";
+  }
+
+  /** `(version, byte order, sub-array, names, fields, item bytes, alignment, flags[, metadata])` */
+  build(state: TreeValue, call: PickleCall): void {
+    const parts = state instanceof TreeList && state.type === "tuple" ? state.elements : [];
+    const order = textOf(parts[1]);
+    if (this.built || parts.length < 5 || order === null || !/^[<>=|]$/.test(order)) {
+      throw badArgument(call, "the state of a numpy.dtype is a tuple with a byte order, given once", state);
+    }
+    this.built = true;
+    this.state = state;
+    this.bigEndian = order === ">";
+    if (parts[2] !== null || parts[3] !== null || parts[4] !== null) this.elementType = null;
+  }
+}
+
+/** `numpy.dtype(text[, align, copy])`; other arguments (a class of ml_dtypes, say) give a dtype that is not understood. */
+export function makeNumpyDType(args: readonly TreeValue[], call: PickleCall): NumpyDType {
+  if (args[0] === undefined) throw badArgument(call, "a numpy.dtype is made of a text", args[0]);
+  call.charge(200);
+  return new NumpyDType(args, textOf(args[0]) ?? "");
+}

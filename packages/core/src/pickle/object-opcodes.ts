@@ -1,0 +1,198 @@
+/**
+ * Opcodes that name globals, call them and give objects their state. Nothing is called: a known global answers with a plain value, an
+ * unknown one becomes an `OpaqueValue` that says what was asked for.
+ */
+import { quote } from "../errors/quote.ts";
+import { OpaqueValue, TensorRef, TreeDict, TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
+import { kindOf } from "./container-opcodes.ts";
+import { isDangerous } from "./dangerous-globals.ts";
+import { decodeUtf8 } from "./decode-text.ts";
+import { GlobalRef, globalKey, PendingValue, StatefulValue } from "./known-global.ts";
+import type { PickleMachine } from "./pickle-machine.ts";
+import { renamePython2 } from "./python2-names.ts";
+import { readLine, takeLine } from "./text-line.ts";
+import { buildTensor } from "./torch-parameter.ts";
+import { isUnsettled, SkippedBytes } from "./unsettled.ts";
+
+/** Estimated heap of one opaque object. */
+const OBJECT_BYTES = 160;
+
+/** `module\nname\n`. */
+export function global(m: PickleMachine): void {
+  const [module, name] = readNames(m);
+  m.push(globalOf(m, module, name));
+}
+
+function readNames(m: PickleMachine): [string, string] {
+  const moduleBegin = m.at;
+  const moduleEnd = takeLine(m);
+  const nameBegin = m.at;
+  const nameEnd = takeLine(m);
+  return [decodeName(m, moduleBegin, moduleEnd), decodeName(m, nameBegin, nameEnd)];
+}
+
+function decodeName(m: PickleMachine, begin: number, end: number): string {
+  const text = decodeUtf8(m.bytes, m.buffer, begin, end);
+  if (text === null) throw m.refuse("RANKCAST_PICKLE_TEXT", "the name of a global is not UTF-8");
+  return text;
+}
+
+export function stackGlobal(m: PickleMachine): void {
+  const name = m.pop();
+  const module = m.pop();
+  if (typeof name !== "string" || typeof module !== "string") {
+    throw m.refuse("RANKCAST_PICKLE_TARGET", `a global is named by two texts, not by ${kindOf(module)} and ${kindOf(name)}`);
+  }
+  m.push(globalOf(m, module, name));
+}
+
+/** The one object that stands for a global in this pickle. Names are compared only after the renames of Python 3. */
+function globalOf(m: PickleMachine, writtenModule: string, writtenName: string): GlobalRef {
+  const [module, name] = renamePython2(writtenModule, writtenName);
+  const key = globalKey(module, name);
+  const known = m.globals.get(key);
+  if (known !== undefined) return known;
+  const nameBytes = Math.max(module.length, name.length);
+  if (nameBytes > m.limits.pickleGlobalNameBytes) throw m.overLimit("pickleGlobalNameBytes", nameBytes);
+  if (m.globals.size >= m.limits.pickleGlobals) throw m.overLimit("pickleGlobals", m.globals.size + 1);
+  const made = new GlobalRef(module, name, m.options.globals.get(key), isDangerous(module, name));
+  m.globals.set(key, made);
+  return made;
+}
+
+export function reduce(m: PickleMachine): void {
+  const args = popTuple(m);
+  const callable = m.pop();
+  if (m.options.nesting && callable instanceof GlobalRef && callable.known?.nested) {
+    const bytes = args.elements[0];
+    if (args.elements.length !== 1 || !(bytes instanceof Uint8Array || (bytes as unknown) instanceof SkippedBytes)) {
+      throw m.refuse("RANKCAST_PICKLE_CALL", `${quote(callable.global)} takes bytes`);
+    }
+    m.nestedBytes = bytes as Uint8Array;
+    m.state = "nested";
+    return;
+  }
+  pushCall(m, callable, args.elements);
+}
+
+function popTuple(m: PickleMachine): TreeList {
+  const args = m.pop();
+  if (args instanceof TreeList && args.type === "tuple") return args;
+  throw m.refuse("RANKCAST_PICKLE_TARGET", `arguments are a tuple, not ${kindOf(args)}`);
+}
+
+/** Pushes what stands for `callable(*args)`. */
+function pushCall(m: PickleMachine, callable: TreeValue, args: readonly TreeValue[]): void {
+  if (!(callable instanceof OpaqueValue)) throw m.refuse("RANKCAST_PICKLE_TARGET", `${kindOf(callable)} cannot be called`);
+  const made = callable instanceof GlobalRef && callable.known?.call ? callable.known.call(args, m) : opaqueCall(m, callable, args);
+  if (made instanceof PendingValue && made.memoSlots.length === 0) m.openPending += 1;
+  m.push(made);
+}
+
+/** An unknown global gives an object of that name; calling an object (a bound method, say) keeps it as the first argument. */
+function opaqueCall(m: PickleMachine, callable: OpaqueValue, args: readonly TreeValue[]): OpaqueValue {
+  m.charge(OBJECT_BYTES);
+  return new OpaqueValue(callable.global, callable instanceof GlobalRef ? args : [callable, ...args], callable.dangerous);
+}
+
+export function newObj(m: PickleMachine): void {
+  const args = popTuple(m);
+  pushCall(m, popClass(m), args.elements);
+}
+
+/** With keywords the class is not asked: no class we know takes any here. They stay as the last argument. */
+export function newObjEx(m: PickleMachine): void {
+  const keywords = m.pop();
+  const args = popTuple(m);
+  const made = popClass(m);
+  if (!(keywords instanceof TreeDict)) throw m.refuse("RANKCAST_PICKLE_TARGET", `keywords are a dict, not ${kindOf(keywords)}`);
+  if (keywords.entries.size === 0) pushCall(m, made, args.elements);
+  else m.push(opaqueCall(m, made, [...args.elements, keywords]));
+}
+
+function popClass(m: PickleMachine): GlobalRef {
+  const value = m.pop();
+  if (value instanceof GlobalRef) return value;
+  throw m.refuse("RANKCAST_PICKLE_TARGET", `${kindOf(value)} is no class`);
+}
+
+export function inst(m: PickleMachine): void {
+  const [module, name] = readNames(m);
+  const args = m.popToMark();
+  pushCall(m, globalOf(m, module, name), args);
+}
+
+export function obj(m: PickleMachine): void {
+  const [made, ...args] = m.popToMark();
+  if (!(made instanceof GlobalRef)) throw m.refuse("RANKCAST_PICKLE_TARGET", "an object has no class");
+  pushCall(m, made, args);
+}
+
+export function build(m: PickleMachine): void {
+  const state = m.pop();
+  const target = m.peek();
+  if (target instanceof PendingValue) m.settlePending(target, target.build(state, m));
+  else if (target instanceof StatefulValue) target.build(state, m);
+  else if (target instanceof TreeDict) buildDict(m, target, state);
+  else if (target instanceof TensorRef) buildTensor(target, state, m);
+  else if (target instanceof OpaqueValue && !(target instanceof GlobalRef)) buildOpaque(m, target, state);
+  else throw m.refuse("RANKCAST_PICKLE_TARGET", `${kindOf(target)} takes no state`);
+}
+
+/** Attributes of a dict are no keys of it: `_metadata` of a state dict comes this way. Slots join the attributes. */
+function buildDict(m: PickleMachine, target: TreeDict, state: TreeValue): void {
+  const parts = state instanceof TreeList && state.type === "tuple" && state.elements.length === 2 ? state.elements : [state];
+  for (const part of parts) {
+    if (part === null) continue;
+    if (!(part instanceof TreeDict) || target.type === "dict") {
+      throw m.refuse("RANKCAST_PICKLE_TARGET", `the state of a ${target.type} cannot be ${kindOf(part)}`);
+    }
+    target.attributes ??= new TreeDict();
+    for (const [key, value] of part.entries) {
+      m.charge(48);
+      target.attributes.entries.set(key, value);
+    }
+  }
+}
+
+function buildOpaque(m: PickleMachine, target: OpaqueValue, state: TreeValue): void {
+  if (target.state !== null) throw m.refuse("RANKCAST_PICKLE_TARGET", `${kindOf(target)} is given its state twice`);
+  target.state = state;
+}
+
+export function persId(m: PickleMachine): void {
+  pushPersistent(m, readLine(m));
+}
+
+export function binPersId(m: PickleMachine): void {
+  pushPersistent(m, m.pop());
+}
+
+function pushPersistent(m: PickleMachine, id: TreeValue): void {
+  const { persistentLoad } = m.options;
+  if (persistentLoad === undefined) {
+    throw m.refuse(
+      "RANKCAST_PICKLE_PERSISTENT_ID",
+      "the pickle refers to something outside of it, and this kind of file has no such things",
+    );
+  }
+  m.persistentIds += 1;
+  if (m.persistentIds > m.limits.persistentIds) throw m.overLimit("persistentIds", m.persistentIds);
+  const value = persistentLoad(id, m);
+  if (isUnsettled(value)) m.unsettled = true;
+  m.push(value);
+}
+
+/** The extension registry is a table of the writing program, so the number means nothing here. */
+export function extension(m: PickleMachine): void {
+  throw m.refuse("RANKCAST_PICKLE_OPCODE", "the pickle uses the extension registry of the program that wrote it");
+}
+
+export function nextBuffer(m: PickleMachine): void {
+  throw m.refuse("RANKCAST_PICKLE_OPCODE", "the pickle's buffers are outside of it");
+}
+
+/** Read-only or not makes no difference to values that nobody writes. */
+export function readonlyBuffer(m: PickleMachine): void {
+  m.peek();
+}

@@ -1,0 +1,66 @@
+/**
+ * Names that moved between Python 2 and 3. Protocols 0 to 2 are written with the old ones even by Python 3. Renaming comes before any
+ * comparison, or `__builtin__.eval` would be another name than `builtins.eval`. Fact source: CPython `Lib/_compat_pickle.py`.
+ */
+
+/** Old module, new module. */
+const MODULES = parse(`
+  BaseHTTPServer:http.server CGIHTTPServer:http.server ConfigParser:configparser Cookie:http.cookies Dialog:tkinter.dialog
+  DocXMLRPCServer:xmlrpc.server FileDialog:tkinter.filedialog HTMLParser:html.parser Queue:queue ScrolledText:tkinter.scrolledtext
+  SimpleDialog:tkinter.simpledialog SimpleHTTPServer:http.server SimpleXMLRPCServer:xmlrpc.server SocketServer:socketserver StringIO:io
+  Tix:tkinter.tix Tkconstants:tkinter.constants Tkdnd:tkinter.dnd Tkinter:tkinter UserDict:collections UserList:collections
+  UserString:collections __builtin__:builtins _abcoll:collections.abc _elementtree:xml.etree.ElementTree _winreg:winreg anydbm:dbm
+  cPickle:pickle cStringIO:io commands:subprocess cookielib:http.cookiejar copy_reg:copyreg dbhash:dbm.bsd dbm:dbm.ndbm
+  dumbdbm:dbm.dumb dummy_thread:_dummy_thread gdbm:dbm.gnu htmlentitydefs:html.entities httplib:http.client markupbase:_markupbase
+  repr:reprlib robotparser:urllib.robotparser test.test_support:test.support thread:_thread tkColorChooser:tkinter.colorchooser
+  tkCommonDialog:tkinter.commondialog tkFileDialog:tkinter.filedialog tkFont:tkinter.font tkMessageBox:tkinter.messagebox
+  tkSimpleDialog:tkinter.simpledialog ttk:tkinter.ttk urllib2:urllib.request urlparse:urllib.parse whichdb:dbm xmlrpclib:xmlrpc.client
+`);
+
+/** Old `module:name`, new `module:name`. */
+const NAMES = parse(`
+  UserDict/IterableUserDict:collections/UserDict UserDict/UserDict:collections/UserDict UserList/UserList:collections/UserList
+  UserString/UserString:collections/UserString __builtin__/basestring:builtins/str __builtin__/intern:sys/intern
+  __builtin__/long:builtins/int __builtin__/reduce:functools/reduce __builtin__/unichr:builtins/chr __builtin__/unicode:builtins/str
+  __builtin__/xrange:builtins/range _multiprocessing/Connection:multiprocessing.connection/Connection _socket/fromfd:socket/fromfd
+  exceptions/StandardError:builtins/Exception itertools/ifilter:builtins/filter itertools/ifilterfalse:itertools/filterfalse
+  itertools/imap:builtins/map itertools/izip:builtins/zip itertools/izip_longest:itertools/zip_longest
+  multiprocessing/AuthenticationError:multiprocessing.context/AuthenticationError
+  multiprocessing/BufferTooShort:multiprocessing.context/BufferTooShort
+  multiprocessing/ProcessError:multiprocessing.context/ProcessError multiprocessing/TimeoutError:multiprocessing.context/TimeoutError
+  multiprocessing.forking/Popen:multiprocessing.popen_fork/Popen multiprocessing.process/Process:multiprocessing.context/Process
+  socket/_socketobject:socket/SocketType urllib/ContentTooShortError:urllib.error/ContentTooShortError
+  urllib/getproxies:urllib.request/getproxies urllib/pathname2url:urllib.request/pathname2url urllib/quote:urllib.parse/quote
+  urllib/quote_plus:urllib.parse/quote_plus urllib/unquote:urllib.parse/unquote urllib/unquote_plus:urllib.parse/unquote_plus
+  urllib/url2pathname:urllib.request/url2pathname urllib/urlcleanup:urllib.request/urlcleanup urllib/urlencode:urllib.parse/urlencode
+  urllib/urlopen:urllib.request/urlopen urllib/urlretrieve:urllib.request/urlretrieve urllib2/HTTPError:urllib.error/HTTPError
+  urllib2/URLError:urllib.error/URLError whichdb/whichdb:dbm/whichdb
+`);
+
+/** Exceptions that moved into `builtins` under their own names. */
+const EXCEPTIONS: ReadonlySet<string> = new Set(
+  `ArithmeticError AssertionError AttributeError BaseException BufferError BytesWarning DeprecationWarning EOFError EnvironmentError
+  Exception FloatingPointError FutureWarning GeneratorExit IOError ImportError ImportWarning IndentationError IndexError KeyError
+  KeyboardInterrupt LookupError MemoryError NameError NotImplementedError OSError OverflowError PendingDeprecationWarning
+  ReferenceError RuntimeError RuntimeWarning StopIteration SyntaxError SyntaxWarning SystemError SystemExit TabError TypeError
+  UnboundLocalError UnicodeDecodeError UnicodeEncodeError UnicodeError UnicodeTranslateError UnicodeWarning UserWarning ValueError
+  Warning ZeroDivisionError`.split(/\s+/),
+);
+
+/** Pairs of words with a colon between. */
+function parse(text: string): ReadonlyMap<string, string> {
+  return new Map(
+    text
+      .trim()
+      .split(/\s+/)
+      .map((pair) => pair.split(":") as [string, string]),
+  );
+}
+
+/** A global's module and name as Python 3 spells them; names that did not move come back as they are. */
+export function renamePython2(module: string, name: string): readonly [module: string, name: string] {
+  if (module === "exceptions" && EXCEPTIONS.has(name)) return ["builtins", name];
+  const renamed = NAMES.get(`${module}/${name}`);
+  if (renamed !== undefined) return renamed.split("/") as [string, string];
+  return [MODULES.get(module) ?? module, name];
+}

@@ -1,0 +1,100 @@
+/** Reading one pickle. */
+import type { Limits } from "../limits/limits.ts";
+import type { TreeValue, Warning } from "../manifest/checkpoint-tree.ts";
+import { type Reading, readFromBytes } from "./byte-reading.ts";
+import { type GlobalRef, type GlobalTable, PendingValue, type PickleCall } from "./known-global.ts";
+import { KNOWN_GLOBALS } from "./known-globals.ts";
+import { PickleMachine } from "./pickle-machine.ts";
+import type { PickleSite } from "./pickle-site.ts";
+import { settle } from "./settle.ts";
+import type { SkippedBytes } from "./unsettled.ts";
+
+/** How to read a pickle. */
+export interface PickleOptions {
+  readonly limits: Limits;
+  /** Place of the pickle, for messages. */
+  readonly where: PickleSite;
+  /** What is known about globals; by default Python's plain types, numpy's arrays and torch's tensors (`KNOWN_GLOBALS`). */
+  readonly globals?: GlobalTable;
+  /** Answers a persistent id (a storage, in torch's files). Without it they are refused. */
+  readonly persistentLoad?: (id: TreeValue, call: PickleCall) => TreeValue;
+  /** Raw bytes of at least this size are not read but left as `SkippedBytes` for arrays to point at. Default: all are read. */
+  readonly skipBytesMin?: number;
+  /** Reads the checkpoint inside the bytes of `torch.storage._load_from_bytes`. Without it such a call stays inert. */
+  readonly readNested?: (bytes: Uint8Array | SkippedBytes) => Reading<TreeValue>;
+}
+
+/** What a pickle says. */
+export interface PickleResult {
+  readonly value: TreeValue;
+  /** First byte after STOP, in the coordinates of the reading's source. */
+  readonly endOffset: number;
+  /** Every global named, once each, in order of appearance. */
+  readonly globals: readonly GlobalRef[];
+  readonly warnings: readonly Warning[];
+}
+
+const WINDOW_BYTES_FIRST = 64 * 1024;
+const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Reads the pickle that `bytes` begin with; bytes after its STOP are not looked at. @throws {FormatError} pickle, truncated, limit. */
+export function readPickle(bytes: Uint8Array, options: PickleOptions): PickleResult {
+  return readFromBytes(decodePickle(0, bytes.length, options), bytes);
+}
+
+/**
+ * Reads the pickle at `begin` of a source that ends at `end`, window by window.
+ * @throws {FormatError} pickle, truncated, limit; each names file, record, byte of the file and opcode.
+ */
+export function* decodePickle(begin: number, end: number, options: PickleOptions): Reading<PickleResult> {
+  const machine = new PickleMachine(begin, end, {
+    limits: options.limits,
+    site: options.where,
+    globals: options.globals ?? KNOWN_GLOBALS,
+    persistentLoad: options.persistentLoad,
+    skipBytesMin: options.skipBytesMin ?? Number.POSITIVE_INFINITY,
+    nesting: options.readNested !== undefined,
+  });
+  let windowBytes = WINDOW_BYTES_FIRST;
+  yield* feedMachine(machine, windowBytes);
+  while (machine.run() !== "stopped") {
+    if (machine.state === "nested") {
+      yield* answerNested(machine, options);
+    } else {
+      windowBytes = Math.min(windowBytes * 2, WINDOW_BYTES_MAX);
+      yield* feedMachine(machine, Math.max(windowBytes, machine.wanted * 2));
+    }
+    checkSize(machine);
+  }
+  checkSize(machine);
+  const top = machine.pop();
+  const value = machine.unsettled ? yield* settle(top, machine) : top;
+  return {
+    value,
+    endOffset: machine.position,
+    globals: [...machine.globals.values()],
+    warnings: [...machine.warnings.values()],
+  };
+}
+
+function* feedMachine(machine: PickleMachine, windowBytes: number): Reading<void> {
+  const offset = machine.position;
+  const nbytes = Math.min(windowBytes, machine.sourceEnd - offset);
+  const bytes = nbytes > 0 ? yield { offset, nbytes } : new Uint8Array(0);
+  // More than was asked for is welcome, but nothing behind the end of the pickle's own region.
+  machine.feed(bytes.length > machine.sourceEnd - offset ? bytes.subarray(0, Math.max(machine.sourceEnd - offset, 0)) : bytes);
+}
+
+function checkSize(machine: PickleMachine): void {
+  const consumed = machine.position - machine.begin - machine.skippedBytes;
+  if (consumed > machine.limits.pickleBytes) throw machine.overLimit("pickleBytes", consumed);
+}
+
+function* answerNested(machine: PickleMachine, options: PickleOptions): Reading<void> {
+  const bytes = machine.nestedBytes;
+  machine.nestedBytes = null;
+  const value = bytes === null || options.readNested === undefined ? null : yield* options.readNested(bytes);
+  if (value instanceof PendingValue) machine.openPending += 1;
+  machine.push(value);
+  machine.state = "running";
+}
