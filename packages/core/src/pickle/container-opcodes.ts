@@ -10,34 +10,41 @@ const ELEMENT_BYTES = 12;
 const DICT_BYTES = 200;
 const PAIR_BYTES = 72;
 
+/** EMPTY_LIST: pushes `[]`. */
 export function emptyList(m: PickleMachine): void {
   m.charge(LIST_BYTES);
   m.push(new TreeList("list"));
 }
 
+/** EMPTY_TUPLE: pushes `()`. */
 export function emptyTuple(m: PickleMachine): void {
   m.charge(LIST_BYTES);
   m.push(new TreeList("tuple"));
 }
 
+/** EMPTY_DICT: pushes `{}`. */
 export function emptyDict(m: PickleMachine): void {
   m.charge(DICT_BYTES);
   m.push(new TreeDict());
 }
 
+/** EMPTY_SET: pushes `set()`. */
 export function emptySet(m: PickleMachine): void {
   m.charge(LIST_BYTES);
   m.push(new TreeList("set"));
 }
 
+/** LIST: everything above the MARK becomes a list. */
 export function list(m: PickleMachine): void {
   pushMarked(m, "list");
 }
 
+/** TUPLE: everything above the MARK becomes a tuple. */
 export function tuple(m: PickleMachine): void {
   pushMarked(m, "tuple");
 }
 
+/** FROZENSET: everything above the MARK becomes a frozenset. */
 export function frozenSet(m: PickleMachine): void {
   refuseUnhashable(m, m.floor);
   pushMarked(m, "frozenset");
@@ -49,12 +56,14 @@ function pushMarked(m: PickleMachine, type: TreeList["type"]): void {
   m.push(new TreeList(type, elements));
 }
 
+/** TUPLE1: the top value becomes a tuple. */
 export function tuple1(m: PickleMachine): void {
   const first = m.pop();
   m.charge(LIST_BYTES + ELEMENT_BYTES);
   m.push(new TreeList("tuple", [first]));
 }
 
+/** TUPLE2: the two top values become a tuple. */
 export function tuple2(m: PickleMachine): void {
   const second = m.pop();
   const first = m.pop();
@@ -62,6 +71,7 @@ export function tuple2(m: PickleMachine): void {
   m.push(new TreeList("tuple", [first, second]));
 }
 
+/** TUPLE3: the three top values become a tuple. */
 export function tuple3(m: PickleMachine): void {
   const third = m.pop();
   const second = m.pop();
@@ -70,6 +80,7 @@ export function tuple3(m: PickleMachine): void {
   m.push(new TreeList("tuple", [first, second, third]));
 }
 
+/** DICT: pairs above the MARK become a dict. */
 export function dict(m: PickleMachine): void {
   const begin = m.closeMark();
   const made = new TreeDict();
@@ -79,6 +90,7 @@ export function dict(m: PickleMachine): void {
   m.push(made);
 }
 
+/** SETITEM: key and value on top go into the dict below. */
 export function setItem(m: PickleMachine): void {
   const value = m.pop();
   const key = m.pop();
@@ -87,6 +99,7 @@ export function setItem(m: PickleMachine): void {
   else setOpaque(m, target, key, value);
 }
 
+/** SETITEMS: pairs above the MARK go into the dict below it. @throws {FormatError} RANKCAST_PICKLE_STACK when there is no dict. */
 export function setItems(m: PickleMachine): void {
   const begin = m.closeMark();
   if (begin <= m.floor) throw m.refuse("RANKCAST_PICKLE_STACK", "there is nothing below the MARK");
@@ -113,16 +126,19 @@ function setOpaque(m: PickleMachine, target: TreeValue, key: TreeValue, value: T
   target.entries.push([key, value]);
 }
 
+/** APPEND: the top value goes into the list below. */
 export function append(m: PickleMachine): void {
   const value = m.pop();
   elementsOf(m, m.peek()).push(value);
   m.charge(ELEMENT_BYTES);
 }
 
+/** APPENDS: everything above the MARK goes into the list below it. */
 export function appends(m: PickleMachine): void {
   addElements(m, elementsOf);
 }
 
+/** ADDITEMS: everything above the MARK goes into the set below it. */
 export function addItems(m: PickleMachine): void {
   refuseUnhashable(m, m.floor);
   addElements(m, membersOf);

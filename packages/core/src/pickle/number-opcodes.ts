@@ -8,48 +8,53 @@ const BYTE_BITS = 8;
 /** Below this many bytes a two's complement number fits a double exactly. */
 const NUMBER_LONG_BYTES = 6;
 
+/** NONE: pushes None. */
 export function none(m: PickleMachine): void {
   m.push(null);
 }
 
+/** NEWTRUE: pushes True. */
 export function newTrue(m: PickleMachine): void {
   m.push(true);
 }
 
+/** NEWFALSE: pushes False. */
 export function newFalse(m: PickleMachine): void {
   m.push(false);
 }
 
-/** Signed, 32 bits. */
+/** BININT: an int of 32 bits, signed. */
 export function binInt(m: PickleMachine): void {
   m.need(4);
   m.push(m.view.getInt32(m.at, true));
   m.at += 4;
 }
 
+/** BININT1: an int of 8 bits, unsigned. */
 export function binInt1(m: PickleMachine): void {
   m.need(1);
   m.push(m.bytes[m.at++] as number);
 }
 
-/** Unsigned, 16 bits. */
+/** BININT2: an int of 16 bits, unsigned. */
 export function binInt2(m: PickleMachine): void {
   m.need(2);
   m.push(m.view.getUint16(m.at, true));
   m.at += 2;
 }
 
-/** Decimal text; `00` and `01` are how protocol 0 writes False and True. */
+/** INT: decimal text; `00` and `01` are how protocol 0 writes False and True. */
 export function int(m: PickleMachine): void {
   const text = readLine(m);
   m.push(text === "00" ? false : text === "01" ? true : parseInteger(m, text));
 }
 
-/** Decimal text with an `L`. */
+/** LONG: decimal text with an `L`. */
 export function long(m: PickleMachine): void {
   m.push(parseInteger(m, readLine(m).replace(/L$/, "")));
 }
 
+/** LONG1: an int of up to 255 bytes. */
 export function long1(m: PickleMachine): void {
   m.need(1);
   const nbytes = m.bytes[m.at] as number;
@@ -58,6 +63,7 @@ export function long1(m: PickleMachine): void {
   pushLong(m, nbytes);
 }
 
+/** LONG4: an int of any size. @throws {FormatError} RANKCAST_PICKLE_TEXT for a negative size, RANKCAST_LIMIT. */
 export function long4(m: PickleMachine): void {
   m.need(4);
   const nbytes = m.view.getInt32(m.at, true);
@@ -82,13 +88,14 @@ function pushLong(m: PickleMachine, nbytes: number): void {
   }
 }
 
-/** Big-endian, unlike every other number of a pickle. */
+/** BINFLOAT: a double, big-endian unlike every other number of a pickle. */
 export function binFloat(m: PickleMachine): void {
   m.need(8);
   pushFloat(m, m.view.getFloat64(m.at, false));
   m.at += 8;
 }
 
+/** FLOAT: decimal text. @throws {FormatError} RANKCAST_PICKLE_TEXT when it is none. */
 export function float(m: PickleMachine): void {
   const text = readLine(m);
   if (!PYTHON_FLOAT.test(text)) throw m.refuse("RANKCAST_PICKLE_TEXT", "the argument is no float");

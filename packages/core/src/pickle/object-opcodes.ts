@@ -17,7 +17,7 @@ import { isUnsettled, SkippedBytes } from "./unsettled.ts";
 /** Estimated heap of one opaque object. */
 const OBJECT_BYTES = 160;
 
-/** `module\nname\n`. */
+/** GLOBAL: a class or function, `module\nname\n`. */
 export function global(m: PickleMachine): void {
   const [module, name] = readNames(m);
   m.push(globalOf(m, module, name));
@@ -37,6 +37,7 @@ function decodeName(m: PickleMachine, begin: number, end: number): string {
   return text;
 }
 
+/** STACK_GLOBAL: a class or function named by two texts of the stack. @throws {FormatError} RANKCAST_PICKLE_TARGET when they are none. */
 export function stackGlobal(m: PickleMachine): void {
   const name = m.pop();
   const module = m.pop();
@@ -60,6 +61,7 @@ function globalOf(m: PickleMachine, writtenModule: string, writtenName: string):
   return made;
 }
 
+/** REDUCE: stands for `callable(*args)`. @throws {FormatError} RANKCAST_PICKLE_TARGET, RANKCAST_PICKLE_CALL. */
 export function reduce(m: PickleMachine): void {
   const args = popTuple(m);
   const callable = m.pop();
@@ -95,12 +97,13 @@ function opaqueCall(m: PickleMachine, callable: OpaqueValue, args: readonly Tree
   return new OpaqueValue(callable.global, callable instanceof GlobalRef ? args : [callable, ...args], callable.dangerous);
 }
 
+/** NEWOBJ: stands for `cls.__new__(cls, *args)`. */
 export function newObj(m: PickleMachine): void {
   const args = popTuple(m);
   pushCall(m, popClass(m), args.elements);
 }
 
-/** With keywords the class is not asked: no class we know takes any here. They stay as the last argument. */
+/** NEWOBJ_EX: the same with keywords. No class we know takes any here, so they stay as the last argument of an inert object. @throws {FormatError} RANKCAST_PICKLE_TARGET. */
 export function newObjEx(m: PickleMachine): void {
   const keywords = m.pop();
   const args = popTuple(m);
@@ -116,18 +119,21 @@ function popClass(m: PickleMachine): GlobalRef {
   throw m.refuse("RANKCAST_PICKLE_TARGET", `${kindOf(value)} is no class`);
 }
 
+/** INST: a class by name, its arguments above the MARK. */
 export function inst(m: PickleMachine): void {
   const [module, name] = readNames(m);
   const args = m.popToMark();
   pushCall(m, globalOf(m, module, name), args);
 }
 
+/** OBJ: class and arguments above the MARK. @throws {FormatError} RANKCAST_PICKLE_TARGET when there is no class. */
 export function obj(m: PickleMachine): void {
   const [made, ...args] = m.popToMark();
   if (!(made instanceof GlobalRef)) throw m.refuse("RANKCAST_PICKLE_TARGET", "an object has no class");
   pushCall(m, made, args);
 }
 
+/** BUILD: the top value is the state of the object below. @throws {FormatError} RANKCAST_PICKLE_TARGET when that takes none. */
 export function build(m: PickleMachine): void {
   const state = m.pop();
   const target = m.peek();
@@ -160,10 +166,12 @@ function buildOpaque(m: PickleMachine, target: OpaqueValue, state: TreeValue): v
   target.state = state;
 }
 
+/** PERSID: a persistent id in text. */
 export function persId(m: PickleMachine): void {
   pushPersistent(m, readLine(m));
 }
 
+/** BINPERSID: the top value is a persistent id. */
 export function binPersId(m: PickleMachine): void {
   pushPersistent(m, m.pop());
 }
@@ -183,16 +191,17 @@ function pushPersistent(m: PickleMachine, id: TreeValue): void {
   m.push(value);
 }
 
-/** The extension registry is a table of the writing program, so the number means nothing here. */
+/** EXT1, EXT2, EXT4: the number means something only to the program that wrote it. @throws {FormatError} RANKCAST_PICKLE_OPCODE always. */
 export function extension(m: PickleMachine): void {
   throw m.refuse("RANKCAST_PICKLE_OPCODE", "the pickle uses the extension registry of the program that wrote it");
 }
 
+/** NEXT_BUFFER: a buffer outside of the pickle. @throws {FormatError} RANKCAST_PICKLE_OPCODE always. */
 export function nextBuffer(m: PickleMachine): void {
   throw m.refuse("RANKCAST_PICKLE_OPCODE", "the pickle's buffers are outside of it");
 }
 
-/** Read-only or not makes no difference to values that nobody writes. */
+/** READONLY_BUFFER: read-only or not makes no difference to values that nobody writes. */
 export function readonlyBuffer(m: PickleMachine): void {
   m.peek();
 }

@@ -8,6 +8,7 @@ import { ByteString, SkippedBytes } from "./unsettled.ts";
 const PLAIN_STRING_BYTES_MAX = 256;
 const OBJECT_BYTES = 64;
 
+/** SHORT_BINUNICODE: UTF-8 text of up to 255 bytes. */
 export function shortBinUnicode(m: PickleMachine): void {
   m.need(1);
   const nbytes = m.bytes[m.at] as number;
@@ -16,11 +17,13 @@ export function shortBinUnicode(m: PickleMachine): void {
   pushText(m, nbytes);
 }
 
+/** BINUNICODE: UTF-8 text of up to 4 GiB. */
 export function binUnicode(m: PickleMachine): void {
   m.need(4);
   takeText(m, 4, m.view.getUint32(m.at, true));
 }
 
+/** BINUNICODE8: UTF-8 text of any size. */
 export function binUnicode8(m: PickleMachine): void {
   m.need(8);
   takeText(m, 8, Number(m.view.getBigUint64(m.at, true)));
@@ -41,7 +44,7 @@ function pushText(m: PickleMachine, nbytes: number): void {
   m.push(text);
 }
 
-/** Python's raw-unicode-escape: Latin-1 with `\uXXXX` and `\UXXXXXXXX`. */
+/** UNICODE: a line in Python's raw-unicode-escape: Latin-1 with `\uXXXX` and `\UXXXXXXXX`. @throws {FormatError} RANKCAST_PICKLE_TEXT. */
 export function unicode(m: PickleMachine): void {
   const text = readLine(m).replace(/(\\+)(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|[uU])/g, (whole, slashes: string, short, long) => {
     // After an even number of backslashes the letter is just a letter.
@@ -53,27 +56,31 @@ export function unicode(m: PickleMachine): void {
   m.push(text);
 }
 
+/** SHORT_BINBYTES: up to 255 bytes. */
 export function shortBinBytes(m: PickleMachine): void {
   m.need(1);
   takeBytes(m, 1, m.bytes[m.at] as number, false);
 }
 
+/** BINBYTES: up to 4 GiB. */
 export function binBytes(m: PickleMachine): void {
   m.need(4);
   takeBytes(m, 4, m.view.getUint32(m.at, true), false);
 }
 
+/** BINBYTES8 and BYTEARRAY8: bytes of any number. */
 export function binBytes8(m: PickleMachine): void {
   m.need(8);
   takeBytes(m, 8, Number(m.view.getBigUint64(m.at, true)), false);
 }
 
+/** SHORT_BINSTRING: a Python 2 string of up to 255 bytes. */
 export function shortBinString(m: PickleMachine): void {
   m.need(1);
   takeBytes(m, 1, m.bytes[m.at] as number, true);
 }
 
-/** The length is signed here, unlike in BINUNICODE and BINBYTES. */
+/** BINSTRING: a Python 2 string. The length is signed, unlike that of BINUNICODE and BINBYTES. @throws {FormatError} RANKCAST_PICKLE_TEXT for a negative one. */
 export function binString(m: PickleMachine): void {
   m.need(4);
   const nbytes = m.view.getInt32(m.at, true);
@@ -127,7 +134,7 @@ const ESCAPES: ReadonlyMap<string, number> = new Map([
 ]);
 const ESCAPED = /\\(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|([\s\S]))|([^\\])/gy;
 
-/** A Python 2 `repr`: quoted, with escapes. */
+/** STRING: a Python 2 `repr`, quoted, with escapes. @throws {FormatError} RANKCAST_PICKLE_TEXT. */
 export function string(m: PickleMachine): void {
   const line = readLine(m).trimEnd();
   const quote = line[0];
