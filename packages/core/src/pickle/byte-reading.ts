@@ -2,18 +2,25 @@
  * Reading without doing I/O: a reader is a generator that asks for byte ranges and is given them. The same reader then runs over bytes
  * at hand (a record of a zip, a stream inside a pickle) and over a file or URL of any size, window by window.
  */
+import { type ByteSource, readBytes } from "../source/byte-source.ts";
 
-import type { ByteSource } from "../source/byte-source.ts";
-import { readBytes } from "../source/byte-source.ts";
-
-/** What a reader asks for. The answer holds at least these bytes, from `offset` on; more is welcome. Never reaches past the source's end. */
+/** What a reader asks for. Never reaches past the source's end. */
 export interface ByteRequest {
   readonly offset: number;
+  /** The answer holds at least so many bytes from `offset` on; more is welcome. */
   readonly nbytes: number;
+  /** How many to read when a read is needed anyway; at least `nbytes`. */
+  readonly wish?: number;
 }
 
 /** A reader that ends with a `T`. */
 export type Reading<T> = Generator<ByteRequest, T, Uint8Array>;
+
+/** Bytes of a source that were read already. */
+export interface HeldBytes {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
 
 /** Runs a reader over bytes at hand; they are not copied. @throws whatever the reader throws. */
 export function readFromBytes<T>(reading: Reading<T>, bytes: Uint8Array): T {
@@ -22,9 +29,24 @@ export function readFromBytes<T>(reading: Reading<T>, bytes: Uint8Array): T {
   return step.value;
 }
 
-/** Runs a reader over a source; one read per request. @throws whatever the reader or the source throws. */
-export async function readFromSource<T>(reading: Reading<T>, source: ByteSource, signal?: AbortSignal): Promise<T> {
+/**
+ * Runs a reader over a source. A request that lies in the bytes of the last read (at first: `held`) costs none, so runs of small tables
+ * are read together.
+ * @throws whatever the reader or the source throws.
+ */
+export async function readFromSource<T>(
+  reading: Reading<T>,
+  source: ByteSource,
+  signal?: AbortSignal,
+  held: HeldBytes = { offset: 0, bytes: new Uint8Array(0) },
+): Promise<T> {
+  let last = held;
   let step = reading.next();
-  while (!step.done) step = reading.next(await readBytes(source, step.value.offset, step.value.nbytes, signal));
+  while (!step.done) {
+    const { offset, nbytes, wish = nbytes } = step.value;
+    const inside = offset >= last.offset && offset + nbytes <= last.offset + last.bytes.length;
+    if (!inside) last = { offset, bytes: await readBytes(source, offset, wish, signal) };
+    step = reading.next(last.bytes.subarray(offset - last.offset));
+  }
   return step.value;
 }

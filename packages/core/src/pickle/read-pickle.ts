@@ -36,6 +36,7 @@ export interface PickleResult {
 
 const WINDOW_BYTES_FIRST = 64 * 1024;
 const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
+const NO_BYTES = new Uint8Array(0);
 
 /** Reads the pickle that `bytes` begin with; bytes after its STOP are not looked at. @throws {FormatError} pickle, truncated, limit. */
 export function readPickle(bytes: Uint8Array, options: PickleOptions): PickleResult {
@@ -56,13 +57,13 @@ export function* decodePickle(begin: number, end: number, options: PickleOptions
     nesting: options.readNested !== undefined,
   });
   let windowBytes = WINDOW_BYTES_FIRST;
-  yield* feedMachine(machine, windowBytes);
+  yield* feedMachine(machine, 1, windowBytes);
   while (machine.run() !== "stopped") {
     if (machine.state === "nested") {
       yield* answerNested(machine, options);
     } else {
       windowBytes = Math.min(windowBytes * 2, WINDOW_BYTES_MAX);
-      yield* feedMachine(machine, Math.max(windowBytes, machine.wanted * 2));
+      yield* feedMachine(machine, machine.wanted, Math.max(windowBytes, machine.wanted * 2));
     }
     checkSize(machine);
   }
@@ -77,12 +78,12 @@ export function* decodePickle(begin: number, end: number, options: PickleOptions
   };
 }
 
-function* feedMachine(machine: PickleMachine, windowBytes: number): Reading<void> {
+function* feedMachine(machine: PickleMachine, nbytes: number, windowBytes: number): Reading<void> {
   const offset = machine.position;
-  const nbytes = Math.min(windowBytes, machine.sourceEnd - offset);
-  const bytes = nbytes > 0 ? yield { offset, nbytes } : new Uint8Array(0);
+  const left = machine.sourceEnd - offset;
+  const bytes = left > 0 ? yield { offset, nbytes: Math.min(nbytes, left), wish: Math.min(windowBytes, left) } : NO_BYTES;
   // More than was asked for is welcome, but nothing behind the end of the pickle's own region.
-  machine.feed(bytes.length > machine.sourceEnd - offset ? bytes.subarray(0, Math.max(machine.sourceEnd - offset, 0)) : bytes);
+  machine.feed(bytes.length > left ? bytes.subarray(0, Math.max(left, 0)) : bytes);
 }
 
 function checkSize(machine: PickleMachine): void {

@@ -6,6 +6,7 @@ import { OpaqueValue, TreeDict, TreeList, type TreeValue } from "../manifest/che
 import type { Reading } from "./byte-reading.ts";
 import { decodePython2 } from "./decode-text.ts";
 import type { PickleCall } from "./known-global.ts";
+import { StorageView } from "./torch-storage.ts";
 import { ByteString, IntegralFloat, isUnsettled, SkippedBytes, type Unsettled } from "./unsettled.ts";
 
 /** The tree below `root` with every value final. Containers are changed in place. @throws {FormatError} limit, for bytes that must be read and are too many. */
@@ -58,5 +59,5 @@ function* finalOf(value: Unsettled, call: PickleCall): Reading<TreeValue> {
     const bytes = (yield { offset: value.offset, nbytes: value.nbytes }).slice(0, value.nbytes);
     return value.text ? decodePython2(bytes) : bytes;
   }
-  return value.value;
+  return value instanceof StorageView ? value.toStorage() : value.value;
 }

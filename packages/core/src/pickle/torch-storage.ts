@@ -20,7 +20,11 @@ export class TypedStorage extends StorageRef implements StorageWindow {
   readonly elementType: DType | "untyped";
   /** Set by the first tensor of an untyped storage in a big-endian file. */
   declare swapBytes: 1 | 2 | 4 | 8;
+  /** Old streams say only after the pickle where the bytes are. */
+  declare pieces: readonly StoragePiece[];
+  private waiting: ((pieces: readonly StoragePiece[]) => void)[] | null = null;
   private readonly swapUnknown: boolean;
+  private swapClaimed = false;
 
   constructor(parts: {
     nbytes: number;
@@ -47,7 +51,18 @@ export class TypedStorage extends StorageRef implements StorageWindow {
     return this.nbytes;
   }
 
-  private swapClaimed = false;
+  /** Says where the bytes are. */
+  place(pieces: readonly StoragePiece[]): void {
+    this.pieces = pieces;
+    for (const tell of this.waiting ?? []) tell(pieces);
+  }
+
+  /** Calls `tell` with the place of the bytes, now and whenever it changes. */
+  onPlaced(tell: (pieces: readonly StoragePiece[]) => void): void {
+    if (this.pieces.length > 0) tell(this.pieces);
+    this.waiting ??= [];
+    this.waiting.push(tell);
+  }
 
   /**
    * Says that elements of `dtype` are in the storage. torch leaves untyped big-endian storages unswapped, which gives other numbers than
@@ -81,6 +96,22 @@ export class StorageView extends Unsettled implements StorageWindow {
     this.beginBytes = beginBytes;
     this.windowBytes = windowBytes;
     this.elementType = elementType;
+  }
+
+  /** The window as a storage of its own, for a tree that holds it bare. Its bytes are the same, but it aliases nothing. */
+  toStorage(): StorageRef {
+    const { savedDevice, key } = this.whole;
+    const made = new TypedStorage({ nbytes: this.windowBytes, pieces: [], elementType: this.elementType, savedDevice, key });
+    if (this.windowBytes > 0) this.whole.onPlaced((pieces) => made.place(pieces.map((piece) => this.cut(piece))));
+    return made;
+  }
+
+  private cut({ extent }: StoragePiece): StoragePiece {
+    const nbytes = this.windowBytes;
+    if (extent.type === "inline") {
+      return { at: 0, nbytes, extent: { type: "inline", bytes: extent.bytes.subarray(this.beginBytes, this.beginBytes + nbytes) } };
+    }
+    return { at: 0, nbytes, extent: { ...extent, offset: extent.offset + this.beginBytes, storedBytes: nbytes, crc32: null } };
   }
 }
 

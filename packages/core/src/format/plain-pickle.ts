@@ -1,0 +1,60 @@
+/**
+ * Plain pickles of arrays and tensors (`pickle.dump`): Detectron2's model zoo, its Python 2 ancestors, state dicts pickled by hand. Large
+ * arrays are not read: their bytes lie in the file as they are.
+ */
+import { FormatError } from "../errors/checkpoint-error.ts";
+import { printable } from "../errors/quote.ts";
+import {
+  type CheckpointTree,
+  OpaqueValue,
+  SparseRef,
+  TensorRef,
+  TreeDict,
+  TreeList,
+  type TreeValue,
+  type Warning,
+} from "../manifest/checkpoint-tree.ts";
+import { readFromSource } from "../pickle/byte-reading.ts";
+import { decodePickle } from "../pickle/read-pickle.ts";
+import { startsLikePickle } from "../pickle/starts-like-pickle.ts";
+import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
+import { nestedStreams, SKIPPED_BYTES_MIN } from "./torch-legacy-stream.ts";
+
+/** The plain pickle format. Asked last: a pickle has hardly any structure to know it by. */
+export const plainPickle: CheckpointFormat = {
+  name: "pickle",
+  matches: ({ head, source, limits }) => startsLikePickle(head, source.sizeBytes, limits),
+  read: readPlainPickle,
+};
+
+async function readPlainPickle({ source, head, limits, signal, nesting }: FormatInput): Promise<CheckpointTree> {
+  const reading = decodePickle(0, source.sizeBytes, {
+    limits,
+    where: { file: source.name, baseOffset: 0 },
+    skipBytesMin: SKIPPED_BYTES_MIN,
+    readNested: nestedStreams({ limits, file: source.name, depth: nesting }),
+  });
+  const result = await readFromSource(reading, source, signal, { offset: 0, bytes: head });
+  if (!canHoldTensors(result.value)) {
+    throw new FormatError("RANKCAST_UNKNOWN_FORMAT", `${printable(source.name)}: a pickle of one plain value, which is no checkpoint`, {
+      details: { file: source.name, offset: 0 },
+    });
+  }
+  return {
+    format: "pickle",
+    root: result.value,
+    sources: [source],
+    checksums: "absent",
+    fileMetadata: new Map(),
+    warnings: [...result.warnings, ...trailing(source.sizeBytes - result.endOffset)],
+  };
+}
+
+function canHoldTensors(value: TreeValue): boolean {
+  return [TreeDict, TreeList, TensorRef, SparseRef, OpaqueValue].some((each) => value instanceof each);
+}
+
+function trailing(trailingBytes: number): Warning[] {
+  if (trailingBytes === 0) return [];
+  return [{ code: "pickle-trailing-bytes", message: `${trailingBytes} bytes behind the end of the pickle were ignored` }];
+}

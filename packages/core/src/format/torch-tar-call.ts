@@ -1,0 +1,48 @@
+/** Errors and bounds of the tables of a torch tar: they check their numbers with the same functions as pickles do. */
+import type { ErrorDetails, FormatError } from "../errors/checkpoint-error.ts";
+import type { ErrorCode } from "../errors/error-codes.ts";
+import type { Limits } from "../limits/limits.ts";
+import type { TreeDict, TreeValue, Warning } from "../manifest/checkpoint-tree.ts";
+import type { PickleCall } from "../pickle/known-global.ts";
+import { type PickleSite, pickleError } from "../pickle/pickle-site.ts";
+
+/** A `PickleCall` whose place is a byte of a table. */
+export class TableCall implements PickleCall {
+  readonly limits: Limits;
+  readonly site: PickleSite;
+  readonly warnings: Warning[] = [];
+  /** First byte of the row that is being read. */
+  position = 0;
+  private chargedBytes = 0;
+  private tensors = 0;
+
+  constructor(limits: Limits, site: PickleSite) {
+    this.limits = limits;
+    this.site = site;
+  }
+
+  refuse(code: ErrorCode, text: string, details?: ErrorDetails): FormatError {
+    return pickleError(code, text, this.site, this.position, undefined, details);
+  }
+
+  charge(nbytes: number): void {
+    this.chargedBytes += nbytes;
+    if (this.chargedBytes > this.limits.pickleValueBytes) {
+      throw this.refuse("RANKCAST_LIMIT", `the values of the table are above the limit pickleValueBytes = ${this.limits.pickleValueBytes}`);
+    }
+  }
+
+  warn(code: string, message: string): void {
+    this.warnings.push({ code, message });
+  }
+
+  countTensor(): void {
+    this.tensors += 1;
+    if (this.tensors > this.limits.tensors) throw this.refuse("RANKCAST_LIMIT", `more than tensors = ${this.limits.tensors} tensors`);
+  }
+
+  setItem(dict: TreeDict, key: TreeValue, value: TreeValue): void {
+    if (typeof key !== "string") throw this.refuse("RANKCAST_PICKLE_KEY", "a key of a table is text");
+    dict.entries.set(key, value);
+  }
+}

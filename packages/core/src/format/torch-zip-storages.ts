@@ -1,0 +1,98 @@
+/** The storages of a torch zip archive: one record `data/<key>` each, with exactly the bytes that the pickle says. */
+import type { Container, ContainerEntry } from "../container/container.ts";
+import { quote } from "../errors/quote.ts";
+import type { CheckpointTree, StoragePiece, TreeValue } from "../manifest/checkpoint-tree.ts";
+import type { PickleCall } from "../pickle/known-global.ts";
+import { TypedStorage } from "../pickle/torch-storage.ts";
+import { readStorageId, type StorageId } from "./torch-persistent-id.ts";
+
+/** Answers the persistent ids of one `data.pkl`. */
+export class ZipStorages {
+  private readonly container: Container;
+  private readonly folder: string;
+  private readonly bigEndian: boolean;
+  private readonly byKey: Map<string, TypedStorage> = new Map();
+
+  constructor(container: Container, folder: string, bigEndian: boolean) {
+    this.container = container;
+    this.folder = folder;
+    this.bigEndian = bigEndian;
+  }
+
+  /**
+   * The storage that `id` names: the same object for the same key.
+   * @throws {FormatError} RANKCAST_PICKLE_PERSISTENT_ID, RANKCAST_STORAGE_*.
+   */
+  load(id: TreeValue, call: PickleCall): TypedStorage {
+    const wanted = readStorageId(id, 5, call);
+    const entry = this.container.entries.get(`${this.folder}/data/${wanted.key}`);
+    const known = this.byKey.get(wanted.key);
+    if (known !== undefined && known.elementType !== wanted.elementType) {
+      throw call.refuse("RANKCAST_STORAGE_CONFLICT", `storage ${wanted.key} is ${known.elementType} and ${wanted.elementType}`);
+    }
+    checkSize(wanted, entry, call);
+    if (known !== undefined) return known;
+    const made = this.make(wanted, entry);
+    this.byKey.set(wanted.key, made);
+    return made;
+  }
+
+  private make(wanted: StorageId, entry: ContainerEntry | undefined): TypedStorage {
+    const { elementType, key, location: savedDevice, nbytes } = wanted;
+    return new TypedStorage({
+      nbytes,
+      pieces: piecesOf(entry),
+      elementType,
+      bigEndian: this.bigEndian,
+      savedDevice,
+      meta: entry === undefined,
+      key,
+    });
+  }
+
+  /** Whether checksums cover the records that tensors use. */
+  get checksums(): CheckpointTree["checksums"] {
+    let covered = 0;
+    let bare = 0;
+    for (const { pieces } of this.byKey.values()) {
+      for (const { extent } of pieces) {
+        if (extent.type === "range" && extent.crc32 === null) bare += 1;
+        else covered += 1;
+      }
+    }
+    return bare === 0 ? "present" : covered === 0 ? "absent" : "partial";
+  }
+
+  /** Records of storages that nothing names. */
+  get unused(): number {
+    const prefix = `${this.folder}/data/`;
+    let records = 0;
+    for (const name of this.container.entries.keys()) if (name.startsWith(prefix)) records += 1;
+    return Math.max(records - this.byKey.size, 0);
+  }
+}
+
+/** torch 1.x read past a record that is shorter than the pickle says (CVE-2026-24747 is about that), so the sizes must be equal. */
+function checkSize(wanted: StorageId, entry: ContainerEntry | undefined, call: PickleCall): void {
+  if (entry === undefined) {
+    if (wanted.location === "meta") return;
+    throw call.refuse("RANKCAST_STORAGE_KEY", `storage ${wanted.key} has no record data/${wanted.key}`, { key: wanted.key });
+  }
+  if (entry.nbytes !== wanted.nbytes) {
+    throw call.refuse(
+      "RANKCAST_STORAGE_SIZE",
+      `storage ${wanted.key} has ${wanted.nbytes} bytes, record ${quote(entry.name)} has ${entry.nbytes}`,
+      {
+        key: wanted.key,
+        expected: wanted.nbytes,
+        found: entry.nbytes,
+      },
+    );
+  }
+}
+
+function piecesOf(entry: ContainerEntry | undefined): StoragePiece[] {
+  if (entry === undefined || entry.nbytes === 0) return [];
+  const { offset, storedBytes, encoding, crc32, name: record, nbytes } = entry;
+  return [{ at: 0, nbytes, extent: { type: "range", source: 0, offset, storedBytes, encoding, crc32, record } }];
+}
