@@ -46,6 +46,7 @@ export { JsonScanner } from "./format/json-scanner.ts";
 export { npy } from "./format/npy.ts";
 export { npz } from "./format/npz.ts";
 export { crc32OfTail } from "./format/npz-checksum.ts";
+export { plainPickle } from "./format/plain-pickle.ts";
 export { type ReadCheckpointOptions, readCheckpoint } from "./format/read-checkpoint.ts";
 export { readFirstMatch, readHead } from "./format/read-first-match.ts";
 export { rebaseSources, shiftSources } from "./format/rebase-sources.ts";
@@ -53,6 +54,9 @@ export { openSafetensors, safetensors } from "./format/safetensors.ts";
 export { shardedFormat } from "./format/sharded.ts";
 export { describeContent } from "./format/sniff.ts";
 export { tfjs } from "./format/tfjs.ts";
+export { torchLegacy } from "./format/torch-legacy.ts";
+export { torchTar } from "./format/torch-tar.ts";
+export { torchZip } from "./format/torch-zip.ts";
 // Manifest
 export { aliasesOf } from "./manifest/aliases.ts";
 export { buildManifest, type ManifestOptions } from "./manifest/build-manifest.ts";
@@ -88,6 +92,13 @@ export { tileExactly } from "./manifest/rectangle-cover.ts";
 export { STATE_DICT_KEYS, selectStateDict } from "./manifest/select-state-dict.ts";
 export { trimStorages } from "./manifest/trim-storages.ts";
 export { validateManifest } from "./manifest/validate-manifest.ts";
+// Pickles
+export { type ByteRequest, type HeldBytes, type Reading, readFromBytes, readFromSource } from "./pickle/byte-reading.ts";
+export { isDangerous } from "./pickle/dangerous-globals.ts";
+export { GlobalRef, type GlobalTable, globalKey, type KnownGlobal, type PickleCall } from "./pickle/known-global.ts";
+export { KNOWN_GLOBALS } from "./pickle/known-globals.ts";
+export { OPCODES } from "./pickle/opcodes.ts";
+export { decodePickle, type PickleOptions, type PickleResult, readPickle } from "./pickle/read-pickle.ts";
 // Sources
 export {
   type BackingFile,

@@ -13,7 +13,7 @@ import { countOf, describe, textOf } from "../pickle/call-arguments.ts";
 import { decodePickle } from "../pickle/read-pickle.ts";
 import { narrow } from "../pickle/text-line.ts";
 import { storageClassNamed, storageItemBytes, tensorClassNamed } from "../pickle/torch-names.ts";
-import { type StorageView, TypedStorage } from "../pickle/torch-storage.ts";
+import { TypedStorage } from "../pickle/torch-storage.ts";
 import { makeTensor } from "../pickle/torch-tensor.ts";
 import { windowOf } from "./torch-legacy-storages.ts";
 import type { TableCall } from "./torch-tar-call.ts";
@@ -23,7 +23,7 @@ const RANK_BYTES = 8;
 
 /** What the tables name, by key. */
 export interface TarTables {
-  readonly storages: Map<string, TypedStorage | StorageView>;
+  readonly storages: Map<string, TypedStorage>;
   readonly tensors: Map<string, TensorRef>;
 }
 
@@ -74,9 +74,10 @@ function* readViews(begin: number, end: number, { storages }: TarTables, call: T
   for (const view of views.value.elements) {
     const [key, rootKey, offset, numel] = tupleOf(view, 4, call);
     const root = storages.get(tarKey(rootKey) ?? "");
-    if (!(root instanceof TypedStorage))
+    if (root === undefined)
       throw call.refuse("RANKCAST_TAR_RECORD", `a view is of storage ${describe(rootKey ?? null)}, which is not in the file`);
-    storages.set(newKey(key, storages, call), windowOf(root, offset, numel, call));
+    // To torch the view is a storage of its own on the same bytes, so its tensors alias only each other.
+    storages.set(newKey(key, storages, call), windowOf(root, offset, numel, call).toStorage());
   }
 }
 

@@ -12,7 +12,6 @@ import { describe } from "../pickle/call-arguments.ts";
 import { GlobalRef, type PickleCall } from "../pickle/known-global.ts";
 import { pickleError } from "../pickle/pickle-site.ts";
 import { decodePickle } from "../pickle/read-pickle.ts";
-import { isUnsettled } from "../pickle/unsettled.ts";
 import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
 import { TableCall } from "./torch-tar-call.ts";
 import { readTarStorages, readTarTensors, type TarTables, tarKey } from "./torch-tar-tables.ts";
@@ -60,5 +59,5 @@ function lookUp(id: TreeValue, { tensors, storages }: TarTables, call: PickleCal
   if (tensor !== undefined) return tensor;
   const storage = storages.get(key);
   if (storage === undefined) throw call.refuse("RANKCAST_TAR_RECORD", `tensor ${key} is not in the file`);
-  return isUnsettled(storage) ? storage.value : storage;
+  return storage;
 }

@@ -99,7 +99,7 @@ export class StorageView extends Unsettled implements StorageWindow {
   }
 
   /** The window as a storage of its own, for a tree that holds it bare. Its bytes are the same, but it aliases nothing. */
-  toStorage(): StorageRef {
+  toStorage(): TypedStorage {
     const { savedDevice, key } = this.whole;
     const made = new TypedStorage({ nbytes: this.windowBytes, pieces: [], elementType: this.elementType, savedDevice, key });
     if (this.windowBytes > 0) this.whole.onPlaced((pieces) => made.place(pieces.map((piece) => this.cut(piece))));
