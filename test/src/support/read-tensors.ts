@@ -1,5 +1,5 @@
 /** Everything a decoded checkpoint holds, bytes read: what `expected.json` describes. */
-import { compileLimits, digestTensor, FormatError, Storage } from "@rankcast/core";
+import { compileLimits, digestTensor, Storage } from "@rankcast/core";
 import {
   aliasesOf,
   type ByteSource,
@@ -8,6 +8,8 @@ import {
   type CheckpointTree,
   memorySource,
   noSiblings,
+  readFirstMatch,
+  readHead,
   type StateDictManifest,
   transferStorages,
 } from "@rankcast/core/internal";
@@ -28,13 +30,10 @@ export interface ReadTensors {
   readonly aliases: readonly (readonly string[])[];
 }
 
-/** Decodes `source` with the first of `formats` that recognises it. @throws {FormatError} RANKCAST_UNKNOWN_FORMAT when none does. */
+/** Decodes `source` with the first of `formats` that recognises it. */
 export async function readTree(source: ByteSource, formats: readonly CheckpointFormat[]): Promise<CheckpointTree> {
-  const head = new Uint8Array(Math.min(source.sizeBytes, 4096));
-  await source.readInto(head, 0);
-  const input = { source, head, siblings: noSiblings(source.name), limits: LIMITS, signal: undefined, nesting: 0 };
-  for (const format of formats) if (await format.matches(input)) return format.read(input);
-  throw new FormatError("RANKCAST_UNKNOWN_FORMAT", `${source.name}: none of the formats`);
+  const head = await readHead(source);
+  return readFirstMatch({ source, head, siblings: noSiblings(source.name), limits: LIMITS, signal: undefined, nesting: 0 }, formats);
 }
 
 /** Decodes bytes, reads every storage through the transfer stage, and takes the digest of every tensor. */

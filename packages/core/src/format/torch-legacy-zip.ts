@@ -3,17 +3,15 @@
  * read in memory, which also checks its checksum. Fact source: torch `hub.py`, `_is_legacy_zip_format`.
  */
 import type { Container, ContainerEntry } from "../container/container.ts";
-import { FormatError } from "../errors/checkpoint-error.ts";
-import { printable, quote } from "../errors/quote.ts";
 import type { CheckpointTree } from "../manifest/checkpoint-tree.ts";
 import { memorySource } from "../source/memory-source.ts";
 import type { FormatInput } from "./checkpoint-format.ts";
 import { plainPickle } from "./plain-pickle.ts";
+import { HEAD_BYTES, readFirstMatch } from "./read-first-match.ts";
 import { torchLegacy } from "./torch-legacy.ts";
 import { torchTar } from "./torch-tar.ts";
 
 const INNER_FORMATS = [torchLegacy, torchTar, plainPickle];
-const HEAD_BYTES = 4096;
 
 /** Whether the archive holds one file only, and not one that is a torch archive's own. */
 export function isLegacyZip(container: Container): boolean {
@@ -37,20 +35,8 @@ function onlyFile({ entries }: Container): ContainerEntry | null {
  */
 export async function readLegacyZip(input: FormatInput, container: Container): Promise<CheckpointTree> {
   const entry = onlyFile(container);
-  const { name } = input.source;
   const bytes = entry === null ? new Uint8Array(0) : await container.read(entry, input.signal);
-  const source = memorySource(bytes, `${name}:${entry?.name ?? ""}`);
-  const inner = { ...input, source, head: bytes.subarray(0, HEAD_BYTES) };
-  for (const format of INNER_FORMATS) {
-    if (!(await format.matches(inner))) continue;
-    const tree = await format.read(inner);
-    return { ...tree, warnings: [...container.warnings, ...tree.warnings] };
-  }
-  throw new FormatError(
-    "RANKCAST_UNKNOWN_FORMAT",
-    `${printable(name)}: a zip with one file, ${quote(entry?.name ?? "")}, which is no checkpoint`,
-    {
-      details: { file: name, record: entry?.name ?? "" },
-    },
-  );
+  const source = memorySource(bytes, `${input.source.name}:${entry?.name ?? ""}`);
+  const tree = await readFirstMatch({ ...input, source, head: bytes.subarray(0, HEAD_BYTES) }, INNER_FORMATS);
+  return { ...tree, warnings: [...container.warnings, ...tree.warnings] };
 }
