@@ -22,7 +22,7 @@ export async function readCounted(run: ReadRun, source: ByteSource, target: Uint
   run.stats.bytesRead += target.length;
 }
 
-/** The file of index `index`. */
+/** The file of index `index`. @throws {RangeError} when there is none: the manifest was not validated. */
 export function sourceAt({ sources }: ReadRun, index: number): ByteSource {
   const source = sources[index];
   if (!source) throw new RangeError(`a piece is in file ${index}, there are ${sources.length}`);
