@@ -1,0 +1,132 @@
+/** What a caller may ask of a load into a module, and its compiled form. Nothing else reads the raw options. */
+import { UsageError } from "../errors/checkpoint-error.ts";
+import { type DType, isDType } from "../tensor/dtype.ts";
+import { Storage } from "../tensor/storage.ts";
+import { type CompiledRule, compileRule, type KeyRule } from "./key-rule.ts";
+
+/** Keys that may be missing, unexpected or mismatched; each use is counted in the report. */
+export interface IgnoreRules {
+  readonly missing?: readonly KeyRule[];
+  readonly unexpected?: readonly KeyRule[];
+  readonly mismatched?: readonly KeyRule[];
+}
+
+/** Options of `loadStateDict` and `planStateDict`. */
+export interface LoadStateDictOptions {
+  /** Whether missing, unexpected and mismatched keys are errors. Default false, as in vis4d. */
+  readonly strict?: boolean;
+  /**
+   * When a parameter becomes a view of the checkpoint's memory instead of being written to. `auto` (default, also `false`): when it has no
+   * memory of its own. `always` (also `true`, torch's `assign=True`): whenever its type allows. `never`: it gets memory of its own.
+   */
+  readonly assign?: boolean | "auto" | "always" | "never";
+  /** What to do with a key whose shape or type does not fit: `error`, or `skip` and report. Default `error` when strict, else `skip`. */
+  readonly onMismatch?: "error" | "skip";
+  readonly ignore?: IgnoreRules;
+  /** Whether batch counters of normalisation layers may be missing, as vis4d and mmengine allow. Default true. */
+  readonly defaultIgnores?: boolean;
+  /**
+   * What decides the element type. `cast` (default): the model's type wins and casts are reported. `error`: a difference is an error under
+   * every policy. `keep`: the checkpoint's type replaces the model's. A type's name: floating point values become that type.
+   */
+  readonly dtype?: "cast" | "error" | "keep" | DType;
+  /** Whether fractions may be cut to fit an integer type. Default false. */
+  readonly allowFloatToInt?: boolean;
+  /** Least share of the model's keys that must be loaded, 0 to 1. Default 0; loading none at all is always an error. */
+  readonly minMatched?: number;
+  /** Load only the keys under this prefix of the checkpoint, without it. */
+  readonly subtree?: string;
+  /** Load into the module at this path instead of the root; keys in the report are relative to it. */
+  readonly into?: string;
+  /** Memory for tensors that are neither adopted nor written in place. Default: private memory of the process. */
+  readonly allocate?: (sizeBytes: number) => Storage;
+}
+
+/** Options with every default applied. */
+export interface CompiledLoadOptions {
+  readonly strict: boolean;
+  readonly assign: "auto" | "always" | "never";
+  readonly onMismatch: "error" | "skip";
+  readonly ignore: {
+    readonly missing: readonly CompiledRule[];
+    readonly unexpected: readonly CompiledRule[];
+    readonly mismatched: readonly CompiledRule[];
+  };
+  readonly dtypePolicy: "cast" | "error" | "keep";
+  /** Type that floating point parameters get, or null for their own. */
+  readonly floatDtype: DType | null;
+  readonly allowFloatToInt: boolean;
+  readonly minMatched: number;
+  readonly subtree: string | null;
+  readonly into: string;
+  readonly allocate: (sizeBytes: number) => Storage;
+  /** Equal for options that plan alike. */
+  readonly signature: string;
+}
+
+/** vis4d and mmengine drop these from the missing keys; checkpoints older than torch 0.4.1 lack them (semantics G3). */
+export const BATCH_COUNTER_RULE = /(^|\.)num_batches_tracked$/;
+
+const ASSIGN: ReadonlyMap<unknown, "auto" | "always" | "never"> = new Map<unknown, "auto" | "always" | "never">([
+  [undefined, "auto"],
+  [false, "auto"],
+  ["auto", "auto"],
+  [true, "always"],
+  ["always", "always"],
+  ["never", "never"],
+]);
+
+/**
+ * Options with defaults, checked.
+ * @throws {UsageError} RANKCAST_USAGE naming the option that is wrong.
+ */
+export function compileLoadOptions(options: LoadStateDictOptions = {}): CompiledLoadOptions {
+  const assign = ASSIGN.get(options.assign) ?? refuse("assign", options.assign, "auto, always, never, true or false");
+  const strict = options.strict ?? false;
+  const onMismatch = options.onMismatch ?? (strict ? "error" : "skip");
+  if (onMismatch !== "error" && onMismatch !== "skip") refuse("onMismatch", onMismatch, "error or skip");
+  const minMatched = options.minMatched ?? 0;
+  if (!(minMatched >= 0 && minMatched <= 1)) refuse("minMatched", minMatched, "a number from 0 to 1");
+  const compiled = {
+    strict,
+    assign,
+    onMismatch,
+    ignore: compileIgnore(options),
+    ...compileDtype(options.dtype),
+    allowFloatToInt: options.allowFloatToInt ?? false,
+    minMatched,
+    subtree: options.subtree ?? null,
+    into: options.into ?? "",
+  };
+  const allocate = options.allocate ?? ((sizeBytes: number) => Storage.allocate(sizeBytes));
+  return { ...compiled, allocate, signature: signatureOf(compiled) };
+}
+
+function compileIgnore(options: LoadStateDictOptions): CompiledLoadOptions["ignore"] {
+  const { missing = [], unexpected = [], mismatched = [] } = options.ignore ?? {};
+  const defaults = (options.defaultIgnores ?? true) ? [BATCH_COUNTER_RULE] : [];
+  return {
+    missing: [...missing, ...defaults].map(compileRule),
+    unexpected: unexpected.map(compileRule),
+    mismatched: mismatched.map(compileRule),
+  };
+}
+
+function compileDtype(dtype: LoadStateDictOptions["dtype"]): Pick<CompiledLoadOptions, "dtypePolicy" | "floatDtype"> {
+  if (dtype === undefined || dtype === "cast" || dtype === "error" || dtype === "keep") {
+    return { dtypePolicy: dtype ?? "cast", floatDtype: null };
+  }
+  if (!isDType(dtype)) refuse("dtype", dtype, "cast, error, keep or the name of an element type");
+  return { dtypePolicy: "cast", floatDtype: dtype };
+}
+
+/** Rules count by their text; what they match follows from it. */
+function signatureOf(compiled: Omit<CompiledLoadOptions, "allocate" | "signature">): string {
+  return JSON.stringify(compiled, (name, value: unknown) => (name === "matches" ? undefined : value));
+}
+
+function refuse(option: string, found: unknown, expected: string): never {
+  throw new UsageError("RANKCAST_USAGE", `${option} must be ${expected}, not ${JSON.stringify(found) ?? String(found)}`, {
+    details: { option, expected },
+  });
+}

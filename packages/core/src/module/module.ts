@@ -1,0 +1,205 @@
+/** The tree of parameters, buffers and children that a model is. Facts: torch 2.13 `nn/modules/module.py`. */
+import { UsageError } from "../errors/checkpoint-error.ts";
+import { quote } from "../errors/quote.ts";
+import type { StateDict } from "../tensor/state-dict.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { collectStateDict } from "./collect-state-dict.ts";
+import type { LoadPostHook, LoadPreHook, LoadView } from "./load-hooks.ts";
+import { moduleTree } from "./module-tree.ts";
+import type { Parameter } from "./parameter.ts";
+import { bumpStructureEpoch } from "./structure-epoch.ts";
+import { BufferSlot } from "./tensor-slot.ts";
+
+/** How a module made without a class of its own presents itself. */
+export interface ModuleOptions {
+  /** Shown in messages and used to find migrations; the class name when absent. */
+  readonly typeName?: string;
+  /** Layout version of the module's keys; 1 when absent. */
+  readonly version?: number | null;
+}
+
+/**
+ * A model or a part of one. Subclass it, or fill one in. Names are kept in the order of registration; `null` entries stand for
+ * optional parts that are absent and take part in no state dict.
+ */
+export class Module {
+  /** Version of the module's key layout, saved as metadata and handed to migrations; null saves none. */
+  version: number | null;
+  readonly #typeName: string | undefined;
+  readonly #parameters: Map<string, Parameter | null> = new Map();
+  readonly #buffers: Map<string, BufferSlot | null> = new Map();
+  readonly #children: Map<string, Module | null> = new Map();
+  readonly #preHooks: Set<LoadPreHook> = new Set();
+  readonly #postHooks: Set<LoadPostHook> = new Set();
+
+  constructor(options: ModuleOptions = {}) {
+    this.#typeName = options.typeName;
+    this.version = options.version === undefined ? 1 : options.version;
+  }
+
+  /** Name in messages and for migrations. Give it explicitly where class names are minified. */
+  get typeName(): string {
+    return this.#typeName ?? this.constructor.name;
+  }
+
+  /** State that is no tensor, saved under `<path>._extra_state`. Implement it together with `setExtraState`. */
+  getExtraState?(): unknown;
+
+  /** Takes the state back. Called in the commit; if it throws, everything is undone, by giving back what `getExtraState` said before. */
+  setExtraState?(state: unknown): void;
+
+  /**
+   * Adds or replaces a parameter; null declares an absent one.
+   * @throws {UsageError} RANKCAST_MODULE_NAME when the name is empty, dotted or taken by a buffer or child.
+   */
+  registerParameter(name: string, parameter: Parameter | null): void {
+    this.checkName("parameter", name, [this.#buffers, this.#children]);
+    this.#parameters.set(name, parameter);
+    bumpStructureEpoch();
+  }
+
+  /**
+   * Adds or replaces a buffer; a buffer that is not persistent stays out of the state dict.
+   * @throws {UsageError} RANKCAST_MODULE_NAME when the name is empty, dotted or taken by a parameter or child.
+   */
+  registerBuffer(name: string, tensor: Tensor | null, options: { readonly persistent?: boolean } = {}): void {
+    this.checkName("buffer", name, [this.#parameters, this.#children]);
+    this.#buffers.set(name, tensor && new BufferSlot(tensor, options.persistent ?? true));
+    bumpStructureEpoch();
+  }
+
+  /**
+   * Adds or replaces a child; null declares an absent one.
+   * @throws {UsageError} RANKCAST_MODULE_NAME when the name is empty, dotted or taken by a parameter or buffer.
+   */
+  registerModule(name: string, module: Module | null): void {
+    this.checkName("module", name, [this.#parameters, this.#buffers]);
+    this.#children.set(name, module);
+    bumpStructureEpoch();
+  }
+
+  /** Refuses names that could not be told apart in a dotted key. */
+  protected checkName(kind: string, name: string, others: readonly ReadonlyMap<string, unknown>[]): void {
+    // The sentences are torch's.
+    const trouble =
+      name === ""
+        ? `${kind} name can't be empty string ""`
+        : name.includes(".")
+          ? `${kind} name can't contain ".", got: ${quote(name)}`
+          : others.some((other) => other.has(name))
+            ? `attribute ${quote(name)} already exists`
+            : null;
+    if (trouble !== null) throw new UsageError("RANKCAST_MODULE_NAME", trouble, { details: { name, module: this.typeName } });
+  }
+
+  /** This module's own parameters. */
+  get ownParameters(): ReadonlyMap<string, Parameter | null> {
+    return this.#parameters;
+  }
+
+  /** This module's own buffers. */
+  get ownBuffers(): ReadonlyMap<string, BufferSlot | null> {
+    return this.#buffers;
+  }
+
+  /** This module's own children, wrappers included. */
+  get ownChildren(): ReadonlyMap<string, Module | null> {
+    return this.#children;
+  }
+
+  /** The module that stands for this one in names and loads: itself; a wrapper answers with what it wraps. */
+  unwrapped(): Module {
+    return this;
+  }
+
+  /** Children that are not null. */
+  *children(): IterableIterator<Module> {
+    for (const [, child] of this.namedChildren()) yield child;
+  }
+
+  /** Children that are not null, with their names. */
+  *namedChildren(): IterableIterator<[name: string, child: Module]> {
+    for (const [name, child] of this.#children) if (child) yield [name, child];
+  }
+
+  /** Every module of the tree under its dotted path, this one first under the empty path; wrappers are looked through. */
+  *namedModules(): IterableIterator<[path: string, module: Module]> {
+    for (const { path, module } of moduleTree(this).nodes) yield [path, module];
+  }
+
+  /** Parameters of the whole tree under their dotted names; a tied parameter appears once, as in torch, unless `removeDuplicate` is false. */
+  *namedParameters(options: { readonly removeDuplicate?: boolean } = {}): IterableIterator<[name: string, parameter: Parameter]> {
+    const seen = new Set<Parameter>();
+    for (const { module, prefix } of moduleTree(this).nodes) {
+      for (const [name, parameter] of module.ownParameters) {
+        if (parameter === null || (seen.has(parameter) && options.removeDuplicate !== false)) continue;
+        seen.add(parameter);
+        yield [prefix + name, parameter];
+      }
+    }
+  }
+
+  /** Buffers of the whole tree, persistent or not, under their dotted names; one that is registered twice appears once. */
+  *namedBuffers(options: { readonly removeDuplicate?: boolean } = {}): IterableIterator<[name: string, buffer: Tensor]> {
+    const seen = new Set<Tensor>();
+    for (const { module, prefix } of moduleTree(this).nodes) {
+      for (const [name, buffer] of module.ownBuffers) {
+        if (buffer === null || (seen.has(buffer.held) && options.removeDuplicate !== false)) continue;
+        seen.add(buffer.held);
+        yield [prefix + name, buffer.held];
+      }
+    }
+  }
+
+  /**
+   * The module at a dotted path; the empty path is this module. Wrappers on the way are looked through.
+   * @throws {UsageError} RANKCAST_MODULE_NAME when the path leads nowhere.
+   */
+  getSubmodule(path: string): Module {
+    const found = moduleTree(this).nodes.find((node) => node.path === path);
+    if (found) return found.module;
+    throw new UsageError("RANKCAST_MODULE_NAME", `${this.typeName} has no module at ${quote(path)}`, { details: { path } });
+  }
+
+  /**
+   * Parameters and persistent buffers of the tree with versions as metadata and extra state: views of the live tensors, no copies.
+   * @throws {StateDictError} RANKCAST_PARAMETER_OPEN when a parameter's shape is still open.
+   */
+  stateDict(): StateDict {
+    return collectStateDict(this);
+  }
+
+  /** Planning step of this module alone. Override it to load an old layout; call `super.loadFromStateDict(view)` for the usual keys. */
+  loadFromStateDict(view: LoadView): void {
+    view.planLocal();
+  }
+
+  /** Adds a hook that runs before this module's own keys are planned. Returns its disposer. */
+  registerLoadPreHook(hook: LoadPreHook): () => void {
+    return addHook(this.#preHooks, hook);
+  }
+
+  /** Adds a hook that runs after this module and its descendants are planned. Returns its disposer. */
+  registerLoadPostHook(hook: LoadPostHook): () => void {
+    return addHook(this.#postHooks, hook);
+  }
+
+  /** Hooks in the order of registration. */
+  get loadPreHooks(): ReadonlySet<LoadPreHook> {
+    return this.#preHooks;
+  }
+
+  /** Hooks in the order of registration. */
+  get loadPostHooks(): ReadonlySet<LoadPostHook> {
+    return this.#postHooks;
+  }
+}
+
+function addHook<T>(hooks: Set<T>, hook: T): () => void {
+  hooks.add(hook);
+  bumpStructureEpoch();
+  return () => {
+    hooks.delete(hook);
+    bumpStructureEpoch();
+  };
+}
