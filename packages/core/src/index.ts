@@ -13,6 +13,28 @@ export {
 export type { ErrorClass, ErrorCodeRow } from "./errors/error-code-row.ts";
 export { ERROR_CODES, type ErrorCode } from "./errors/error-codes.ts";
 export { compileLimits, DEFAULT_LIMITS, type LimitName, type Limits } from "./limits/limits.ts";
+export type { StateDictLike } from "./module/draft-plan.ts";
+export type { KeyRule } from "./module/key-rule.ts";
+export type { CommitAction, IncompatibleKeys, LoadPostHook, LoadPreHook, LoadView, StateDictView } from "./module/load-hooks.ts";
+export type { IgnoreRules, LoadStateDictOptions } from "./module/load-options.ts";
+export { loadStateDict } from "./module/load-state-dict.ts";
+export { registerStateMigration, type StateMigration } from "./module/migrations.ts";
+export { Module, type ModuleOptions } from "./module/module.ts";
+export { moduleFromStateDict } from "./module/module-from-state-dict.ts";
+export { ModuleWrapper, unwrapModule } from "./module/module-wrapper.ts";
+export { Parameter } from "./module/parameter.ts";
+export type { OpenTensor } from "./module/tensor-slot.ts";
+export {
+  LoadReport,
+  type LoadReportFields,
+  type MemoryReport,
+  type OriginReport,
+  type RankReport,
+  type SegmentReport,
+  type TimingReport,
+} from "./report/load-report.ts";
+export { mergeReports } from "./report/merge-reports.ts";
+export type { Cast, IgnoredKey, LoadHints, LoadProblem, Mismatch, ReplicaReport } from "./report/replica-report.ts";
 export { type CastOptions, castTensor } from "./tensor/cast.ts";
 export { type CastLoss, describeCast } from "./tensor/cast-loss.ts";
 export { densify, type SparseParts } from "./tensor/densify.ts";

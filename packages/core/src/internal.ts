@@ -99,6 +99,19 @@ export { GlobalRef, type GlobalTable, globalKey, type KnownGlobal, type PickleCa
 export { KNOWN_GLOBALS } from "./pickle/known-globals.ts";
 export { OPCODES } from "./pickle/opcodes.ts";
 export { decodePickle, type PickleOptions, type PickleResult, readPickle } from "./pickle/read-pickle.ts";
+export { commitStateDict } from "./module/commit-state-dict.ts";
+export { compileRule, matchesGlob } from "./module/key-rule.ts";
+export { metaTensor } from "./module/parameter.ts";
+export { examineStateDict, planStateDict } from "./module/plan-state-dict.ts";
+export type { StateDictPlan } from "./module/state-dict-plan.ts";
+export { selectSubtree } from "./module/subtree.ts";
+export { groupKeys, type KeyGroup } from "./report/group-keys.ts";
+export { findNearMisses } from "./report/near-misses.ts";
+export { EMPTY_REPLICA_REPORT, isClean } from "./report/replica-report.ts";
+export { suggestPrefixEdit } from "./report/suggest-prefix-edit.ts";
+export { toIncompatibleKeys, toTorchMessage } from "./report/torch-message.ts";
+export { type VerdictPolicy, verdictOf } from "./report/verdict.ts";
+export { toVis4dMessage } from "./report/vis4d-message.ts";
 // Sources
 export {
   type BackingFile,

@@ -19,7 +19,9 @@ export function collectStateDict(root: Module): StateDict {
     if (module.version !== null) stateDict.metadata.set(path, { version: module.version });
     for (const { key, slot } of locals) {
       if (slot.held.shape === null) {
-        throw new StateDictError("RANKCAST_PARAMETER_OPEN", `the shape of ${quote(key)} is decided by the first load`, { details: { key } });
+        throw new StateDictError("RANKCAST_PARAMETER_OPEN", `the shape of ${quote(key)} is decided by the first load`, {
+          details: { key },
+        });
       }
       stateDict.set(key, detach(slot.held as Tensor));
     }

@@ -13,9 +13,15 @@ export interface StateDictView {
   has(key: string): boolean;
   /** Keys under the module's prefix: the checkpoint's order, added keys last. */
   keys(): string[];
-  /** Adds or replaces an entry; it counts as coming from the checkpoint. */
+  /**
+   * Adds or replaces an entry; it counts as coming from the checkpoint.
+   * @throws {UsageError} RANKCAST_USAGE when the key is not under the module's prefix.
+   */
   set(key: string, tensor: Tensor): void;
-  /** Adds an entry that the checkpoint is too old to have; reported as defaulted, never counted as matched. */
+  /**
+   * Adds an entry that the checkpoint is too old to have; reported as defaulted, never counted as matched.
+   * @throws {UsageError} RANKCAST_USAGE when the key is not under the module's prefix.
+   */
   setDefault(key: string, tensor: Tensor, rule: string): void;
   /** Takes an entry away; false when there was none. */
   delete(key: string): boolean;

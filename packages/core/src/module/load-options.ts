@@ -17,7 +17,8 @@ export interface LoadStateDictOptions {
   readonly strict?: boolean;
   /**
    * When a parameter becomes a view of the checkpoint's memory instead of being written to. `auto` (default, also `false`): when it has no
-   * memory of its own. `always` (also `true`, torch's `assign=True`): whenever its type allows. `never`: it gets memory of its own.
+   * memory of its own, being unallocated or the view of an earlier load; other parameters are written in place. `always` (also `true`,
+   * torch's `assign=True`): whenever its type allows. `never`: it gets memory of its own.
    */
   readonly assign?: boolean | "auto" | "always" | "never";
   /** What to do with a key whose shape or type does not fit: `error`, or `skip` and report. Default `error` when strict, else `skip`. */
@@ -32,6 +33,11 @@ export interface LoadStateDictOptions {
   readonly dtype?: "cast" | "error" | "keep" | DType;
   /** Whether fractions may be cut to fit an integer type. Default false. */
   readonly allowFloatToInt?: boolean;
+  /**
+   * Whether to look at every value that is cast and report what really happened to it. Default false: the report says what the types allow.
+   * Costs a pass over those tensors.
+   */
+  readonly measureCasts?: boolean;
   /** Least share of the model's keys that must be loaded, 0 to 1. Default 0; loading none at all is always an error. */
   readonly minMatched?: number;
   /** Load only the keys under this prefix of the checkpoint, without it. */
@@ -56,6 +62,7 @@ export interface CompiledLoadOptions {
   /** Type that floating point parameters get, or null for their own. */
   readonly floatDtype: DType | null;
   readonly allowFloatToInt: boolean;
+  readonly measureCasts: boolean;
   readonly minMatched: number;
   readonly subtree: string | null;
   readonly into: string;
@@ -94,6 +101,7 @@ export function compileLoadOptions(options: LoadStateDictOptions = {}): Compiled
     ignore: compileIgnore(options),
     ...compileDtype(options.dtype),
     allowFloatToInt: options.allowFloatToInt ?? false,
+    measureCasts: options.measureCasts ?? false,
     minMatched,
     subtree: options.subtree ?? null,
     into: options.into ?? "",

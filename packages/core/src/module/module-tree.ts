@@ -1,6 +1,7 @@
 /** A module tree laid out flat: every module once per path, in torch's order, wrappers looked through. */
 import { UsageError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
+import { type MigrationRow, migrationsOf } from "./migrations.ts";
 import type { Module } from "./module.ts";
 import { structureEpoch } from "./structure-epoch.ts";
 import type { TensorSlot } from "./tensor-slot.ts";
@@ -19,9 +20,10 @@ export interface ModuleNode {
   /** The path with a dot behind it; empty for the root. */
   readonly prefix: string;
   /** Children by name; null for children that are registered as absent. */
-  readonly children: Map<string, ModuleNode | null>;
+  readonly children: ReadonlyMap<string, ModuleNode | null>;
   /** Own keys: parameters, then persistent buffers, absent ones left out. */
   readonly locals: readonly LocalKey[];
+  readonly migrations: readonly MigrationRow[];
   /** Index in `nodes` of the first node that is no descendant. */
   end: number;
 }
@@ -33,6 +35,8 @@ export interface ModuleTree {
   readonly nodes: readonly ModuleNode[];
   /** Every key of the state dict, in its order. */
   readonly byKey: ReadonlyMap<string, LocalKey>;
+  /** Whether some module has hooks of its own. */
+  readonly hasOwnLoading: boolean;
   readonly epoch: number;
 }
 
@@ -50,50 +54,90 @@ export function moduleTree(root: Module): ModuleTree {
   return tree;
 }
 
-function buildTree(top: Module): ModuleTree {
-  const nodes: ModuleNode[] = [];
-  const byKey = new Map<string, LocalKey>();
-  const open = new Set<Module>();
-  // Explicit stack: a model made from a checkpoint is as deep as its keys have dots.
-  const stack: { readonly node: ModuleNode; readonly rest: Iterator<[string, Module | null]> }[] = [];
-  const enter = (module: Module, path: string): ModuleNode => {
-    const node = makeNode(unwrap(module, path), path);
-    if (open.has(node.module)) throw cycleAt(node.module, path);
-    open.add(node.module);
-    nodes.push(node);
-    for (const local of node.locals) byKey.set(local.key, local);
-    stack.push({ node, rest: node.module.ownChildren.entries() });
-    return node;
-  };
-  const root = enter(top, "");
-  for (let frame = stack.at(-1); frame; frame = stack.at(-1)) {
-    const next = frame.rest.next();
-    if (next.done) {
-      frame.node.end = nodes.length;
-      open.delete(frame.node.module);
-      stack.pop();
-      continue;
-    }
-    const [name, child] = next.value;
-    const parent = frame.node;
-    parent.children.set(name, child && enter(child, parent.prefix + name));
-  }
-  return { root, nodes, byKey, epoch: structureEpoch() };
+interface Frame {
+  readonly node: ModuleNode;
+  readonly children: Map<string, ModuleNode | null>;
+  readonly rest: Iterator<[string, Module | null]>;
 }
 
-function makeNode(module: Module, path: string): ModuleNode {
-  const prefix = path === "" ? "" : `${path}.`;
+/** Walks with an explicit stack: a model made from a checkpoint is as deep as its keys have dots. */
+class TreeBuilder {
+  readonly nodes: ModuleNode[] = [];
+  readonly byKey: Map<string, LocalKey> = new Map();
+  hasOwnLoading = false;
+  readonly #open = new Set<Module>();
+  readonly #stack: Frame[] = [];
+
+  build(top: Module): ModuleNode {
+    const root = this.#enter(top, "");
+    for (let frame = this.#stack.at(-1); frame; frame = this.#stack.at(-1)) {
+      const next = frame.rest.next();
+      if (next.done) this.#leave(frame.node);
+      else {
+        const [name, child] = next.value;
+        frame.children.set(name, child && this.#enter(child, frame.node.prefix + name));
+      }
+    }
+    return root;
+  }
+
+  #enter(wrapped: Module, path: string): ModuleNode {
+    const module = unwrap(wrapped, path);
+    if (this.#open.has(module)) throw cycleAt(module, path);
+    const prefix = path === "" ? "" : `${path}.`;
+    const grown = module.ownChildren.size > 0 ? new Map<string, ModuleNode | null>() : undefined;
+    const node = {
+      module,
+      path,
+      prefix,
+      children: grown ?? NO_CHILDREN,
+      locals: localsOf(module, prefix),
+      migrations: migrationsOf(module.typeName),
+      end: this.nodes.length + 1,
+    };
+    this.nodes.push(node);
+    for (const local of node.locals) this.byKey.set(local.key, local);
+    this.hasOwnLoading ||= module.hasOwnLoading;
+    if (grown) {
+      this.#open.add(module);
+      this.#stack.push({ node, children: grown, rest: module.ownChildren.entries() });
+    }
+    return node;
+  }
+
+  #leave(node: ModuleNode): void {
+    node.end = this.nodes.length;
+    this.#open.delete(node.module);
+    this.#stack.pop();
+  }
+}
+
+const NO_CHILDREN: ReadonlyMap<string, ModuleNode | null> = new Map();
+const NO_LOCALS: readonly LocalKey[] = [];
+
+function buildTree(top: Module): ModuleTree {
+  const builder = new TreeBuilder();
+  const root = builder.build(top);
+  const { nodes, byKey, hasOwnLoading } = builder;
+  return { root, nodes, byKey, hasOwnLoading, epoch: structureEpoch() };
+}
+
+function localsOf(module: Module, prefix: string): readonly LocalKey[] {
+  const { ownParameters, ownBuffers } = module;
+  if (ownParameters.size + ownBuffers.size === 0) return NO_LOCALS;
   const locals: LocalKey[] = [];
-  for (const [name, slot] of module.ownParameters) if (slot) locals.push({ key: prefix + name, slot });
-  for (const [name, slot] of module.ownBuffers) if (slot?.persistent) locals.push({ key: prefix + name, slot });
-  return { module, path, prefix, children: new Map(), locals, end: 0 };
+  for (const [name, slot] of ownParameters) if (slot) locals.push({ key: prefix + name, slot });
+  for (const [name, slot] of ownBuffers) if (slot?.persistent) locals.push({ key: prefix + name, slot });
+  return locals;
 }
 
 /** Looks through wrappers around wrappers, by what each says of itself and never by what its children are (semantics G7). */
 function unwrap(module: Module, path: string): Module {
-  const seen = new Set<Module>();
   let current = module;
-  for (let inner = current.unwrapped(); inner !== current; inner = current.unwrapped()) {
+  let inner = current.unwrapped();
+  if (inner === current) return current;
+  const seen = new Set<Module>();
+  for (; inner !== current; inner = current.unwrapped()) {
     if (seen.has(current)) throw cycleAt(current, path);
     seen.add(current);
     current = inner;

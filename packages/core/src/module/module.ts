@@ -26,11 +26,12 @@ export class Module {
   /** Version of the module's key layout, saved as metadata and handed to migrations; null saves none. */
   version: number | null;
   readonly #typeName: string | undefined;
-  readonly #parameters: Map<string, Parameter | null> = new Map();
-  readonly #buffers: Map<string, BufferSlot | null> = new Map();
-  readonly #children: Map<string, Module | null> = new Map();
-  readonly #preHooks: Set<LoadPreHook> = new Set();
-  readonly #postHooks: Set<LoadPostHook> = new Set();
+  // Made on first use: most modules of a large model have one kind of entry and no hooks.
+  #parameters: Map<string, Parameter | null> | undefined;
+  #buffers: Map<string, BufferSlot | null> | undefined;
+  #children: Map<string, Module | null> | undefined;
+  #preHooks: Set<LoadPreHook> | undefined;
+  #postHooks: Set<LoadPostHook> | undefined;
 
   constructor(options: ModuleOptions = {}) {
     this.#typeName = options.typeName;
@@ -53,7 +54,8 @@ export class Module {
    * @throws {UsageError} RANKCAST_MODULE_NAME when the name is empty, dotted or taken by a buffer or child.
    */
   registerParameter(name: string, parameter: Parameter | null): void {
-    this.checkName("parameter", name, [this.#buffers, this.#children]);
+    this.checkName("parameter", name, [this.ownBuffers, this.ownChildren]);
+    this.#parameters ??= new Map();
     this.#parameters.set(name, parameter);
     bumpStructureEpoch();
   }
@@ -63,7 +65,8 @@ export class Module {
    * @throws {UsageError} RANKCAST_MODULE_NAME when the name is empty, dotted or taken by a parameter or child.
    */
   registerBuffer(name: string, tensor: Tensor | null, options: { readonly persistent?: boolean } = {}): void {
-    this.checkName("buffer", name, [this.#parameters, this.#children]);
+    this.checkName("buffer", name, [this.ownParameters, this.ownChildren]);
+    this.#buffers ??= new Map();
     this.#buffers.set(name, tensor && new BufferSlot(tensor, options.persistent ?? true));
     bumpStructureEpoch();
   }
@@ -73,12 +76,16 @@ export class Module {
    * @throws {UsageError} RANKCAST_MODULE_NAME when the name is empty, dotted or taken by a parameter or buffer.
    */
   registerModule(name: string, module: Module | null): void {
-    this.checkName("module", name, [this.#parameters, this.#buffers]);
+    this.checkName("module", name, [this.ownParameters, this.ownBuffers]);
+    this.#children ??= new Map();
     this.#children.set(name, module);
     bumpStructureEpoch();
   }
 
-  /** Refuses names that could not be told apart in a dotted key. */
+  /**
+   * Refuses names that could not be told apart in a dotted key.
+   * @throws {UsageError} RANKCAST_MODULE_NAME for such a name.
+   */
   protected checkName(kind: string, name: string, others: readonly ReadonlyMap<string, unknown>[]): void {
     // The sentences are torch's.
     const trouble =
@@ -94,17 +101,17 @@ export class Module {
 
   /** This module's own parameters. */
   get ownParameters(): ReadonlyMap<string, Parameter | null> {
-    return this.#parameters;
+    return this.#parameters ?? NONE;
   }
 
   /** This module's own buffers. */
   get ownBuffers(): ReadonlyMap<string, BufferSlot | null> {
-    return this.#buffers;
+    return this.#buffers ?? NONE;
   }
 
   /** This module's own children, wrappers included. */
   get ownChildren(): ReadonlyMap<string, Module | null> {
-    return this.#children;
+    return this.#children ?? NONE;
   }
 
   /** The module that stands for this one in names and loads: itself; a wrapper answers with what it wraps. */
@@ -119,7 +126,7 @@ export class Module {
 
   /** Children that are not null, with their names. */
   *namedChildren(): IterableIterator<[name: string, child: Module]> {
-    for (const [name, child] of this.#children) if (child) yield [name, child];
+    for (const [name, child] of this.ownChildren) if (child) yield [name, child];
   }
 
   /** Every module of the tree under its dotted path, this one first under the empty path; wrappers are looked through. */
@@ -176,24 +183,34 @@ export class Module {
 
   /** Adds a hook that runs before this module's own keys are planned. Returns its disposer. */
   registerLoadPreHook(hook: LoadPreHook): () => void {
+    this.#preHooks ??= new Set();
     return addHook(this.#preHooks, hook);
   }
 
   /** Adds a hook that runs after this module and its descendants are planned. Returns its disposer. */
   registerLoadPostHook(hook: LoadPostHook): () => void {
+    this.#postHooks ??= new Set();
     return addHook(this.#postHooks, hook);
   }
 
   /** Hooks in the order of registration. */
   get loadPreHooks(): ReadonlySet<LoadPreHook> {
-    return this.#preHooks;
+    return this.#preHooks ?? NO_HOOKS;
   }
 
   /** Hooks in the order of registration. */
   get loadPostHooks(): ReadonlySet<LoadPostHook> {
-    return this.#postHooks;
+    return this.#postHooks ?? NO_HOOKS;
+  }
+
+  /** Whether planning a load has to ask this module: it overrides `loadFromStateDict` or has hooks. */
+  get hasOwnLoading(): boolean {
+    return this.loadFromStateDict !== Module.prototype.loadFromStateDict || this.loadPreHooks.size + this.loadPostHooks.size > 0;
   }
 }
+
+const NONE: ReadonlyMap<string, never> = new Map<string, never>();
+const NO_HOOKS: ReadonlySet<never> = new Set<never>();
 
 function addHook<T>(hooks: Set<T>, hook: T): () => void {
   hooks.add(hook);

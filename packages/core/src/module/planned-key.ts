@@ -1,10 +1,10 @@
 /** What a load will do with one key. */
-import type { Cast, Mismatch } from "../report/replica-report.ts";
+import type { Mismatch } from "../report/replica-report.ts";
 import { bytesOf, type DType } from "../tensor/dtype.ts";
 import { sameShape } from "../tensor/strides.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { arrayOf } from "../tensor/typed-array.ts";
-import { castLoss, decideDtype } from "./dtype-policy.ts";
+import { decideDtype } from "./dtype-policy.ts";
 import type { CompiledLoadOptions } from "./load-options.ts";
 import type { LocalKey } from "./module-tree.ts";
 import type { OpenTensor, TensorSlot } from "./tensor-slot.ts";
@@ -15,14 +15,12 @@ import type { OpenTensor, TensorSlot } from "./tensor-slot.ts";
  */
 export type LoadMode = "adopt" | "copy" | "fresh" | "keep" | "tied";
 
-/** A key that will be loaded. */
-export interface PlannedKey {
+/** What to do with a key, without its tensors: it may be kept for the next load and keeps no memory alive. */
+export interface KeyPlan {
   readonly key: string;
-  /** The first is the key's own; others are tied to it and get the same tensor. */
-  readonly slots: TensorSlot[];
-  /** What the slot held when the plan was made. */
-  readonly held: Tensor | OpenTensor;
-  readonly source: Tensor;
+  readonly slot: TensorSlot;
+  /** Other slots that get the same tensor. */
+  alsoIn: readonly TensorSlot[];
   /** Element type afterwards. */
   readonly dtype: DType;
   mode: LoadMode;
@@ -30,32 +28,77 @@ export interface PlannedKey {
   readonly fromCheckpoint: boolean;
   /** Whether a one-element vector stands for a scalar. */
   readonly squeezed: boolean;
+  /** What planning looked at in the slot. */
+  readonly heldDtype: DType;
+  readonly heldShape: readonly number[] | null;
+  readonly heldStride: readonly number[];
+  readonly owned: boolean;
 }
 
-/** The plan for one key, or why there is none. */
-export type KeyDecision =
-  | { readonly type: "planned"; readonly planned: PlannedKey; readonly cast?: Cast }
-  | { readonly type: "mismatch"; readonly mismatch: Mismatch; readonly fatal: boolean };
+/** A key that will be loaded. */
+export interface PlannedKey {
+  readonly plan: KeyPlan;
+  /** What the slot held when the plan was made. */
+  readonly held: Tensor | OpenTensor;
+  readonly source: Tensor;
+}
+
+/** A key that cannot be loaded. */
+export interface RefusedKey {
+  readonly mismatch: Mismatch;
+  /** Fails the load under every policy. */
+  readonly fatal: boolean;
+}
+
+const NO_SLOTS: readonly TensorSlot[] = [];
+const NO_STRIDE: readonly number[] = [];
 
 /** Decides for one key. Reads descriptions only, never values. */
-export function planKey(local: LocalKey, given: Tensor, fromCheckpoint: boolean, options: CompiledLoadOptions): KeyDecision {
+export function planKey(local: LocalKey, given: Tensor, fromCheckpoint: boolean, options: CompiledLoadOptions): PlannedKey | RefusedKey {
   const { key, slot } = local;
   const { held } = slot;
   // Files of torch 0.3 hold scalars as vectors of one element (semantics F7).
   const squeezed = held.shape?.length === 0 && given.shape.length === 1 && given.shape[0] === 1;
   const source = squeezed ? squeeze(given) : given;
-  const mismatch = { key, checkpoint: given.shape, model: held.shape ?? given.shape };
-  if (held.shape !== null && !sameShape(held.shape, source.shape)) return { type: "mismatch", mismatch, fatal: false };
+  if (held.shape !== null && !sameShape(held.shape, source.shape)) return refuse(key, given, held, { reason: "shape" });
   const decision = decideDtype(source.dtype, held.dtype, options);
+  const { dtype } = decision;
   if (decision.verdict === "refuse") {
-    const dtypes = { reason: "dtype", checkpointDtype: source.dtype, modelDtype: decision.dtype } as const;
-    return { type: "mismatch", mismatch: { ...mismatch, ...dtypes }, fatal: decision.fatal };
+    return refuse(key, given, held, { reason: "dtype", checkpointDtype: source.dtype, modelDtype: dtype }, decision.fatal);
   }
-  const mode = modeFor(held, source, decision.dtype, options);
-  if (mode === null) return { type: "mismatch", mismatch: { ...mismatch, reason: "value" }, fatal: false };
-  const planned = { key, slots: [slot], held, source, dtype: decision.dtype, mode, fromCheckpoint, squeezed };
-  const cast = { key, from: source.dtype, to: decision.dtype, lossy: castLoss(source.dtype, decision.dtype) };
-  return decision.verdict === "cast" ? { type: "planned", planned, cast } : { type: "planned", planned };
+  // Only defaults stay because they are the model's own: that a checkpoint's tensor is so does not follow from its description.
+  const mode = !fromCheckpoint && held === source ? "keep" : modeFor(held, source, dtype, options);
+  if (mode === "bytes" || mode === "overlap") return refuse(key, given, held, { reason: mode });
+  const heldStride = held.shape === null ? NO_STRIDE : held.stride;
+  const plan = {
+    key,
+    slot,
+    alsoIn: NO_SLOTS,
+    dtype,
+    mode,
+    fromCheckpoint,
+    squeezed,
+    heldDtype: held.dtype,
+    heldShape: held.shape,
+    heldStride,
+    owned: ownsMemory(held),
+  };
+  return { plan, held, source };
+}
+
+function refuse(
+  key: string,
+  given: Tensor,
+  held: Tensor | OpenTensor,
+  why: Pick<Mismatch, "reason" | "checkpointDtype" | "modelDtype">,
+  fatal = false,
+): RefusedKey {
+  return { mismatch: { key, checkpoint: given.shape, model: held.shape ?? given.shape, ...(why.reason === "shape" ? {} : why) }, fatal };
+}
+
+/** Lets another slot get the tensor of a planned key. */
+export function joinSlot(plan: KeyPlan, slot: TensorSlot): void {
+  if (slot !== plan.slot && !plan.alsoIn.includes(slot)) plan.alsoIn = [...plan.alsoIn, slot];
 }
 
 /** The scalar that a vector of one element stands for: the same bytes. */
@@ -63,15 +106,31 @@ export function squeeze(tensor: Tensor): Tensor {
   return new Tensor({ ...tensor, shape: [], stride: [] });
 }
 
-/** Null when the model has memory and the checkpoint has no bytes. */
-function modeFor(held: Tensor | OpenTensor, source: Tensor, dtype: DType, options: CompiledLoadOptions): LoadMode | null {
-  if (held === source && dtype === source.dtype) return "keep";
-  const allocated = held.shape !== null && !held.isMeta;
-  if (source.isMeta && allocated) return null;
+/** How to load, or why it cannot be done. */
+function modeFor(held: Tensor | OpenTensor, source: Tensor, dtype: DType, options: CompiledLoadOptions): LoadMode | "bytes" | "overlap" {
+  const owned = ownsMemory(held);
+  if (source.isMeta && held.shape !== null && !held.isMeta) return "bytes";
   const adoptable = options.assign !== "never" && source.dtype === dtype && isPlain(source);
-  if (!allocated) return adoptable && (options.assign === "always" || sameLayout(held, source)) ? "adopt" : "fresh";
-  if (adoptable && options.assign === "always") return "adopt";
-  return held.dtype === dtype ? "copy" : "fresh";
+  if (adoptable && (options.assign === "always" || (!owned && sameLayout(held, source)))) return "adopt";
+  if (!owned || held.dtype !== dtype) return "fresh";
+  return overlapsItself(held) ? "overlap" : "copy";
+}
+
+/** An expanded tensor: with a step of 0 the last of several values would win by accident. */
+function overlapsItself(held: Tensor): boolean {
+  return held.stride.some((step, axis) => step === 0 && (held.shape[axis] ?? 0) > 1);
+}
+
+const BORROWED = new WeakSet<Tensor>();
+
+/** Remembers that a model's tensor is a checkpoint's memory: the next load replaces it, because others may look at those bytes (law L4). */
+export function markBorrowed(tensor: Tensor): void {
+  BORROWED.add(tensor);
+}
+
+/** Whether a load may write into what a slot holds. */
+export function ownsMemory(held: Tensor | OpenTensor): held is Tensor {
+  return held.shape !== null && !held.isMeta && !BORROWED.has(held);
 }
 
 /** Whether a tensor's bytes can be shown as they are: no lazy sign flips, and aligned for its typed array. */

@@ -2,7 +2,6 @@
  * The state dict as one part of the model sees it: the caller's, or edits of a hook on top of what is below. Layers keep edits inside
  * the subtree they belong to and cost nothing where there are none, so a load stays linear in the keys.
  */
-import { EXTRA_STATE_KEY } from "./collect-state-dict.ts";
 import type { ModuleNode, ModuleTree } from "./module-tree.ts";
 
 /** One layer. Values are unknown until they are checked: callers may put anything into a Map. */
@@ -24,6 +23,11 @@ export class BaseLayer implements StateDictLayer {
   constructor(entries: ReadonlyMap<string, unknown>, tree: ModuleTree) {
     this.#entries = entries;
     this.#tree = tree;
+  }
+
+  /** Number of entries. */
+  get size(): number {
+    return this.#entries.size;
   }
 
   get(key: string): unknown {
@@ -106,15 +110,13 @@ function placeKeys(keys: Iterable<string>, tree: ModuleTree, start: ModuleNode):
   const placed = new Map<ModuleNode, string[]>();
   for (const key of keys) {
     if (tree.byKey.has(key)) continue;
-    const { node, rest } = deepestNode(start, key);
-    if (rest === EXTRA_STATE_KEY) continue; // The module itself knows whether it takes extra state.
+    const { node } = deepestNode(start, key);
     const known = placed.get(node);
     if (known) known.push(key);
     else placed.set(node, [key]);
   }
   return placed;
 }
-
 
 /** The last module on a key's path, and what of the key is left there. */
 export function deepestNode(start: ModuleNode, key: string): { readonly node: ModuleNode; readonly rest: string } {

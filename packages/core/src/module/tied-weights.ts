@@ -4,56 +4,62 @@
  */
 import type { LoadProblem } from "../report/replica-report.ts";
 import type { DType } from "../tensor/dtype.ts";
-import type { Storage } from "../tensor/storage.ts";
 import { sameShape } from "../tensor/strides.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { LocalKey, ModuleTree } from "./module-tree.ts";
-import type { PlannedKey } from "./planned-key.ts";
-import type { TensorSlot } from "./tensor-slot.ts";
+import { joinSlot, type PlannedKey } from "./planned-key.ts";
+import type { OpenTensor, TensorSlot } from "./tensor-slot.ts";
 import { castedCopy } from "./write-tensor.ts";
 
 /** Two planned keys that must bring the same values. */
 export type TiedPair = readonly [first: PlannedKey, second: PlannedKey];
 
-/**
- * Lets one key of each tied set do the work: its slots grow by the others', the others become `tied`. Returns the pairs whose values have
- * to be compared.
- */
-export function joinTied(planned: readonly PlannedKey[]): TiedPair[] {
-  const byHeld = new Map<object, PlannedKey>();
-  const byMemory = new Map<Storage, PlannedKey[]>();
+/** What ties were found. */
+export interface Ties {
+  /** Pairs whose values have to be compared. */
+  readonly pairs: readonly TiedPair[];
+  /** Whether some tensors of the model share memory without being one tensor: their overlaps have to be looked at each time. */
+  readonly sharedMemory: boolean;
+}
+
+/** Lets one key of each tied set do the work: it fills the others' slots, the others become `tied`. */
+export function joinTied(planned: readonly PlannedKey[]): Ties {
+  const byMemory = new Map<object, PlannedKey[]>();
   const pairs: TiedPair[] = [];
+  let sharedMemory = false;
   for (const entry of planned) {
-    const first = byHeld.get(entry.held) ?? sameMemory(byMemory, entry);
-    byHeld.set(entry.held, first ?? entry);
-    if (first === undefined) continue;
-    for (const slot of entry.slots) if (!first.slots.includes(slot)) first.slots.push(slot);
+    const memory = identityOf(entry.held);
+    const known = byMemory.get(memory);
+    if (known === undefined) {
+      byMemory.set(memory, [entry]);
+      continue;
+    }
+    const at = known.findIndex((other) => isTied(other, entry));
+    const first = known[at];
+    if (first === undefined) {
+      known.push(entry);
+      sharedMemory = true;
+      continue;
+    }
     // A value that is the model's own must not win over one from the checkpoint.
-    if (first.mode === "keep" && entry.mode !== "keep") swapWork(byHeld, first, entry);
-    else entry.mode = "tied";
-    pairs.push([first, entry]);
+    const [worker, idle] = first.plan.mode === "keep" && entry.plan.mode !== "keep" ? [entry, first] : [first, entry];
+    joinSlots(worker, idle);
+    known[at] = worker;
+    pairs.push([worker, idle]);
   }
-  return pairs.filter(([a, b]) => a.fromCheckpoint && b.fromCheckpoint);
+  return { pairs: pairs.filter(([a, b]) => a.plan.fromCheckpoint && b.plan.fromCheckpoint), sharedMemory };
 }
 
-function swapWork(byHeld: Map<object, PlannedKey>, first: PlannedKey, entry: PlannedKey): void {
-  for (const slot of first.slots) if (!entry.slots.includes(slot)) entry.slots.push(slot);
-  first.mode = "tied";
-  byHeld.set(entry.held, entry);
+/** One tensor under two names; or two views of the same elements that would both be written, while adopted ones part ways. */
+function isTied(a: PlannedKey, b: PlannedKey): boolean {
+  if (a.plan.slot === b.plan.slot || a.held === b.held) return true;
+  if (a.plan.mode !== "copy" || b.plan.mode !== "copy") return false;
+  return a.held instanceof Tensor && b.held instanceof Tensor && isSameView(a.held, b.held);
 }
 
-/** An earlier key that will be written into the very same memory. Adopted tensors part ways, so only writes count. */
-function sameMemory(byMemory: Map<Storage, PlannedKey[]>, entry: PlannedKey): PlannedKey | undefined {
-  if (entry.mode !== "copy" || !(entry.held instanceof Tensor)) return undefined;
-  const { held } = entry;
-  const known = byMemory.get(held.storage);
-  if (known === undefined) byMemory.set(held.storage, [entry]);
-  else {
-    const same = known.find((other) => other.held instanceof Tensor && isSameView(other.held, held));
-    if (same) return same;
-    known.push(entry);
-  }
-  return undefined;
+function joinSlots(worker: PlannedKey, idle: PlannedKey): void {
+  idle.plan.mode = "tied";
+  for (const slot of [idle.plan.slot, ...idle.plan.alsoIn]) joinSlot(worker.plan, slot);
 }
 
 /** Whether two tensors are the same elements of the same memory. */
@@ -74,9 +80,9 @@ export function isSameView(a: Tensor, b: Tensor): boolean {
 /** Problems with pairs whose values differ. Reads bytes only where the two are not the same memory. */
 export function compareTied(pairs: readonly TiedPair[]): LoadProblem[] {
   return pairs.flatMap(([first, second]) => {
-    if (sameValues(first.source, second.source, first.dtype)) return [];
-    const message = `tied weights differ: "${first.key}" and "${second.key}" are one tensor of the model, but the checkpoint has different values for them.`;
-    return [{ key: second.key, message, fatal: true, mismatchesBefore: Number.MAX_SAFE_INTEGER }];
+    if (sameValues(first.source, second.source, first.plan.dtype)) return [];
+    const message = `tied weights differ: "${first.plan.key}" and "${second.plan.key}" are one tensor of the model, but the checkpoint has different values for them.`;
+    return [{ key: second.plan.key, message, fatal: true, mismatchesBefore: Number.MAX_SAFE_INTEGER }];
   });
 }
 
@@ -108,14 +114,14 @@ export class AliasIndex {
   aliasesOf(local: LocalKey): readonly LocalKey[] {
     this.#bySlot ??= indexBySlot(this.#tree);
     const { slot } = local;
-    return (this.#bySlot.get(identityOf(slot)) ?? []).filter((other) => other !== local && namesSame(other.slot, slot));
+    return (this.#bySlot.get(identityOf(slot.held)) ?? []).filter((other) => other !== local && namesSame(other.slot, slot));
   }
 }
 
 function indexBySlot(tree: ModuleTree): Map<object, LocalKey[]> {
   const index = new Map<object, LocalKey[]>();
   for (const local of tree.byKey.values()) {
-    const identity = identityOf(local.slot);
+    const identity = identityOf(local.slot.held);
     const known = index.get(identity);
     if (known) known.push(local);
     else index.set(identity, [local]);
@@ -123,9 +129,9 @@ function indexBySlot(tree: ModuleTree): Map<object, LocalKey[]> {
   return index;
 }
 
-/** Slots with different identities never name the same tensor. */
-function identityOf(slot: TensorSlot): object {
-  return slot.held instanceof Tensor ? slot.held.storage : slot.held;
+/** Tensors with different identities have no memory in common. */
+function identityOf(held: Tensor | OpenTensor): object {
+  return held instanceof Tensor ? held.storage : held;
 }
 
 function namesSame(a: TensorSlot, b: TensorSlot): boolean {

@@ -44,9 +44,10 @@ function addKey(templates: Map<string, Template>, key: string): void {
   const parts = components.map((part) => (INDEX.test(part) ? null : part));
   // JSON keeps the pattern injective whatever characters the names hold.
   const pattern = parts.includes(null) ? JSON.stringify(parts) : key;
-  let template = templates.get(pattern);
-  if (!template) templates.set(pattern, (template = { parts, points: [] }));
-  template.points.push(components.filter((part) => INDEX.test(part)).map(Number));
+  const point = components.filter((part) => INDEX.test(part)).map(Number);
+  const known = templates.get(pattern);
+  if (known) known.points.push(point);
+  else templates.set(pattern, { parts, points: [point] });
 }
 
 /** Merges boxes that differ in one position only, position by position, last first: the innermost index usually repeats. */
@@ -66,9 +67,7 @@ function mergeAt(boxes: readonly Box[], position: number): Box[] {
     if (known) known.indices.push(...indices);
     else merged.set(rest, { box, indices: [...indices] });
   }
-  return [...merged.values()].map(({ box, indices }) =>
-    box.map((set, at) => (at === position ? indices.sort((a, b) => a - b) : set)),
-  );
+  return [...merged.values()].map(({ box, indices }) => box.map((set, at) => (at === position ? indices.sort((a, b) => a - b) : set)));
 }
 
 function renderBox(parts: readonly (string | null)[], box: Box): string {

@@ -1,6 +1,13 @@
 /** Joining partial reports of nodes and ranks into one. Associative and commutative, so the order of arrival does not matter. */
 import type { Warning } from "../manifest/checkpoint-tree.ts";
-import { LoadReport, type LoadReportFields, type OriginReport, type RankReport, type SegmentReport, type TimingReport } from "./load-report.ts";
+import {
+  LoadReport,
+  type LoadReportFields,
+  type OriginReport,
+  type RankReport,
+  type SegmentReport,
+  type TimingReport,
+} from "./load-report.ts";
 import type { ReplicaReport } from "./replica-report.ts";
 
 /**

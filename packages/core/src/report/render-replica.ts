@@ -84,8 +84,8 @@ function classesOf<T>(members: readonly T[], describe: (member: T) => { checkpoi
 function differenceOf(mismatch: Mismatch): { checkpoint: string; model: string } {
   const shape = (sizes: readonly number[]): string => `[${sizes.join(", ")}]`;
   return {
-    checkpoint: mismatch.checkpointDtype ?? (mismatch.reason === "value" ? "no bytes" : shape(mismatch.checkpoint)),
-    model: mismatch.modelDtype ?? shape(mismatch.model),
+    checkpoint: mismatch.checkpointDtype ?? (mismatch.reason === "bytes" ? "no bytes" : shape(mismatch.checkpoint)),
+    model: mismatch.modelDtype ?? (mismatch.reason === "overlap" ? "elements overlap" : shape(mismatch.model)),
   };
 }
 
@@ -110,7 +110,9 @@ function renderHints(replica: ReplicaReport): string[] {
     steps.push(`${gain} more ${gain === 1 ? "key" : "keys"} would match with ${revKeyFlag(hints.prefixEdit)}`);
   }
   for (const { missing, unexpected } of hints?.nearMisses ?? []) {
-    steps.push(`the checkpoint's ${JSON.stringify(printable(unexpected))} is spelled almost like the missing ${JSON.stringify(printable(missing))}`);
+    steps.push(
+      `the checkpoint's ${JSON.stringify(printable(unexpected))} is spelled almost like the missing ${JSON.stringify(printable(missing))}`,
+    );
   }
   if (replica.mismatched.some(({ reason }) => reason === "dtype")) {
     steps.push("values that would be cut are not cast: pass allowFloatToInt, or give the model a type that holds them");

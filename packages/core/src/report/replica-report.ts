@@ -1,8 +1,12 @@
 /** What loading one state dict into one replica did, as plain data that survives JSON, threads and wires. */
+import type { CastLoss } from "../tensor/cast-loss.ts";
 import type { DType } from "../tensor/dtype.ts";
 
-/** Why a key that exists on both sides was not loaded. */
-export type MismatchReason = "shape" | "dtype" | "value";
+/**
+ * Why a key that exists on both sides was not loaded: shapes differ, types differ in a way the policy refuses, the checkpoint has no bytes
+ * (meta), or several elements of the model's tensor are one place in memory.
+ */
+export type MismatchReason = "shape" | "dtype" | "bytes" | "overlap";
 
 /** One key that exists on both sides and does not fit. */
 export interface Mismatch {
@@ -19,18 +23,16 @@ export interface Mismatch {
   readonly modelDtype?: DType;
 }
 
-/**
- * What a cast can lose, judged by the two types alone: `overflow` (values beyond the range become infinite or wrap), `truncation`
- * (fractions are cut), `imaginary` (imaginary parts are dropped), `rounding` (same range, fewer digits). False when every value survives.
- */
-export type CastLoss = false | "rounding" | "overflow" | "truncation" | "imaginary";
-
 /** One tensor whose element type changed on the way into the model. */
 export interface Cast {
   readonly key: string;
   readonly from: DType;
   readonly to: DType;
-  readonly lossy: CastLoss;
+  /**
+   * False when every value survives. Else the worst that the two types allow, or, when the load measured its casts, the worst that happened
+   * to a value.
+   */
+  readonly lossy: false | Exclude<CastLoss, "lossless">;
 }
 
 /** Another obstacle, in torch's terms an entry of `error_msgs`. */

@@ -18,11 +18,16 @@ export function torchMismatch(mismatch: Mismatch): string {
   if ((mismatch.reason ?? "shape") === "shape") {
     return `size mismatch for ${key}: copying a param with shape ${torchSize(checkpoint)} from checkpoint, the shape in current model is ${torchSize(model)}.`;
   }
-  const cause =
-    mismatch.reason === "dtype"
-      ? `${mismatch.checkpointDtype} values do not fit ${mismatch.modelDtype} without loss`
-      : "the checkpoint has no bytes for it";
+  const cause = copyFailure(mismatch);
   return `While copying the parameter named "${key}", whose dimensions in the model are ${torchSize(model)} and whose dimensions in the checkpoint are ${torchSize(checkpoint)}, an exception occurred : ('${cause}',).`;
+}
+
+function copyFailure({ reason, checkpointDtype, modelDtype }: Mismatch): string {
+  if (reason === "dtype") return `${checkpointDtype} values do not fit ${modelDtype} without loss`;
+  if (reason === "overlap") {
+    return "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation.";
+  }
+  return "the checkpoint has no bytes for it";
 }
 
 /** torch's `error_msgs` in torch's order: mismatches and other problems as the modules were visited. */

@@ -65,7 +65,7 @@ export const STATE_DICT_CODES = {
   },
   RANKCAST_MAP_LOCATION: {
     class: "usage",
-    meaning: "mapLocation names a device that does not exist here, or is of a wrong type.",
+    meaning: "A device that mapLocation names does not exist here, or mapLocation is of a wrong type.",
     remedy: "Use cpu, meta, shared or a device that an adapter registered.",
   },
 } as const satisfies Record<string, ErrorCodeRow>;

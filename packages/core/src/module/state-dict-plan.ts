@@ -1,0 +1,53 @@
+/** A load that was validated and not yet carried out. */
+import type { ReplicaReport } from "../report/replica-report.ts";
+import type { VerdictPolicy } from "../report/verdict.ts";
+import type { Storage } from "../tensor/storage.ts";
+import type { CommitAction } from "./load-hooks.ts";
+import type { PlannedExtraState } from "./plan-draft.ts";
+import type { PlannedKey } from "./planned-key.ts";
+
+/** Everything a commit needs. */
+export interface PlanParts {
+  readonly report: ReplicaReport;
+  readonly policy: VerdictPolicy;
+  readonly planned: readonly PlannedKey[];
+  readonly extraStates: readonly PlannedExtraState[];
+  readonly actions: readonly CommitAction[];
+  readonly allocate: (sizeBytes: number) => Storage;
+  readonly reused: boolean;
+}
+
+/**
+ * The result of `planStateDict`: hand it to `commitStateDict` once, now or after a barrier. It holds views of the checkpoint's memory, and the
+ * model must not be changed in between.
+ */
+export class StateDictPlan {
+  /** What the load will have done. */
+  readonly report: ReplicaReport;
+  /** What the caller demanded of it. */
+  readonly policy: VerdictPolicy;
+  /** Whether planning was skipped because keys, shapes and model were those of the plan before. */
+  readonly reused: boolean;
+  readonly planned: readonly PlannedKey[];
+  readonly extraStates: readonly PlannedExtraState[];
+  readonly actions: readonly CommitAction[];
+  readonly allocate: (sizeBytes: number) => Storage;
+  #spent = false;
+
+  constructor(parts: PlanParts) {
+    this.report = parts.report;
+    this.policy = parts.policy;
+    this.reused = parts.reused;
+    this.planned = parts.planned;
+    this.extraStates = parts.extraStates;
+    this.actions = parts.actions;
+    this.allocate = parts.allocate;
+  }
+
+  /** Marks the plan as carried out; false when it was before. */
+  spend(): boolean {
+    const first = !this.#spent;
+    this.#spent = true;
+    return first;
+  }
+}
