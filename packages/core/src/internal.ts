@@ -92,6 +92,12 @@ export { tileExactly } from "./manifest/rectangle-cover.ts";
 export { STATE_DICT_KEYS, selectStateDict } from "./manifest/select-state-dict.ts";
 export { trimStorages } from "./manifest/trim-storages.ts";
 export { validateManifest } from "./manifest/validate-manifest.ts";
+export { commitStateDict } from "./module/commit-state-dict.ts";
+export { compileRule, matchesGlob } from "./module/key-rule.ts";
+export { metaTensor } from "./module/parameter.ts";
+export { examineStateDict, planStateDict } from "./module/plan-state-dict.ts";
+export type { StateDictPlan } from "./module/state-dict-plan.ts";
+export { selectSubtree } from "./module/subtree.ts";
 // Pickles
 export { type ByteRequest, type HeldBytes, type Reading, readFromBytes, readFromSource } from "./pickle/byte-reading.ts";
 export { isDangerous } from "./pickle/dangerous-globals.ts";
@@ -99,12 +105,6 @@ export { GlobalRef, type GlobalTable, globalKey, type KnownGlobal, type PickleCa
 export { KNOWN_GLOBALS } from "./pickle/known-globals.ts";
 export { OPCODES } from "./pickle/opcodes.ts";
 export { decodePickle, type PickleOptions, type PickleResult, readPickle } from "./pickle/read-pickle.ts";
-export { commitStateDict } from "./module/commit-state-dict.ts";
-export { compileRule, matchesGlob } from "./module/key-rule.ts";
-export { metaTensor } from "./module/parameter.ts";
-export { examineStateDict, planStateDict } from "./module/plan-state-dict.ts";
-export type { StateDictPlan } from "./module/state-dict-plan.ts";
-export { selectSubtree } from "./module/subtree.ts";
 export { groupKeys, type KeyGroup } from "./report/group-keys.ts";
 export { findNearMisses } from "./report/near-misses.ts";
 export { EMPTY_REPLICA_REPORT, isClean } from "./report/replica-report.ts";
