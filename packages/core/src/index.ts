@@ -35,6 +35,13 @@ export {
 } from "./report/load-report.ts";
 export { mergeReports } from "./report/merge-reports.ts";
 export type { Cast, IgnoredKey, LoadHints, LoadProblem, Mismatch, ReplicaReport } from "./report/replica-report.ts";
+export { loadFromHttp } from "./scheme/http.ts";
+export { loadFromLocal } from "./scheme/local.ts";
+export type { ResolveContext, ResolveOptions, WeightTables } from "./scheme/resolve-context.ts";
+export type { RegisterOptions, Registration, SchemeLoader, SchemePrefix } from "./scheme/scheme-registry.ts";
+export { getTorchvisionModels, loadFromTorchvision, type TorchvisionModel } from "./scheme/torchvision.ts";
+// Schemes
+export type { FetchEvent, FetchListener, FetchNotice, FetchProgress, FetchRetry, FetchWaiting } from "./source/fetch-event.ts";
 export { type CastOptions, castTensor } from "./tensor/cast.ts";
 export { type CastLoss, describeCast } from "./tensor/cast-loss.ts";
 export { densify, type SparseParts } from "./tensor/densify.ts";

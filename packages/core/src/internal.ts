@@ -37,6 +37,7 @@ export { folderOf, requireRecord } from "./container/zip-folder.ts";
 // Environment
 export { type Environment, readEnvironment } from "./environment/environment.ts";
 export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "./errors/error-record.ts";
+export { nearestNames } from "./errors/nearest-names.ts";
 export { printable, quote } from "./errors/quote.ts";
 // Formats.
 export type { CheckpointFormat, FormatInput } from "./format/checkpoint-format.ts";
@@ -112,6 +113,20 @@ export { suggestPrefixEdit } from "./report/suggest-prefix-edit.ts";
 export { toIncompatibleKeys, toTorchMessage } from "./report/torch-message.ts";
 export { type VerdictPolicy, verdictOf } from "./report/verdict.ts";
 export { toVis4dMessage } from "./report/vis4d-message.ts";
+// Schemes
+export { builtInSchemes, defaultSchemes } from "./scheme/default-schemes.ts";
+export { loadFromHttp } from "./scheme/http.ts";
+export { loadFromLocal } from "./scheme/local.ts";
+export type { ResolveContext, ResolveOptions, WeightTables } from "./scheme/resolve-context.ts";
+export { resolveWeights } from "./scheme/resolve-weights.ts";
+export { type RegisterOptions, type Registration, type SchemeLoader, type SchemePrefix, SchemeRegistry } from "./scheme/scheme-registry.ts";
+export {
+  getTorchvisionModels,
+  loadFromTorchvision,
+  resolveTorchvision,
+  type TorchvisionModel,
+  type TorchvisionWeights,
+} from "./scheme/torchvision.ts";
 // Sources
 export {
   type BackingFile,
@@ -128,6 +143,8 @@ export type { FetchEvent, FetchListener } from "./source/fetch-event.ts";
 export type { FetchOptions } from "./source/fetch-options.ts";
 export { type FetchedFile, fetchToCache } from "./source/fetch-to-cache.ts";
 export { type OpenFileOptions, openFile } from "./source/file-source.ts";
+export { type HttpOptions, openHttpSession } from "./source/http-session.ts";
+export { openHttp } from "./source/http-source.ts";
 export { resolveLocalPath } from "./source/local-path.ts";
 export { memorySource } from "./source/memory-source.ts";
 export { openLocal, resolved } from "./source/open-local.ts";

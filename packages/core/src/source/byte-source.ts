@@ -49,6 +49,8 @@ export interface ResolvedSource {
   readonly name: string;
   readonly entry: ByteSource | null;
   readonly siblings: Siblings;
+  /** The part of the state dict this scheme is about (`mmcls://` means the backbone); the caller's own subtree wins. */
+  readonly subtree?: string;
   close(): Promise<void>;
 }
 

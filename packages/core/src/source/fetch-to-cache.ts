@@ -47,6 +47,20 @@ export async function fetchToCache(url: string, options: FetchOptions = {}): Pro
   }
 }
 
+/**
+ * The same, but only when no byte has to be downloaded; null otherwise. The server may be asked whether the file is still the same.
+ * @throws {SourceError} RANKCAST_NOT_FOUND, RANKCAST_HTTP_AUTH; {UsageError} RANKCAST_USAGE; the reason of an aborted signal.
+ */
+export async function findInCache(url: string, options: FetchOptions = {}): Promise<FetchedFile | null> {
+  const target = parseHttpUrl(url);
+  const context = openFetchContext(options);
+  try {
+    return await new Fetch(context, target).find();
+  } finally {
+    context.session.close();
+  }
+}
+
 class Fetch {
   readonly #context: FetchContext;
   readonly #target: HttpTarget;
@@ -68,7 +82,7 @@ class Fetch {
   }
 
   async run(): Promise<FetchedFile> {
-    const cached = (await this.#usableEntry()) ?? (await this.#torchFile());
+    const cached = await this.find();
     if (cached !== null) return cached;
     if (this.#context.offline) {
       throw new SourceError(
@@ -91,6 +105,10 @@ class Fetch {
       await lock.release(error);
       throw error;
     }
+  }
+
+  async find(): Promise<FetchedFile | null> {
+    return (await this.#usableEntry()) ?? (await this.#torchFile());
   }
 
   /** The entry's file when it is there, intact and what is expected. */

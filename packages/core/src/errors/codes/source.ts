@@ -114,4 +114,19 @@ export const SOURCE_CODES = {
     meaning: "There is not enough space for the file.",
     remedy: "Free space (`rankcast cache prune`), or choose a cache directory on a larger disk (--cache-dir, RANKCAST_HOME).",
   },
+  RANKCAST_SCHEME_UNKNOWN: {
+    class: "usage",
+    meaning: "The weights string starts with a scheme that no loader is registered for.",
+    remedy: "Use a registered scheme, or add one with CheckpointLoader.registerScheme.",
+  },
+  RANKCAST_SCHEME_REGISTERED: {
+    class: "usage",
+    meaning: "A loader for this prefix is registered already.",
+    remedy: "Unregister the other one first, or pass { force: true }.",
+  },
+  RANKCAST_MODEL_UNKNOWN: {
+    class: "not-found",
+    meaning: "The weight table of a scheme has no such model name.",
+    remedy: "Use one of the nearest names, or give the file's URL instead.",
+  },
 } as const satisfies Record<string, ErrorCodeRow>;

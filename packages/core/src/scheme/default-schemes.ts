@@ -1,0 +1,22 @@
+/** The schemes everybody has. */
+import { loadFromHttp } from "./http.ts";
+import { loadFromLocal } from "./local.ts";
+import { loadFromModelZoo, MODEL_ZOOS } from "./model-zoo.ts";
+import { loadFromMmcls, loadFromOpenMmlab } from "./openmmlab.ts";
+import { SchemeRegistry } from "./scheme-registry.ts";
+import { loadFromTorchvision } from "./torchvision.ts";
+
+/** A registry with the built-in schemes. */
+export function builtInSchemes(): SchemeRegistry {
+  const registry = new SchemeRegistry();
+  registry.register(["", "file://"], loadFromLocal, { name: "local" });
+  registry.register(["http://", "https://"], loadFromHttp, { name: "http" });
+  registry.register(["torchvision://", "modelzoo://"], loadFromTorchvision, { name: "torchvision" });
+  registry.register([...MODEL_ZOOS.keys()], loadFromModelZoo, { name: "model zoo" });
+  registry.register(["open-mmlab://", "openmmlab://"], loadFromOpenMmlab, { name: "openmmlab" });
+  registry.register("mmcls://", loadFromMmcls, { name: "mmcls" });
+  return registry;
+}
+
+/** What `CheckpointLoader.registerScheme` adds to. */
+export const defaultSchemes: SchemeRegistry = builtInSchemes();

@@ -1,0 +1,22 @@
+/** `mmdet://`, `mmseg://` and `bdd100k://`: fixed beginnings of URLs. */
+import type { ResolvedSource } from "../source/byte-source.ts";
+import { openRemote } from "./open-remote.ts";
+import type { SettledOptions } from "./resolve-context.ts";
+
+/** Scheme to the URL that replaces it (vis4d/common/ckpt.py). */
+export const MODEL_ZOOS: ReadonlyMap<string, string> = new Map([
+  ["mmdet://", "https://download.openmmlab.com/mmdetection/v2.0/"],
+  ["mmseg://", "https://download.openmmlab.com/mmsegmentation/v0.5/"],
+  ["bdd100k://", "https://dl.cv.ethz.ch/bdd100k/"],
+]);
+
+/** The URL of a model zoo name; other strings as they are. */
+export function expandModelZoo(uri: string): string {
+  for (const [scheme, base] of MODEL_ZOOS) if (uri.startsWith(scheme)) return base + uri.slice(scheme.length);
+  return uri;
+}
+
+/** Opens a file of a model zoo. @throws {SourceError} as `fetchToCache`. */
+export function loadFromModelZoo(uri: string, context: SettledOptions): Promise<ResolvedSource> {
+  return openRemote(expandModelZoo(uri), context);
+}

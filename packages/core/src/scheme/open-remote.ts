@@ -1,0 +1,107 @@
+/** A file behind an http or https URL as a resolved source: from the cache, or read by ranges. */
+import { SourceError } from "../errors/checkpoint-error.ts";
+import type { ByteSource, ResolvedSource, Siblings } from "../source/byte-source.ts";
+import { addReadStats } from "../source/counting-source.ts";
+import { describedSource } from "../source/described-source.ts";
+import { refuseUnsafeName } from "../source/directory-siblings.ts";
+import type { DigestKnowledge } from "../source/expected-digest.ts";
+import { type FetchOptions, openFetchContext } from "../source/fetch-options.ts";
+import { fetchToCache, findInCache } from "../source/fetch-to-cache.ts";
+import { openFile } from "../source/file-source.ts";
+import { openHttp } from "../source/http-source.ts";
+import { parseHttpUrl } from "../source/http-url.ts";
+import { resolved } from "../source/open-local.ts";
+import type { SettledOptions } from "./resolve-context.ts";
+
+/** What a scheme knows about a file beside its URL. */
+export interface RemoteKnowledge {
+  readonly tablePrefix?: DigestKnowledge["tablePrefix"];
+  readonly sign?: FetchOptions["sign"];
+  /** Name for messages; the URL without secrets when absent. */
+  readonly name?: string;
+}
+
+/**
+ * Opens the file and gives access to the files beside it (same directory of the URL, same credentials).
+ * @throws {SourceError} as `fetchToCache` and `openHttp`.
+ */
+export async function openRemote(url: string, context: SettledOptions, known: RemoteKnowledge = {}): Promise<ResolvedSource> {
+  const target = applyMirrors(url, context);
+  const entry = await openRemoteFile(target, context, known);
+  return resolved(entry.name, entry, remoteSiblings(target, context, known));
+}
+
+/** Opens one file. @throws {SourceError} as `fetchToCache` and `openHttp`. */
+export async function openRemoteFile(url: string, context: SettledOptions, known: RemoteKnowledge = {}): Promise<ByteSource> {
+  const options: FetchOptions = {
+    ...context,
+    ...(known.tablePrefix ? { tablePrefix: known.tablePrefix } : {}),
+    ...(known.sign ? { sign: known.sign } : {}),
+  };
+  const name = known.name ?? parseHttpUrl(url).name;
+  if (context.access === "ranges" && !context.offline) {
+    const cached = await findInCache(url, options);
+    const ranged = cached === null ? await openRanged(url, options, context) : null;
+    if (ranged !== null) return describedSource(ranged, name);
+  }
+  const fetched = await fetchToCache(url, options);
+  addReadStats(context.stats, fetched.origin);
+  return describedSource(await openFile(fetched.path, { immutable: fetched.immutable }), name, { sha256: fetched.sha256 });
+}
+
+/** The URL with the first matching beginning replaced. */
+export function applyMirrors(url: string, context: SettledOptions): string {
+  const mirror = context.tables?.mirrors?.find(([from]) => url.startsWith(from));
+  return mirror ? mirror[1] + url.slice(mirror[0].length) : url;
+}
+
+/** Null when the server has no ranges: the file must then be downloaded. */
+async function openRanged(url: string, options: FetchOptions, context: SettledOptions): Promise<ByteSource | null> {
+  const { session, stats } = openFetchContext(options);
+  const close = (): void => {
+    addReadStats(context.stats, stats);
+    session.close();
+  };
+  try {
+    const source = await openHttp(session, url);
+    return {
+      name: source.name,
+      sizeBytes: source.sizeBytes,
+      version: source.version,
+      readInto: (target, offset, signal) => source.readInto(target, offset, signal),
+      async close() {
+        await source.close();
+        close();
+      },
+    };
+  } catch (error) {
+    close();
+    if (error instanceof SourceError && error.code === "RANKCAST_HTTP_RANGE") return null;
+    throw error;
+  }
+}
+
+function remoteSiblings(url: string, context: SettledOptions, known: RemoteKnowledge): Siblings {
+  const opened = new Map<string, Promise<ByteSource>>();
+  // A digest given by the caller or a table is the entry's, not its siblings'.
+  const { sha256: _, ...siblingContext } = context;
+  const siblingKnown: RemoteKnowledge = known.sign ? { sign: known.sign } : {};
+  return {
+    list: async () => null,
+    async open(name) {
+      refuseUnsafeName(name, parseHttpUrl(url).name);
+      const path = name.split("/").map(encodeURIComponent).join("/");
+      const present = opened.get(name) ?? openRemoteFile(new URL(path, url).href, siblingContext, siblingKnown);
+      opened.set(name, present);
+      return present.catch((error: unknown) => {
+        opened.delete(name);
+        throw error;
+      });
+    },
+    async close() {
+      const sources = [...opened.values()];
+      opened.clear();
+      await Promise.all(sources.map(async (source) => (await source.catch(() => undefined))?.close()));
+    },
+  };
+}

@@ -1,0 +1,74 @@
+/**
+ * `open-mmlab://`, `openmmlab://` and `mmcls://`: names of OpenMMLab's index files. The indexes themselves belong to mmengine's installation; they come
+ * from `$MMENGINE_HOME/open_mmlab.json`, as there, or from the options.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { SourceError } from "../errors/checkpoint-error.ts";
+import { printable } from "../errors/quote.ts";
+import type { ResolvedSource } from "../source/byte-source.ts";
+import { resolveLocalPath } from "../source/local-path.ts";
+import { loadFromLocal } from "./local.ts";
+import { openRemote } from "./open-remote.ts";
+import { notice, type SettledOptions } from "./resolve-context.ts";
+import { unknownModel } from "./unknown-model.ts";
+
+/** Renamed models (mmengine/hub/deprecated.json). */
+const DEPRECATED = new Map([
+  ["resnet50_caffe", "detectron/resnet50_caffe"],
+  ["resnet50_caffe_bgr", "detectron2/resnet50_caffe_bgr"],
+  ["resnet101_caffe", "detectron/resnet101_caffe"],
+  ["resnet101_caffe_bgr", "detectron2/resnet101_caffe_bgr"],
+]);
+
+const REMEDY = "Give the file's URL, put the index into $MMENGINE_HOME/open_mmlab.json, or pass it in the option tables.";
+
+/**
+ * Opens a name of OpenMMLab's index.
+ * @throws {SourceError} RANKCAST_MODEL_UNKNOWN; as `fetchToCache` or `openFile`.
+ */
+export async function loadFromOpenMmlab(uri: string, context: SettledOptions): Promise<ResolvedSource> {
+  const [scheme = "", asked = ""] = uri.split(/(?<=:\/\/)/, 2);
+  const renamed = DEPRECATED.get(asked);
+  if (renamed !== undefined) notice(context, "RANKCAST_DEPRECATED", `${scheme}${asked} is deprecated in favor of ${scheme}${renamed}`);
+  const name = renamed ?? asked;
+  const home = mmengineHome(context);
+  const table = new Map([...(await readIndex(join(home, "open_mmlab.json"))), ...Object.entries(context.tables?.openMmlab ?? {})]);
+  const target = table.get(name);
+  if (target === undefined) throw unknownModel(scheme, name, table.keys(), REMEDY);
+  return /^https?:\/\//.test(target) ? openRemote(target, context) : loadFromLocal(join(home, target), context);
+}
+
+/**
+ * Opens a classification model of OpenMMLab; what is meant is its backbone.
+ * @throws {SourceError} RANKCAST_MODEL_UNKNOWN; as `fetchToCache`.
+ */
+export async function loadFromMmcls(uri: string, context: SettledOptions): Promise<ResolvedSource> {
+  const name = uri.slice("mmcls://".length);
+  const table = new Map(Object.entries(context.tables?.mmcls ?? {}));
+  const target = table.get(name);
+  if (target === undefined)
+    throw unknownModel("mmcls://", name, table.keys(), "Give the file's URL, or pass the index in the option tables.");
+  return { ...(await openRemote(target, context)), subtree: "backbone" };
+}
+
+/** `MMENGINE_HOME`, `$XDG_CACHE_HOME/mmengine` or `~/.cache/mmengine`. */
+function mmengineHome({ environment }: SettledOptions): string {
+  const home = environment.mmengineHome ?? join(environment.xdgCacheHome ?? join(environment.home, ".cache"), "mmengine");
+  return resolveLocalPath(home, environment.home);
+}
+
+async function readIndex(path: string): Promise<[string, string][]> {
+  const text = await readFile(path, "utf8").catch(() => null);
+  if (text === null) return [];
+  try {
+    const index: unknown = JSON.parse(text);
+    if (typeof index !== "object" || index === null || Array.isArray(index)) throw new Error("not an object");
+    return Object.entries(index).filter((each): each is [string, string] => typeof each[1] === "string");
+  } catch (cause) {
+    throw new SourceError("RANKCAST_FILE_UNREADABLE", `${printable(path)}: expected a JSON object of names and URLs`, {
+      details: { file: path },
+      cause,
+    });
+  }
+}

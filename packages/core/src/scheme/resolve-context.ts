@@ -1,0 +1,61 @@
+/** What a scheme loader is given beside the weights string. */
+import { type Environment, readEnvironment } from "../environment/environment.ts";
+import { DEFAULT_LIMITS, type Limits } from "../limits/limits.ts";
+import type { ResolvedSource } from "../source/byte-source.ts";
+import { newReadStats, type ReadStats } from "../source/counting-source.ts";
+import type { FetchOptions } from "../source/fetch-options.ts";
+import type { StateDict } from "../tensor/state-dict.ts";
+
+/** Tables that replace or extend the built-in ones; for sites that mirror weights. */
+export interface WeightTables {
+  /** More `torchvision://` names, `<enum>.<member>` to URL. They win over the built-in ones. */
+  readonly torchvision?: Readonly<Record<string, string>>;
+  /** `open-mmlab://` names to URLs, or to paths relative to `MMENGINE_HOME`. */
+  readonly openMmlab?: Readonly<Record<string, string>>;
+  /** `mmcls://` names to URLs. */
+  readonly mmcls?: Readonly<Record<string, string>>;
+  /** Beginnings of URLs and what to put in their place, first match wins: `["https://download.pytorch.org/", "https://mirror.example/torch/"]`. */
+  readonly mirrors?: readonly (readonly [string, string])[];
+}
+
+/** How to find the bytes of a weights string. */
+export interface ResolveOptions extends Omit<FetchOptions, "tablePrefix" | "sign" | "lock"> {
+  /** The caller's word that a local file is not written while it is used. */
+  readonly immutable?: boolean | undefined;
+  /** `download` (default) puts remote files into the cache; `ranges` reads only what is asked for where the server can. */
+  readonly access?: "download" | "ranges" | undefined;
+  readonly tables?: WeightTables | undefined;
+  /** Counters to add to. */
+  readonly stats?: ReadStats | undefined;
+}
+
+/** Options with the defaults filled in. */
+export interface SettledOptions extends ResolveOptions {
+  readonly environment: Environment;
+  readonly limits: Limits;
+  readonly offline: boolean;
+  readonly stats: ReadStats;
+}
+
+/** What a loader gets: the options, and the way to hand a string on to another scheme. */
+export interface ResolveContext extends SettledOptions {
+  /** Resolves another weights string with the same options. */
+  resolve(weights: string): Promise<ResolvedSource | StateDict>;
+}
+
+/** Fills in the defaults. */
+export function settleOptions(options: ResolveOptions): SettledOptions {
+  const environment = options.environment ?? readEnvironment();
+  return {
+    ...options,
+    environment,
+    limits: options.limits ?? DEFAULT_LIMITS,
+    offline: options.offline ?? environment.offline,
+    stats: options.stats ?? newReadStats(),
+  };
+}
+
+/** Tells the user something that is no failure. */
+export function notice(context: ResolveOptions, code: string, message: string): void {
+  context.onProgress?.({ type: "notice", code, message });
+}
