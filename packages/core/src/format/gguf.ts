@@ -3,7 +3,7 @@
  * kernels of their own.
  */
 import { FormatError } from "../errors/checkpoint-error.ts";
-import { quote } from "../errors/quote.ts";
+import { printable, quote } from "../errors/quote.ts";
 import { type CheckpointTree, OpaqueValue, StorageRef, TensorRef, TreeDict, TreeList, type Warning } from "../manifest/checkpoint-tree.ts";
 import type { ByteSource } from "../source/byte-source.ts";
 import { bytesOf, type DType, traitsOf } from "../tensor/dtype.ts";
@@ -17,6 +17,12 @@ export const gguf: CheckpointFormat = { name: "gguf", matches: ({ head }) => sta
 
 async function readGguf({ source, limits, signal }: FormatInput): Promise<CheckpointTree> {
   const header = await readGgufHeader({ source, limits, signal });
+  // Vocabularies and adapters' metadata come as GGUF too; such a file is no checkpoint.
+  if (header.tensors.length === 0) {
+    throw new FormatError("RANKCAST_UNKNOWN_FORMAT", `${printable(source.name)}: a GGUF file without tensors`, {
+      details: { file: source.name, found: "a GGUF file without tensors" },
+    });
+  }
   const root = new TreeDict();
   const blocks = new Map<string, number>();
   const spans: Span[] = [];
