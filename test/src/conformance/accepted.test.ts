@@ -49,8 +49,8 @@ describe("fixtures that must be read", () => {
       const versions = Object.fromEntries(found.manifest.metadataModules.map(([module, { version }]) => [module, version]));
       expect(versions).to.deep.equal(row.metadata_modules ?? {});
       expectPlainValues(found, row);
-      const opaque = new Set(found.manifest.opaque.map((each) => each.path));
-      for (const place of row.opaque ?? []) expect(opaque.has(place), `opaque value at ${place}`).to.equal(true);
+      const inert = new Set([...found.manifest.opaque.map((each) => each.path), ...found.manifest.nontensor.map(([place]) => place)]);
+      for (const place of row.opaque ?? []) expect(inert.has(place), `inert value at ${place}`).to.equal(true);
       expect(prototypesAreClean()).to.equal(true);
     });
   }
