@@ -13,6 +13,15 @@ export {
 export type { ErrorClass, ErrorCodeRow } from "./errors/error-code-row.ts";
 export { ERROR_CODES, type ErrorCode } from "./errors/error-codes.ts";
 export { compileLimits, DEFAULT_LIMITS, type LimitName, type Limits } from "./limits/limits.ts";
+export {
+  type CompiledMapLocation,
+  compileMapLocation,
+  type LocatedStorage,
+  type MapLocation,
+  type MapLocationFunction,
+  type StorageLocation,
+} from "./map-location/compile-map-location.ts";
+export { type Device, type DeviceMemory, registerDevice } from "./map-location/device-registry.ts";
 export type { StateDictLike } from "./module/draft-plan.ts";
 export type { KeyRule } from "./module/key-rule.ts";
 export type { CommitAction, IncompatibleKeys, LoadPostHook, LoadPreHook, LoadView, StateDictView } from "./module/load-hooks.ts";
