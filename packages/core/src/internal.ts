@@ -139,6 +139,7 @@ export {
   type Siblings,
   type SourceVersion,
 } from "./source/byte-source.ts";
+export { unlocked } from "./source/cache-lock.ts";
 export { addReadStats, countingSource, newReadStats, type ReadStats } from "./source/counting-source.ts";
 export { directorySiblings, noSiblings, refuseUnsafeName } from "./source/directory-siblings.ts";
 // Downloads and the cache
