@@ -42,6 +42,7 @@ export { printable, quote } from "./errors/quote.ts";
 // Formats.
 export type { CheckpointFormat, FormatInput } from "./format/checkpoint-format.ts";
 export { discoverEntry } from "./format/discover-entry.ts";
+export { type RectangleRun, rectangleRuns, type TensorRectangle } from "./format/dcp-rectangle.ts";
 export { gguf } from "./format/gguf.ts";
 export { JsonScanner } from "./format/json-scanner.ts";
 export { npy } from "./format/npy.ts";
@@ -51,7 +52,8 @@ export { plainPickle } from "./format/plain-pickle.ts";
 export { type ReadCheckpointOptions, readCheckpoint } from "./format/read-checkpoint.ts";
 export { readFirstMatch, readHead } from "./format/read-first-match.ts";
 export { rebaseSources, shiftSources } from "./format/rebase-sources.ts";
-export { openSafetensors, safetensors } from "./format/safetensors.ts";
+export { safetensors } from "./format/safetensors.ts";
+export { openSafetensors } from "./format/safetensors-file.ts";
 export { shardedFormat } from "./format/sharded.ts";
 export { describeContent } from "./format/sniff.ts";
 export { tfjs } from "./format/tfjs.ts";
