@@ -41,8 +41,8 @@ export { nearestNames } from "./errors/nearest-names.ts";
 export { printable, quote } from "./errors/quote.ts";
 // Formats.
 export type { CheckpointFormat, FormatInput } from "./format/checkpoint-format.ts";
-export { discoverEntry } from "./format/discover-entry.ts";
 export { type RectangleRun, rectangleRuns, type TensorRectangle } from "./format/dcp-rectangle.ts";
+export { discoverEntry } from "./format/discover-entry.ts";
 export { gguf } from "./format/gguf.ts";
 export { JsonScanner } from "./format/json-scanner.ts";
 export { npy } from "./format/npy.ts";
