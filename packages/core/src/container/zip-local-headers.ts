@@ -10,7 +10,7 @@ import type { ByteSource } from "../source/byte-source.ts";
 import type { ContainerEntry } from "./container.ts";
 import type { DirectoryRow } from "./zip-directory.ts";
 import { zipError } from "./zip-error.ts";
-import { windowOver, type ZipWindow } from "./zip-window.ts";
+import { windowOver, ZipWindow } from "./zip-window.ts";
 
 const LOCAL_SIGNATURE = 0x04034b50;
 const LOCAL_BYTES = 30;
@@ -104,19 +104,33 @@ interface WindowOfHeaders {
 async function* readWindows(extent: ArchiveExtent, plans: readonly Plan[]): AsyncGenerator<WindowOfHeaders> {
   const groups = groupPlans(plans);
   const reads: Promise<WindowOfHeaders>[] = [];
-  const start = (members: readonly Plan[]): void => {
+  // A slot is free again when the window read into it has been worked through: windows are handed out in order.
+  const slots = Array.from({ length: Math.min(WINDOWS_IN_FLIGHT, groups.length) }, () => new Uint8Array(0));
+  const start = (members: readonly Plan[], slot: number): void => {
     const begin = members[0]?.begin ?? 0;
     const end = members.reduce((furthest, plan) => Math.max(furthest, plan.end), begin);
-    const read = windowOver(extent.source, extent.known, begin, end, extent.signal).then((window) => ({ window, members }));
+    if ((slots[slot]?.length ?? 0) < end - begin)
+      slots[slot] = new Uint8Array(groups.length > WINDOWS_IN_FLIGHT ? Math.max(end - begin, WINDOW_BYTES_MAX) : end - begin);
+    const read = readWindow(extent, slots[slot] ?? new Uint8Array(end - begin), begin, end).then((window) => ({ window, members }));
     // Awaited in order below; until then a failure must not count as unhandled.
     read.catch(() => undefined);
     reads.push(read);
   };
   for (let next = 0; next < groups.length || reads.length > 0; ) {
-    while (next < groups.length && reads.length < WINDOWS_IN_FLIGHT) start(groups[next++] ?? []);
+    while (next < groups.length && reads.length < WINDOWS_IN_FLIGHT) {
+      start(groups[next] ?? [], next % WINDOWS_IN_FLIGHT);
+      next += 1;
+    }
     const read = reads.shift();
     if (read) yield await read;
   }
+}
+
+async function readWindow({ source, known, signal }: ArchiveExtent, memory: Uint8Array, begin: number, end: number): Promise<ZipWindow> {
+  if (known.covers(begin, end)) return known;
+  const bytes = memory.subarray(0, end - begin);
+  await source.readInto(bytes, begin, signal);
+  return new ZipWindow(begin, bytes);
 }
 
 function groupPlans(plans: readonly Plan[]): Plan[][] {
