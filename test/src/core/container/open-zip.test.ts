@@ -98,6 +98,17 @@ describe("openZip", () => {
     await expectError("RANKCAST_ZIP_END", open(longer));
   });
 
+  it("refuses bytes between the directory and its end record", async () => {
+    const bytes = Buffer.from(buildZip(some, { zip64: false }));
+    const gap = Buffer.concat([bytes.subarray(0, -22), Buffer.alloc(8), bytes.subarray(-22)]);
+    await expectError("RANKCAST_ZIP_END", open(gap));
+  });
+
+  it("refuses a stored record of two sizes by its directory entry", async () => {
+    const lie = some.map((record) => (record.name.endsWith("0") ? { ...record, directory: { storedBytes: 900 } } : record));
+    await expectError("RANKCAST_ZIP_DIRECTORY", open(buildZip(lie)));
+  });
+
   it("refuses classic and zip64 end records that differ", async () => {
     const bytes = Buffer.from(buildZip(some));
     bytes.writeUInt16LE(3, bytes.length - 22 + 10);

@@ -68,6 +68,20 @@ describe("transferStorages under pressure", () => {
     expect(started).to.be.below(25);
   });
 
+  it("tells reads that are still waiting that another one failed", async () => {
+    const file = new FileBuilder();
+    const reads = Array.from({ length: 3 }, () => into(storageOf([file.add(randomBytes(MIB))], MIB)));
+    const source: ByteSource = {
+      ...file.source(),
+      async readInto(_, offset, signal) {
+        if (offset === 2 * MIB) throw new Error("disk on fire");
+        await new Promise((_resolve, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+      },
+    };
+    const thrown: unknown = await transferStorages(reads, [source], plain).catch((error: unknown) => error);
+    expect(thrown).to.have.property("message", "disk on fire");
+  });
+
   it("stops a large piece soon after its first portion failed", async () => {
     const file = new FileBuilder();
     const piece = file.add(Buffer.alloc(200 * MIB));
