@@ -7,7 +7,14 @@ await build();
 const mochaArguments = process.argv.slice(2);
 if (mochaArguments.length === 0) await must(process.execPath, [join(ROOT, "scripts", "check.mjs")]);
 process.exit(
-  await run(process.execPath, [join(ROOT, "test", "node_modules", "mocha", "bin", "mocha.js"), ...mochaArguments], {
-    cwd: join(ROOT, "test"),
-  }),
+  await run(
+    process.execPath,
+    [
+      join(ROOT, "test", "node_modules", "mocha", "bin", "mocha.js"),
+      ...(mochaArguments.length === 0 ? ["dist/**/*.test.js"] : mochaArguments),
+    ],
+    {
+      cwd: join(ROOT, "test"),
+    },
+  ),
 );

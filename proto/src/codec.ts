@@ -27,6 +27,9 @@ const errorOut = (error: WireError | undefined): WireErrorShape | null =>
 const errorIn = (error: WireErrorShape | null | undefined): WireError | undefined =>
   error ? { code: error.code ?? "", message: error.message ?? "", record: fromJson(error.record) } : undefined;
 
+const causeIn = (error: WireErrorShape | null | undefined): WireError =>
+  errorIn(error) ?? { code: "", message: "no cause was given", record: undefined };
+
 /** Protobuf bytes of a rank's message. */
 export function encodeRankMessage(message: RankMessage): Buffer {
   return Buffer.from(FromRank.encode(rankShape(message)).finish());
@@ -38,7 +41,8 @@ function rankShape(message: RankMessage): rankcast.v1.FromRank.$Properties {
       return { hello: message };
     case "arrive": {
       const { barrier, generation, digest } = message;
-      return { arrive: { barrier, generation, digest, failure: errorOut(message.failure), payload: toJson(message.payload) } };
+      const { failure, payload, timeoutMs = 0 } = message;
+      return { arrive: { barrier, generation, digest, failure: errorOut(failure), payload: toJson(payload), timeoutMs } };
     }
     case "load":
       return { load: { sequence: message.sequence, weights: message.weights, options: toJson(message.options), digest: message.digest } };
@@ -62,7 +66,7 @@ export function decodeRankMessage(bytes: Uint8Array): RankMessage {
     case "arrive":
       return withOptional(
         { type: "arrive", barrier: wire.arrive.barrier ?? "", generation: wire.arrive.generation ?? 0, digest: wire.arrive.digest ?? "" },
-        { failure: errorIn(wire.arrive.failure), payload: fromJson(wire.arrive.payload) },
+        { failure: errorIn(wire.arrive.failure), payload: fromJson(wire.arrive.payload), timeoutMs: wire.arrive.timeoutMs || undefined },
       );
     case "load": {
       const { sequence, weights, options, digest } = wire.load;
@@ -73,7 +77,7 @@ export function decodeRankMessage(bytes: Uint8Array): RankMessage {
     case "progress":
       return { type: "progress", phase: wire.progress.phase ?? "" };
     case "abort":
-      return { type: "abort", cause: errorIn(wire.abort.cause) ?? { code: "", message: "aborted", record: undefined } };
+      return { type: "abort", cause: causeIn(wire.abort.cause) };
     case "leave":
       return { type: "leave" };
     default:
@@ -94,6 +98,8 @@ function coordinatorShape(message: CoordinatorMessage): rankcast.v1.ToRank.$Prop
       const { barrier, generation, passed } = message;
       return { decision: { barrier, generation, passed, cause: errorOut(message.cause), payload: toJson(message.payload) } };
     }
+    case "aborted":
+      return { aborted: { cause: errorOut(message.cause) } };
     case "published":
       return { published: { sequence: message.sequence, manifest: message.manifest, placement: toJson(message.placement) } };
   }
@@ -117,6 +123,8 @@ export function decodeCoordinatorMessage(bytes: Uint8Array): CoordinatorMessage 
       );
     case "published":
       return { type: "published", ...publicationIn(wire.published) };
+    case "aborted":
+      return { type: "aborted", cause: causeIn(wire.aborted.cause) };
     default:
       throw new WireFormatError("a coordinator sent a message of an unknown kind");
   }

@@ -4,6 +4,7 @@ import { decodeCoordinatorMessage, decodeRankMessage, encodeCoordinatorMessage, 
 export { WireFormatError } from "./codec.ts";
 export {
   type Abort,
+  type Aborted,
   type Arrive,
   type CoordinatorMessage,
   type Decision,

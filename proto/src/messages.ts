@@ -32,6 +32,8 @@ export interface Arrive {
   readonly failure?: WireError;
   /** JSON value; meaning given by the barrier. */
   readonly payload?: unknown;
+  /** How long a missing rank may show no progress; the coordinator's default when left out. */
+  readonly timeoutMs?: number;
 }
 
 /** The rank wants these weights. `options` decide what is fetched. */
@@ -97,8 +99,14 @@ export interface Published {
   readonly placement: unknown;
 }
 
+/** Nothing can succeed any more in this epoch. */
+export interface Aborted {
+  readonly type: "aborted";
+  readonly cause: WireError;
+}
+
 /** Everything a coordinator says. */
-export type CoordinatorMessage = Welcome | Decision | Published;
+export type CoordinatorMessage = Welcome | Decision | Published | Aborted;
 
 /** Raised when both sides speak different versions of this contract. */
 export const PROTOCOL_VERSION = 1;

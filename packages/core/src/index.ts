@@ -13,15 +13,13 @@ export {
 export type { ErrorClass, ErrorCodeRow } from "./errors/error-code-row.ts";
 export { ERROR_CODES, type ErrorCode } from "./errors/error-codes.ts";
 export { compileLimits, DEFAULT_LIMITS, type LimitName, type Limits } from "./limits/limits.ts";
-export {
-  type CompiledMapLocation,
-  compileMapLocation,
-  type LocatedStorage,
-  type MapLocation,
-  type MapLocationFunction,
-  type StorageLocation,
-} from "./map-location/compile-map-location.ts";
-export { type Device, type DeviceMemory, registerDevice } from "./map-location/device-registry.ts";
+// Loading
+export type { Checkpoint, CheckpointReport, CheckpointValue } from "./load/checkpoint.ts";
+export { explainLoad, type PlanReport } from "./load/explain-load.ts";
+export type { FetchHooks, FetchOptions } from "./load/fetch-options.ts";
+export { type InspectedTensor, type InspectOptions, type InspectReport, inspectCheckpoint } from "./load/inspect-checkpoint.ts";
+export { type LoadCheckpointOptions, loadCheckpoint } from "./load/load-checkpoint.ts";
+export { type LoadModelOptions, loadModelCheckpoint } from "./load/load-model-checkpoint.ts";
 export type { StateDictLike } from "./module/draft-plan.ts";
 export type { KeyRule } from "./module/key-rule.ts";
 export type { CommitAction, IncompatibleKeys, LoadPostHook, LoadPreHook, LoadView, StateDictView } from "./module/load-hooks.ts";
@@ -44,6 +42,7 @@ export {
 } from "./report/load-report.ts";
 export { mergeReports } from "./report/merge-reports.ts";
 export type { Cast, IgnoredKey, LoadHints, LoadProblem, Mismatch, ReplicaReport } from "./report/replica-report.ts";
+export { type RevKeys, reviseKeys } from "./rev-keys/revise-keys.ts";
 export { loadFromHttp } from "./scheme/http.ts";
 export { loadFromLocal } from "./scheme/local.ts";
 export type { ResolveContext, ResolveOptions, WeightTables } from "./scheme/resolve-context.ts";

@@ -41,7 +41,6 @@ export { nearestNames } from "./errors/nearest-names.ts";
 export { printable, quote } from "./errors/quote.ts";
 // Formats.
 export type { CheckpointFormat, FormatInput } from "./format/checkpoint-format.ts";
-export { type RectangleRun, rectangleRuns, type TensorRectangle } from "./format/dcp-rectangle.ts";
 export { discoverEntry } from "./format/discover-entry.ts";
 export { gguf } from "./format/gguf.ts";
 export { JsonScanner } from "./format/json-scanner.ts";
@@ -52,14 +51,14 @@ export { plainPickle } from "./format/plain-pickle.ts";
 export { type ReadCheckpointOptions, readCheckpoint } from "./format/read-checkpoint.ts";
 export { readFirstMatch, readHead } from "./format/read-first-match.ts";
 export { rebaseSources, shiftSources } from "./format/rebase-sources.ts";
-export { safetensors } from "./format/safetensors.ts";
-export { openSafetensors } from "./format/safetensors-file.ts";
+export { openSafetensors, safetensors } from "./format/safetensors.ts";
 export { shardedFormat } from "./format/sharded.ts";
 export { describeContent } from "./format/sniff.ts";
 export { tfjs } from "./format/tfjs.ts";
 export { torchLegacy } from "./format/torch-legacy.ts";
 export { torchTar } from "./format/torch-tar.ts";
 export { torchZip } from "./format/torch-zip.ts";
+export { type OpenedWeights, openWeights } from "./load/open-weights.ts";
 // Manifest
 export { aliasesOf } from "./manifest/aliases.ts";
 export { buildManifest, type ManifestOptions } from "./manifest/build-manifest.ts";
@@ -95,9 +94,11 @@ export { tileExactly } from "./manifest/rectangle-cover.ts";
 export { STATE_DICT_KEYS, selectStateDict } from "./manifest/select-state-dict.ts";
 export { trimStorages } from "./manifest/trim-storages.ts";
 export { validateManifest } from "./manifest/validate-manifest.ts";
-export { compileMapLocation } from "./map-location/compile-map-location.ts";
-export { deviceOf, registerDevice } from "./map-location/device-registry.ts";
-export { type DeviceTag, parseDeviceTag } from "./map-location/device-tag.ts";
+// Memory, plan, segments, composers
+export { attachStorages } from "./memory/attach-storages.ts";
+export { createMemorySegment, type MemorySegment } from "./memory/memory-segment.ts";
+export { nativeMemory } from "./memory/native-memory.ts";
+export type { SegmentDescriptor, StoragePlacement } from "./memory/segment.ts";
 export { commitStateDict } from "./module/commit-state-dict.ts";
 export { compileRule, matchesGlob } from "./module/key-rule.ts";
 export { metaTensor } from "./module/parameter.ts";
@@ -111,6 +112,8 @@ export { GlobalRef, type GlobalTable, globalKey, type KnownGlobal, type PickleCa
 export { KNOWN_GLOBALS } from "./pickle/known-globals.ts";
 export { OPCODES } from "./pickle/opcodes.ts";
 export { decodePickle, type PickleOptions, type PickleResult, readPickle } from "./pickle/read-pickle.ts";
+export type { LoadPlan } from "./plan/load-plan.ts";
+export { planLoad } from "./plan/plan-load.ts";
 export { groupKeys, type KeyGroup } from "./report/group-keys.ts";
 export { findNearMisses } from "./report/near-misses.ts";
 export { EMPTY_REPLICA_REPORT, isClean } from "./report/replica-report.ts";
@@ -132,6 +135,8 @@ export {
   type TorchvisionModel,
   type TorchvisionWeights,
 } from "./scheme/torchvision.ts";
+export { type BuiltSegments, buildSegments } from "./segment/build-segments.ts";
+export { flattenPlacements, type PlacedSegments, unflattenPlacements } from "./segment/describe-placement.ts";
 // Sources
 export {
   type BackingFile,
@@ -141,7 +146,6 @@ export {
   type Siblings,
   type SourceVersion,
 } from "./source/byte-source.ts";
-export { unlocked } from "./source/cache-lock.ts";
 export { addReadStats, countingSource, newReadStats, type ReadStats } from "./source/counting-source.ts";
 export { directorySiblings, noSiblings, refuseUnsafeName } from "./source/directory-siblings.ts";
 // Downloads and the cache
@@ -155,7 +159,8 @@ export { resolveLocalPath } from "./source/local-path.ts";
 export { memorySource } from "./source/memory-source.ts";
 export { openLocal, resolved } from "./source/open-local.ts";
 export { sliceSource } from "./source/slice-source.ts";
-export { bindStateDict } from "./state-dict/bind-state-dict.ts";
+export { bindStateDict, bindTensors } from "./state-dict/bind-state-dict.ts";
+export { manifestFromStateDict } from "./state-dict/manifest-from-state-dict.ts";
 // tensor
 export { CAST_LOSSES } from "./tensor/cast-loss.ts";
 export { convertElements, type ElementRun, isConvertible, requireConvertible } from "./tensor/convert.ts";

@@ -46,7 +46,7 @@ const FOLDER_ORDER = new Map([
   ],
   ["packages/worker", ["environment", "grpc", "session", "replica", "pool", "group"]],
   ["packages/coordinator", ["environment", "grpc", "fetch", "round", "node", "launch"]],
-  ["packages/cli", ["environment", "terminal", "option", "verb"]],
+  ["packages/cli", ["environment", "terminal", "option", "rank", "verb"]],
 ]);
 
 /** The only files that may import a dependency. */

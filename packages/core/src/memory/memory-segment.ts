@@ -45,7 +45,7 @@ function mappedSegment(nbytes: number, native: NativeMemory): MemorySegment {
     release() {
       mapping?.unmap();
       mapping = null;
-      if (open) closeSync(fd);
+      if (open) native.close(fd);
       open = false;
     },
   };

@@ -41,6 +41,8 @@ export interface NativeMemory {
   createMemoryFile(name: string, nbytes: number): number;
   /** Forbids any further change of size or content. No writable shared mapping may exist. @throws {TensorError} RANKCAST_MEMORY_MAP when one does. */
   seal(fd: number): void;
+  /** Closes a descriptor of `createMemoryFile`: Node did not open it and would warn in worker threads. */
+  close(fd: number): void;
 }
 
 type NativeFunction = (...args: unknown[]) => unknown;
@@ -108,37 +110,47 @@ function bind(koffi: Koffi, libc: Library): NativeMemory {
       const pointer = map(fd, 0, nbytes, MAP_SHARED);
       return { buffer: koffi.view(pointer, nbytes), unmap: () => void munmap(pointer, nbytes) };
     },
-    ...(process.platform === "linux" ? bindMemoryFiles(koffi, libc) : { createMemoryFile: unsupported, seal: unsupported }),
+    ...(process.platform === "linux"
+      ? bindMemoryFiles(koffi, libc)
+      : { createMemoryFile: unsupported, seal: unsupported, close: unsupported }),
   };
 }
 
-function bindMemoryFiles(koffi: Koffi, libc: Library): Pick<NativeMemory, "createMemoryFile" | "seal"> {
+function bindMemoryFiles(koffi: Koffi, libc: Library): Pick<NativeMemory, "createMemoryFile" | "seal" | "close"> {
   const memfdCreate = libc.func("int memfd_create(const char *name, unsigned int flags)");
   const fallocate = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
   const fcntl = libc.func("int fcntl(int fd, int command, int argument)");
   const close = libc.func("int close(int fd)");
   return {
     createMemoryFile(name, nbytes) {
+      // The kernel would go on allocating until it kills somebody: what cannot fit must be refused before.
+      const available = process.availableMemory();
+      if (nbytes > available) throw memoryFull(nbytes, `${available} bytes are available`, { available });
       const fd = memfdCreate(name, MFD_CLOEXEC_ALLOW_SEALING) as number;
       if (fd < 0) throw mapError("memfd_create", koffi.errno(), nbytes);
       // Reserving now turns "memory ran out" into an error here instead of a SIGBUS while bytes arrive.
       if (fallocate(fd, 0, 0, nbytes) !== 0) {
         const errno = koffi.errno();
         close(fd);
-        throw new TensorError("RANKCAST_MEMORY_FULL", `the machine has no ${nbytes} bytes of shared memory left (errno ${errno})`, {
-          details: { nbytes, errno },
-        });
+        throw memoryFull(nbytes, `errno ${errno}`, { errno });
       }
       return fd;
     },
     seal(fd) {
       if (fcntl(fd, F_ADD_SEALS, SEAL_SHRINK_GROW_WRITE) !== 0) throw mapError("fcntl(F_ADD_SEALS)", koffi.errno(), 0);
     },
+    close: (fd) => void close(fd),
   };
 }
 
 function unsupported(): never {
   throw new TensorError("RANKCAST_MEMORY_MAP", `${process.platform} has no memory files`, { details: { platform: process.platform } });
+}
+
+function memoryFull(nbytes: number, why: string, details: { readonly [name: string]: number }): TensorError {
+  return new TensorError("RANKCAST_MEMORY_FULL", `the machine has no ${nbytes} bytes of shared memory left (${why})`, {
+    details: { nbytes, ...details },
+  });
 }
 
 function mapError(call: string, errno: number, nbytes: number): TensorError {

@@ -5,32 +5,43 @@ import { Storage } from "../tensor/storage.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
 /**
- * A state dict whose tensors look at `storages` (one per storage of the manifest). Tensors that shared a storage in the file share the
+ * The manifest's tensors in order, looking at `storages` (one per storage of the manifest). Tensors that shared a storage in the file share the
  * `Storage` object, so tied weights stay tied.
- * @throws {TensorError} RANKCAST_TENSOR_BOUNDS when the manifest was not validated and lies.
+ * @throws {RangeError} when storages and manifest do not belong together, {TensorError} RANKCAST_TENSOR_BOUNDS when the manifest lies.
  */
+export function bindTensors(manifest: StateDictManifest, storages: readonly Storage[]): Tensor[] {
+  const metas = new Map<number, Storage>();
+  return manifest.tensors.map((tensor) => {
+    const descriptor = manifest.storages[tensor.storage];
+    const storage = descriptor?.meta ? metaStorage(metas, tensor.storage, descriptor.nbytes) : storages[tensor.storage];
+    if (!storage || !descriptor) throw new RangeError(`a tensor names storage ${tensor.storage}, there are ${storages.length}`);
+    return new Tensor({
+      dtype: tensor.dtype,
+      shape: tensor.shape,
+      stride: tensor.stride,
+      storageOffset: tensor.storageOffset,
+      storage,
+      conj: tensor.conj ?? false,
+      neg: tensor.neg ?? false,
+      savedDevice: descriptor.savedDevice,
+      requiresGrad: tensor.requiresGrad ?? false,
+    });
+  });
+}
+
+/** The manifest's tensors by name, with torch's module metadata. @throws {RangeError} as `bindTensors`. */
 export function bindStateDict(manifest: StateDictManifest, storages: readonly Storage[]): StateDict {
   const stateDict = new StateDict();
-  for (const tensor of manifest.tensors) {
-    const descriptor = manifest.storages[tensor.storage];
-    const storage = descriptor?.meta ? new Storage(null, 0, descriptor.nbytes) : storages[tensor.storage];
-    if (!storage || !descriptor)
-      throw new RangeError(`tensor ${tensor.name} names storage ${tensor.storage}, there are ${storages.length}`);
-    stateDict.set(
-      tensor.name,
-      new Tensor({
-        dtype: tensor.dtype,
-        shape: tensor.shape,
-        stride: tensor.stride,
-        storageOffset: tensor.storageOffset,
-        storage,
-        conj: tensor.conj ?? false,
-        neg: tensor.neg ?? false,
-        savedDevice: descriptor.savedDevice,
-        requiresGrad: tensor.requiresGrad ?? false,
-      }),
-    );
-  }
+  bindTensors(manifest, storages).forEach((tensor, index) => {
+    const name = manifest.tensors[index]?.name;
+    if (name !== undefined) stateDict.set(name, tensor);
+  });
   for (const [path, metadata] of manifest.metadataModules) stateDict.metadata.set(path, metadata);
   return stateDict;
+}
+
+function metaStorage(metas: Map<number, Storage>, index: number, nbytes: number): Storage {
+  const storage = metas.get(index) ?? new Storage(null, 0, nbytes);
+  metas.set(index, storage);
+  return storage;
 }

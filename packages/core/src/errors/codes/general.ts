@@ -17,7 +17,7 @@ export const GENERAL_CODES = {
   RANKCAST_CANCELLED: { class: "cancelled", meaning: "The caller cancelled the work.", remedy: "Start it again when you want the result." },
   RANKCAST_INTERNAL: {
     class: "internal",
-    meaning: "rankcast broke one of its own rules, or foreign code threw something that is no CheckpointError.",
+    meaning: "One of rankcast's own rules was broken, or foreign code threw something that is no CheckpointError.",
     remedy: "Look at the cause; if it is not your code, please report it with the output of `rankcast doctor`.",
   },
 } as const satisfies Record<string, ErrorCodeRow>;

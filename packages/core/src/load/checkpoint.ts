@@ -1,0 +1,39 @@
+/** A loaded checkpoint: its whole tree with real tensors, and the state dict in it. */
+import type { ComplexValue, OpaqueValue, Warning } from "../manifest/checkpoint-tree.ts";
+import type { StateDict } from "../tensor/state-dict.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** A value of a loaded checkpoint: plain JavaScript, tensors, and opaque values that were kept and not run. */
+export type CheckpointValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | Tensor
+  | ComplexValue
+  | OpaqueValue
+  | readonly CheckpointValue[]
+  | ReadonlyMap<unknown, CheckpointValue>;
+
+/** What reading a checkpoint showed. */
+export interface CheckpointReport {
+  readonly weights: string;
+  readonly format: string;
+  readonly bytes: number;
+  readonly warnings: readonly Warning[];
+  readonly opaque: readonly { readonly path: string; readonly global: string; readonly dangerous: boolean }[];
+}
+
+/** See the module comment. Tensors stay valid after `close`; it only gives back what reading needed. */
+export interface Checkpoint extends AsyncDisposable {
+  readonly tree: CheckpointValue;
+  /** The selected state dict; empty when the checkpoint holds none. */
+  readonly stateDict: StateDict;
+  /** String metadata of the file. */
+  readonly metadata: ReadonlyMap<string, string>;
+  readonly format: string;
+  readonly report: CheckpointReport;
+  close(): Promise<void>;
+}

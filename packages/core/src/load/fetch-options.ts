@@ -1,0 +1,32 @@
+/** Options that decide which bytes are fetched; equal on all ranks of a job. Plain data except for the callbacks. */
+
+/** See the module comment. */
+export interface FetchOptions {
+  /** Dotted path of the state dict inside the checkpoint. Default: `state_dict`, `model`, … or the whole. */
+  readonly select?: string;
+  /** Only keys under this prefix, with the prefix taken off. */
+  readonly subtree?: string;
+  /** Expected SHA-256 of the file, hex. */
+  readonly sha256?: string;
+  /** Where downloads are kept. Default: `RANKCAST_HOME`, then torch's directories. */
+  readonly cacheDir?: string;
+  /** Use only what is already here. Default false. */
+  readonly offline?: boolean;
+  /** Promise that local files are not rewritten in place: they are mapped without a copy. Default false. */
+  readonly immutable?: boolean;
+  /** Check stored checksums once per node. Default true. */
+  readonly verify?: boolean;
+  /** Overrides of named limits. */
+  readonly limits?: Readonly<Record<string, number>>;
+  /** Additional HTTP headers for the origin. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Who listens and who may cancel. */
+export interface FetchHooks {
+  readonly signal?: AbortSignal | undefined;
+  /** A phase begins: `resolving`, `downloading`, `decoding`, … */
+  readonly onPhase?: ((phase: string) => void) | undefined;
+  /** Bytes of the phase so far. */
+  readonly onBytes?: ((bytes: number, totalBytes: number | null) => void) | undefined;
+}

@@ -1,0 +1,80 @@
+/** Weights string → everything in the checkpoint, in one process. */
+
+import { readEnvironment } from "../environment/environment.ts";
+import { CheckpointError } from "../errors/checkpoint-error.ts";
+import type { TensorRef } from "../manifest/checkpoint-tree.ts";
+import { flattenTree } from "../manifest/flatten-tree.ts";
+import { selectStateDict } from "../manifest/select-state-dict.ts";
+import { bindTensors } from "../state-dict/bind-state-dict.ts";
+import { StateDict } from "../tensor/state-dict.ts";
+import type { Storage } from "../tensor/storage.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
+import { loadState } from "./load-state.ts";
+import { materialiseTree } from "./materialise-tree.ts";
+import { type OpenedWeights, openWeights } from "./open-weights.ts";
+
+/** Options of `loadCheckpoint`. */
+export interface LoadCheckpointOptions extends FetchOptions, FetchHooks {}
+
+/**
+ * Loads a whole checkpoint: CheckpointLoader.load_checkpoint without its dangers. Nothing in the file is executed; values of unknown classes
+ * stay opaque.
+ * @throws {SourceError} when the bytes cannot be had; {FormatError} when they are no checkpoint we accept; {StateDictError} for a `select` that
+ * is not there.
+ */
+export async function loadCheckpoint(weights: string, options: LoadCheckpointOptions = {}): Promise<Checkpoint> {
+  const { select, ...rest } = options;
+  const opened = await openWeights(weights, { ...rest, scope: "whole" });
+  try {
+    const { storages } = await loadState(opened, { ...rest, noMmap: readEnvironment().noMmap });
+    const tensors = tensorsByRef(opened, storages);
+    const { manifest, tree } = opened;
+    const close = (): Promise<void> => opened.close();
+    return {
+      tree: materialiseTree(tree.root, tensors),
+      stateDict: selectTensors(opened, tensors, select),
+      metadata: tree.fileMetadata,
+      format: tree.format,
+      report: { weights: opened.name, format: tree.format, bytes: opened.bytes, warnings: manifest.warnings, opaque: manifest.opaque },
+      close,
+      [Symbol.asyncDispose]: close,
+    };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+/** Flattening is deterministic, so the n-th reference is the n-th tensor of the manifest; names may repeat and cannot serve as keys. */
+function tensorsByRef({ tree, manifest, limits }: OpenedWeights, storages: readonly Storage[]): Map<TensorRef, Tensor> {
+  const tensors = bindTensors(manifest, storages);
+  return new Map(
+    flattenTree(tree.root, { limits }).tensors.flatMap(({ ref }, index) => {
+      const tensor = tensors[index];
+      return tensor ? [[ref, tensor] as const] : [];
+    }),
+  );
+}
+
+function selectTensors(
+  { tree, limits, name }: OpenedWeights,
+  tensors: ReadonlyMap<TensorRef, Tensor>,
+  select: string | undefined,
+): StateDict {
+  const stateDict = new StateDict();
+  try {
+    const selected = selectStateDict(tree.root, { select, file: name });
+    const flat = flattenTree(selected.value, { limits, cycles: "refuse", where: name });
+    for (const each of flat.tensors) {
+      const tensor = tensors.get(each.ref);
+      if (tensor) stateDict.set(each.name, tensor);
+    }
+    for (const [path, metadata] of flat.metadataModules) stateDict.metadata.set(path, metadata);
+  } catch (error) {
+    // A checkpoint without a state dict (an optimizer file, say) is still a checkpoint; asking for a path that is not there is an error.
+    if (select !== undefined || !(error instanceof CheckpointError) || error.code !== "RANKCAST_NO_STATE_DICT") throw error;
+  }
+  return stateDict;
+}

@@ -1,0 +1,43 @@
+/** Placements as a flat array of numbers, because JSON of 100 000 objects is slow. */
+import type { StateDictManifest } from "../manifest/manifest.ts";
+import type { SegmentDescriptor, StoragePlacement } from "../memory/segment.ts";
+
+/** Segments and where storages lie in them, as it crosses processes. */
+export interface PlacedSegments {
+  readonly segments: readonly SegmentDescriptor[];
+  /** Two numbers per storage of the manifest: segment index (-1 for meta storages) and byte offset. */
+  readonly flat: readonly number[];
+}
+
+/** The wire form of placements. */
+export function flattenPlacements(
+  segments: readonly SegmentDescriptor[],
+  placements: readonly (StoragePlacement | null)[],
+): PlacedSegments {
+  const flat = new Array<number>(placements.length * 2);
+  placements.forEach((placement, index) => {
+    flat[2 * index] = placement?.segment ?? -1;
+    flat[2 * index + 1] = placement?.byteOffset ?? 0;
+  });
+  return { segments, flat };
+}
+
+/**
+ * Placements of a wire form, checked against the manifest and the segments.
+ * @throws {RangeError} when they do not belong together; the sender is another process of the same job, so this is a defect, not an attack.
+ */
+export function unflattenPlacements(placed: PlacedSegments, manifest: StateDictManifest): (StoragePlacement | null)[] {
+  if (placed.flat.length !== manifest.storages.length * 2) {
+    throw new RangeError(`${placed.flat.length / 2} placements for ${manifest.storages.length} storages`);
+  }
+  return manifest.storages.map(({ nbytes }, index) => {
+    const segment = placed.flat[2 * index] ?? -1;
+    const byteOffset = placed.flat[2 * index + 1] ?? 0;
+    if (segment === -1) return null;
+    const described = placed.segments[segment];
+    if (!described || byteOffset < 0 || byteOffset + nbytes > described.nbytes) {
+      throw new RangeError(`storage ${index} lies outside segment ${segment}`);
+    }
+    return { segment, byteOffset, nbytes };
+  });
+}
