@@ -1,2 +1,7 @@
-/** Public names. */
-export {};
+/** Public names of @rankcast/worker. */
+export { type JoinGroupOptions, joinGroup } from "./group/join-group.ts";
+export type { GroupLoadOptions } from "./group/load-options.ts";
+export { RankGroup } from "./group/rank-group.ts";
+export { ReplicaPool, type ReplicaPoolOptions } from "./pool/replica-pool.ts";
+export type { CreateReplica, ReplicaContext, ReplicaModule } from "./replica/replica-context.ts";
+export type { ReplicaLoadOptions } from "./replica/replica-host.ts";

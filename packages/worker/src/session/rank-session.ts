@@ -17,8 +17,10 @@ import {
 
 /** What a rank brings to a barrier. */
 export interface Arrival {
+  /** Name of the barrier; each use of a name is its next generation, counted here. */
   readonly barrier: string;
-  readonly generation: number;
+  /** How long others may keep this rank waiting without a sign of progress; the coordinator's default when left out. */
+  readonly timeoutMs?: number;
   /** Equal on all ranks, or the barrier fails naming both sides. */
   readonly digest: string;
   /** This rank failed: the barrier fails for everyone with the first such cause. */
@@ -53,10 +55,12 @@ export function fromWireError(wire: WireError | undefined): Error {
 export class RankSession {
   readonly #channel: CoordinatorChannel;
   readonly #decisions = new Map<string, Waiter<unknown>>();
+  readonly #generations = new Map<string, number>();
   readonly #publications = new Map<number, Waiter<Published>>();
   // Publications that came before anyone asked: another rank started the round.
   readonly #early = new Map<number, Published>();
-  #lost: CheckpointError | null = null;
+  #failure: Error | null = null;
+  #over = false;
   #closing = false;
   #welcome: Waiter<void> | null;
 
@@ -84,9 +88,10 @@ export class RankSession {
    * @throws {CheckpointError} the root cause; {DistributionError} RANKCAST_COORDINATOR_LOST when the decision cannot be learned.
    */
   arrive(arrival: Arrival): Promise<unknown> {
-    const key = decisionKey(arrival.barrier, arrival.generation);
-    const decided = this.#wait(this.#decisions, key);
-    const { barrier, generation, digest, payload } = arrival;
+    const { barrier, digest, payload } = arrival;
+    const generation = this.#nextGeneration(barrier);
+    this.#generations.set(barrier, generation);
+    const decided = this.#wait(this.#decisions, decisionKey(barrier, generation));
     this.#channel.send({
       type: "arrive",
       barrier,
@@ -94,19 +99,19 @@ export class RankSession {
       digest,
       ...(arrival.failure === undefined ? {} : { failure: toWireError(arrival.failure) }),
       ...(payload === undefined ? {} : { payload }),
+      ...(arrival.timeoutMs === undefined ? {} : { timeoutMs: arrival.timeoutMs }),
     });
     return decided;
   }
 
-  /** Listens for a decision without arriving: how a rank learns that a round failed before it got to the barrier. */
-  decisionOf(barrier: string, generation: number): Promise<unknown> {
-    return this.#wait(this.#decisions, decisionKey(barrier, generation));
+  /** Listens for the next decision of a barrier without arriving: how a rank learns that a round failed before it got to the barrier. */
+  nextDecision(barrier: string): Promise<unknown> {
+    return this.#wait(this.#decisions, decisionKey(barrier, this.#nextGeneration(barrier)));
   }
 
-  /** Asks for weights; the first rank's request starts the work. Resolves with manifest and segments. */
-  requestLoad(sequence: number, weights: string, options: unknown, digest: string): Promise<Published> {
-    this.#channel.send({ type: "load", sequence, weights, options, digest });
-    return this.published(sequence);
+  /** Asks for weights; the first rank's request starts the work. `published` waits for them. */
+  requestLoad(sequence: number, weights: string, options: unknown, digest: string): void {
+    if (!this.#over) this.#channel.send({ type: "load", sequence, weights, options, digest });
   }
 
   /** Waits for manifest and segments of a round that some rank started. */
@@ -129,24 +134,28 @@ export class RankSession {
 
   /** Says what this rank is doing; shown to people and named when it holds others up. */
   reportPhase(phase: string): void {
-    if (!this.#lost) this.#channel.send({ type: "progress", phase });
+    if (!this.#over) this.#channel.send({ type: "progress", phase });
   }
 
   /** Ends the job for everyone with `error` as root cause. */
   abort(error: unknown): void {
-    if (!this.#lost) this.#channel.send({ type: "abort", cause: toWireError(error) });
+    if (!this.#over) this.#channel.send({ type: "abort", cause: toWireError(error) });
   }
 
   /** Leaves in order. Safe to call twice. */
   async close(): Promise<void> {
-    if (this.#closing || this.#lost) return;
+    if (this.#closing || this.#over) return;
     this.#closing = true;
     this.#channel.send({ type: "leave" });
     await this.#channel.close();
   }
 
+  #nextGeneration(barrier: string): number {
+    return (this.#generations.get(barrier) ?? 0) + 1;
+  }
+
   #wait<K, T>(waiters: Map<K, Waiter<T>>, key: K): Promise<T> {
-    if (this.#lost) return Promise.reject(this.#lost);
+    if (this.#failure) return Promise.reject(this.#failure);
     return new Promise<T>((resolve, reject) => {
       const earlier = waiters.get(key);
       waiters.set(key, {
@@ -175,6 +184,9 @@ export class RankSession {
         else this.#early.set(message.sequence, message);
         return;
       }
+      case "aborted":
+        this.#fail(fromWireError(message.cause));
+        return;
       case "decision":
         this.#settle(message);
     }
@@ -189,8 +201,14 @@ export class RankSession {
   }
 
   #end(error: CheckpointError | null): void {
-    const lost = error ?? new DistributionError("RANKCAST_COORDINATOR_LOST", "the coordinator closed the stream");
-    this.#lost = lost;
+    this.#over = true;
+    this.#fail(error ?? new DistributionError("RANKCAST_COORDINATOR_LOST", "the coordinator closed the stream"));
+  }
+
+  /** Nothing can succeed any more: the first reason is kept, everything waiting and everything later rejects with it. */
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    const lost = this.#failure;
     this.#welcome?.reject(lost);
     this.#welcome = null;
     for (const waiter of [...this.#decisions.values(), ...this.#publications.values()]) waiter.reject(lost);

@@ -1,0 +1,35 @@
+/** Options of a collective load, split into what decides the bytes (equal on all ranks) and what decides how they go into a replica. */
+import { createHash } from "node:crypto";
+import type { FetchOptions } from "@rankcast/core";
+import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
+
+/** Everything `group.loadModelCheckpoint` and `pool.load` take. */
+export interface GroupLoadOptions extends ReplicaLoadOptions, FetchOptions {
+  /** Add a SHA-256 of each replica's state to the report. */
+  readonly digest?: boolean;
+  /** Cancels this rank's part; every rank then fails with that cause at the next barrier. */
+  readonly signal?: AbortSignal;
+}
+
+const FETCH_FIELDS = ["select", "subtree", "sha256", "cacheDir", "offline", "immutable", "verify", "limits", "headers", "fetch"] as const;
+
+/** The part of the options that decides which bytes are fetched. */
+export function fetchOptionsOf(options: GroupLoadOptions): FetchOptions {
+  return Object.fromEntries(
+    FETCH_FIELDS.filter((name) => options[name as keyof GroupLoadOptions] !== undefined).map((name) => [
+      name,
+      options[name as keyof GroupLoadOptions],
+    ]),
+  );
+}
+
+/** The part that decides how weights go into a replica. */
+export function replicaOptionsOf(options: GroupLoadOptions): ReplicaLoadOptions {
+  const left = new Set<string>([...FETCH_FIELDS, "digest", "signal"]);
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !left.has(name)));
+}
+
+/** Short digest of what a round is about; ranks that disagree must not load together. */
+export function roundDigest(what: unknown): string {
+  return createHash("sha256").update(JSON.stringify(what)).digest("hex").slice(0, 32);
+}

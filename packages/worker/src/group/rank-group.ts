@@ -1,0 +1,229 @@
+/** The collective operations of one rank. */
+import { DistributionError, type LoadReport, type Module, type StateDict } from "@rankcast/core";
+import type { RankIdentity } from "@rankcast/core/internal";
+import { ReplicaPool, type ReplicaPoolOptions } from "../pool/replica-pool.ts";
+import { ReplicaHost } from "../replica/replica-host.ts";
+import { localReplicaSet, type ReplicaSet } from "../replica/replica-set.ts";
+import type { RankSession } from "../session/rank-session.ts";
+import type { CoordinatorThread } from "./coordinator-thread.ts";
+import { fetchOptionsOf, type GroupLoadOptions, replicaOptionsOf, roundDigest } from "./load-options.ts";
+import { PublicationRing } from "./publication-ring.ts";
+import { runRound } from "./round.ts";
+
+/** What `joinGroup` has found out. */
+export interface RankGroupParts {
+  readonly session: RankSession;
+  readonly identity: RankIdentity;
+  readonly thread: CoordinatorThread | null;
+  readonly noMmap: boolean;
+}
+
+/**
+ * A rank's membership in its job. Every method that says "collective" must be called by all ranks in the same order; it resolves or rejects
+ * alike on all of them. Collectives of one rank run one after the other.
+ */
+export class RankGroup implements AsyncDisposable {
+  readonly #parts: RankGroupParts;
+  readonly #hosts = new WeakMap<Module, ReplicaHost>();
+  readonly #pools = new Set<{ close(): Promise<void> }>();
+  readonly #ring: PublicationRing;
+  #sequence = 0;
+  #generation = -1;
+  #last: ReplicaSet | null = null;
+  #tail: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(parts: RankGroupParts) {
+    this.#parts = parts;
+    this.#ring = new PublicationRing(parts.noMmap);
+  }
+
+  /** Global rank, 0 … worldSize - 1. */
+  get rank(): number {
+    return this.#parts.identity.rank;
+  }
+  /** Rank within the node. */
+  get localRank(): number {
+    return this.#parts.identity.localRank;
+  }
+  /** Index of the node. */
+  get nodeRank(): number {
+    return this.#parts.identity.nodeRank;
+  }
+  /** Ranks of the job. */
+  get worldSize(): number {
+    return this.#parts.identity.worldSize;
+  }
+  /** Ranks of this node. */
+  get localWorldSize(): number {
+    return this.#parts.identity.localWorldSize;
+  }
+  /** Version of the weights that the last successful collective left: 0 after the first load, -1 before. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /**
+   * Collective: loads `weights` into `model` on every rank.
+   * @throws {CheckpointError} the same root cause on every rank; no model was touched unless committing itself failed.
+   */
+  loadModelCheckpoint(model: Module, weights: string, options: GroupLoadOptions = {}): Promise<LoadReport> {
+    return this.#load(localReplicaSet(this.#hostOf(model)), weights, options);
+  }
+
+  /**
+   * Collective: builds a model from the checkpoint itself on every rank and loads it; for programs that have no model class.
+   * @throws {CheckpointError} the same root cause on every rank.
+   */
+  async loadCheckpoint(weights: string, options: GroupLoadOptions = {}): Promise<{ readonly model: Module; readonly report: LoadReport }> {
+    const host = new ReplicaHost(null);
+    const report = await this.#load(localReplicaSet(host), weights, options);
+    if (!host.model) throw new DistributionError("RANKCAST_PROTOCOL", "a load passed without a model", {});
+    this.#hosts.set(host.model, host);
+    return { model: host.model, report };
+  }
+
+  /**
+   * Collective weight update: generation + 1 on every rank from the state dict of rank `src`; the others pass null. Goes into the model (or
+   * pool) of the last load.
+   * @throws {CheckpointError} the same root cause on every rank; every replica stays on its generation.
+   */
+  broadcastStateDict(stateDict: StateDict | null, options: { readonly src?: number } = {}): Promise<LoadReport> {
+    const replicas = this.#last;
+    if (!replicas) {
+      throw new DistributionError(
+        "RANKCAST_USAGE",
+        "broadcastStateDict needs replicas: load a checkpoint into a model or a pool first",
+        {},
+      );
+    }
+    return this.#update(replicas, stateDict, options);
+  }
+
+  /**
+   * Waits until every rank stands at the barrier of this name.
+   * @throws {CheckpointError} the same root cause on every rank: timeout (names the missing ranks), a lost rank, an abort.
+   */
+  barrier(name = "", options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    return this.#open()
+      .arrive({ barrier: `user/${name}`, digest: "", ...options })
+      .then(() => undefined);
+  }
+
+  /**
+   * Starts this rank's replicas, each in a thread. Not collective.
+   * @throws {DistributionError} RANKCAST_REPLICA_MODULE, RANKCAST_REPLICA_CRASHED or RANKCAST_REPLICA_START_TIMEOUT.
+   */
+  async createPool(options: ReplicaPoolOptions): Promise<ReplicaPool<GroupLoadOptions>> {
+    this.#open().reportPhase("building replicas");
+    const { rank, localRank, worldSize } = this;
+    const pool = await ReplicaPool.create<GroupLoadOptions>(
+      {
+        rank,
+        localRank,
+        worldSize,
+        noMmap: this.#parts.noMmap,
+        load: (replicas, weights, loadOptions) => this.#load(replicas, weights, loadOptions ?? {}),
+        update: (replicas, stateDict, updateOptions) => this.#update(replicas, stateDict, updateOptions),
+        poolClosed: (closed) => this.#pools.delete(closed),
+      },
+      options,
+    );
+    this.#pools.add(pool);
+    this.#parts.session.reportPhase("idle");
+    return pool;
+  }
+
+  /** Tells every rank that this one cannot go on: all waiting and later collectives fail with `error` as root cause. */
+  abort(error: unknown): void {
+    this.#parts.session.abort(error);
+  }
+
+  /** Leaves the job in order: pools first, then the stream, then a coordinator of our own. Safe to call twice. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await Promise.all([...this.#pools].map((pool) => pool.close()));
+    await this.#parts.session.close();
+    this.#ring.release();
+    await this.#parts.thread?.close();
+  }
+
+  /** Same as `close`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #hostOf(model: Module): ReplicaHost {
+    const host = this.#hosts.get(model) ?? new ReplicaHost(model);
+    this.#hosts.set(model, host);
+    return host;
+  }
+
+  #load(replicas: ReplicaSet, weights: string, options: GroupLoadOptions): Promise<LoadReport> {
+    const fetch = fetchOptionsOf(options);
+    const digest = roundDigest(["load", weights, fetch]);
+    const { session } = this.#parts;
+    return this.#collective(replicas, options, digest, {
+      announce: (sequence) => session.requestLoad(sequence, weights, fetch, digest),
+      deliver: (sequence) => session.published(sequence),
+    });
+  }
+
+  #update(replicas: ReplicaSet, stateDict: StateDict | null, { src = 0 }: { readonly src?: number }): Promise<LoadReport> {
+    const { session } = this.#parts;
+    if ((stateDict !== null) !== (src === this.rank)) {
+      throw new DistributionError("RANKCAST_USAGE", `rank ${this.rank}: only rank src = ${src} passes a state dict, the others pass null`, {
+        details: { src, rank: this.rank },
+      });
+    }
+    // Updates carry the names of the replicas themselves: rewriting them would be wrong.
+    return this.#collective(replicas, { revKeys: [], strict: false }, roundDigest(["update", src]), {
+      announce: () => undefined,
+      deliver: (sequence) => {
+        if (stateDict) {
+          const { manifest, placed } = this.#ring.publish(stateDict);
+          session.publish(sequence, manifest, placed);
+        }
+        return session.published(sequence);
+      },
+    });
+  }
+
+  #collective(
+    replicas: ReplicaSet,
+    options: GroupLoadOptions,
+    digest: string,
+    delivery: { announce(sequence: number): void; deliver(sequence: number): ReturnType<RankSession["published"]> },
+  ): Promise<LoadReport> {
+    const session = this.#open();
+    const run = async (): Promise<LoadReport> => {
+      this.#sequence += 1;
+      const sequence = this.#sequence;
+      const report = await runRound({
+        session,
+        sequence,
+        digest,
+        replicas,
+        options: replicaOptionsOf(options),
+        withDigest: options.digest ?? false,
+        noMmap: this.#parts.noMmap,
+        limits: options.limits ?? {},
+        signal: options.signal,
+        announce: () => delivery.announce(sequence),
+        deliver: async () => delivery.deliver(sequence),
+      });
+      this.#generation = report.generation;
+      this.#last = replicas;
+      return report;
+    };
+    const result = this.#tail.then(run, run);
+    this.#tail = result.catch(() => undefined);
+    return result;
+  }
+
+  #open(): RankSession {
+    if (this.#closed) throw new DistributionError("RANKCAST_CLOSED", "the group is closed", {});
+    return this.#parts.session;
+  }
+}

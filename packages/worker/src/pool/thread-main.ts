@@ -1,0 +1,60 @@
+/** What runs in a replica's thread. Errors go back as records, because a rejection between threads keeps neither class nor code. */
+import { DistributionError } from "@rankcast/core";
+import { toErrorRecord } from "@rankcast/core/internal";
+import { callReplicaFunction, createModel, importReplicaModule } from "../replica/import-replica-module.ts";
+import { rehearse } from "../replica/rehearse.ts";
+import type { ReplicaModule } from "../replica/replica-context.ts";
+import { ReplicaHost } from "../replica/replica-host.ts";
+import type { ThreadResult, ThreadTask } from "./thread-tasks.ts";
+
+let host: ReplicaHost | null = null;
+let userModule: ReplicaModule | null = null;
+
+/** Runs one task; never rejects. */
+export async function runTask(task: ThreadTask): Promise<ThreadResult> {
+  try {
+    return { ok: true, value: await perform(task) };
+  } catch (error) {
+    return { ok: false, error: toErrorRecord(error) };
+  }
+}
+
+async function perform(task: ThreadTask): Promise<unknown> {
+  switch (task.type) {
+    case "start": {
+      rehearse(task.noMmap);
+      userModule = task.module === null ? null : await importReplicaModule(task.module);
+      host = new ReplicaHost(userModule && task.module !== null ? await createModel(userModule, task.module, task.context) : null);
+      return null;
+    }
+    case "prepare":
+      started().prepare(task.delivery, task.options);
+      return null;
+    case "commit":
+      return started().commit();
+    case "discard":
+      host?.discard();
+      return null;
+    case "facts":
+      return started().facts(task.digest);
+    case "state":
+      return started().exportState();
+    case "call":
+      return call(task.name, task.args);
+  }
+}
+
+function call(name: string, args: unknown): Promise<unknown> {
+  const { model } = started();
+  if (!userModule || !model) {
+    throw new DistributionError("RANKCAST_REPLICA_FUNCTION", `there is no replica module to call ${name} of`, {
+      remedy: "Give createPool a `replica` module that exports the function.",
+    });
+  }
+  return callReplicaFunction(userModule, name, model, args);
+}
+
+function started(): ReplicaHost {
+  if (!host) throw new DistributionError("RANKCAST_REPLICA_CRASHED", "this thread holds no replica", {});
+  return host;
+}

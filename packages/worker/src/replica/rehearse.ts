@@ -1,0 +1,31 @@
+/**
+ * A load of one tiny tensor through the whole path, at start-up: code is compiled and the kernel door is opened before anybody waits, and a
+ * thread that cannot load says so before it joins a barrier.
+ */
+import { DEFAULT_LIMITS, StateDict, Tensor } from "@rankcast/core";
+import {
+  createMemorySegment,
+  encodeManifest,
+  flattenPlacements,
+  manifestFromStateDict,
+  nativeMemory,
+  planLoad,
+} from "@rankcast/core/internal";
+import { prepareDelivery } from "./delivery.ts";
+import { ReplicaHost } from "./replica-host.ts";
+
+/** Loads a scalar into a throw-away replica. @throws {CheckpointError} when this thread cannot attach memory. */
+export function rehearse(noMmap: boolean): void {
+  const stateDict = new StateDict([["module.weight", Tensor.from(new Float32Array([1]), [1])]]);
+  const { manifest } = manifestFromStateDict(stateDict);
+  const plan = planLoad(manifest, DEFAULT_LIMITS);
+  const segment = createMemorySegment(64, nativeMemory(noMmap));
+  try {
+    const placed = flattenPlacements([segment.publish()], plan.placements);
+    const host = new ReplicaHost(null);
+    host.prepare(prepareDelivery({ manifest: encodeManifest(manifest), placed, limits: {} }, 1, noMmap), { strict: true });
+    host.commit();
+  } finally {
+    segment.release();
+  }
+}

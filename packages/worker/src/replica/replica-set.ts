@@ -1,0 +1,25 @@
+/** What a collective load needs of the replicas of a rank, wherever they live. */
+import type { ReplicaReport } from "@rankcast/core";
+import type { Delivery, ReplicaFacts, ReplicaHost, ReplicaLoadOptions } from "./replica-host.ts";
+
+/** All replicas of one rank. `prepare` rejects with the first failure and touches nothing; `commit` follows a passed barrier. */
+export interface ReplicaSet {
+  readonly count: number;
+  /** @throws {CheckpointError} the first replica's failure. */
+  prepare(delivery: Delivery, options: ReplicaLoadOptions): Promise<void>;
+  /** Reports by replica index. @throws {CheckpointError} when a replica crashed. */
+  commit(): Promise<readonly ReplicaReport[]>;
+  discard(): Promise<void>;
+  facts(digest: boolean): Promise<readonly ReplicaFacts[]>;
+}
+
+/** The model in the rank's own main thread as a set of one. */
+export function localReplicaSet(host: ReplicaHost): ReplicaSet {
+  return {
+    count: 1,
+    prepare: async (delivery, options) => host.prepare(delivery, options),
+    commit: async () => [host.commit()],
+    discard: async () => host.discard(),
+    facts: async (digest) => [host.facts(digest)],
+  };
+}
