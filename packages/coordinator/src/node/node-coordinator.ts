@@ -1,0 +1,191 @@
+/**
+ * The coordinator of one node: who has joined, who is gone, and what the machine decided. Knows no gRPC; connections come through
+ * `ConnectionListener`.
+ */
+import { type CheckpointError, DistributionError, type LoadReportFields } from "@rankcast/core";
+import { asCheckpointError, type ErrorRecord, fromErrorRecord, type MemberPlace } from "@rankcast/core/internal";
+import type { FetchWeights } from "../fetch/fetch-weights.ts";
+import {
+  type ConnectionListener,
+  type CoordinatorMessage,
+  PROTOCOL_VERSION,
+  type RankConnection,
+  type RankMessage,
+  type WireError,
+} from "../grpc/coordination-server.ts";
+import { BarrierBoard, type BoardDecision } from "../round/barrier-board.ts";
+import { LoadRounds } from "../round/load-rounds.ts";
+import { abortedRank, fromWireError, lostRank, placeOf, withRootCause } from "../round/root-cause.ts";
+
+/** What the coordinator tells its owner; for progress and logs. */
+export type CoordinatorEvent =
+  | { readonly type: "phase"; readonly phase: string }
+  | { readonly type: "bytes"; readonly bytes: number; readonly totalBytes: number | null }
+  | { readonly type: "rank"; readonly rank: number; readonly phase: string }
+  /** A round has passed its last barrier. */
+  | { readonly type: "report"; readonly report: LoadReportFields }
+  /** A barrier has failed: the error every rank gets. */
+  | { readonly type: "failed"; readonly error: CheckpointError };
+
+/** What decides a node's coordinator. */
+export interface NodeCoordinatorOptions {
+  readonly jobId: string;
+  /** Version of the membership; ranks of another epoch are refused. */
+  readonly epoch: number;
+  /** Ranks of the job; barriers wait for all of them. */
+  readonly worldSize: number;
+  /** Ranks of this node. */
+  readonly localWorldSize: number;
+  readonly fetch: FetchWeights;
+  readonly onEvent?: ((event: CoordinatorEvent) => void) | undefined;
+  /** How long ranks may keep each other waiting at a barrier after the first has arrived. */
+  readonly barrierTimeoutMs: number;
+}
+
+interface Member {
+  readonly connection: RankConnection;
+  left: boolean;
+}
+
+/** See the module comment. */
+export class NodeCoordinator implements ConnectionListener {
+  readonly #options: NodeCoordinatorOptions;
+  readonly #members = new Map<number, Member>();
+  readonly #board: BarrierBoard;
+  readonly #rounds: LoadRounds;
+
+  constructor(options: NodeCoordinatorOptions) {
+    this.#options = options;
+    const now = (): number => performance.now();
+    this.#board = new BarrierBoard({
+      epoch: options.epoch,
+      worldSize: options.worldSize,
+      timeoutMs: options.barrierTimeoutMs,
+      now,
+      onDecision: (decision) => this.#announce(decision),
+      onAborted: (cause) => {
+        this.#rounds.close();
+        options.onEvent?.({ type: "failed", error: asCheckpointError(fromErrorRecord(cause)) });
+        this.#broadcast({ type: "aborted", cause: toWireError(cause) });
+      },
+      onRefused: (rank, reason) => this.#members.get(rank)?.connection.refuse("protocol", `rank ${rank} was refused: ${reason}`),
+    });
+    this.#rounds = new LoadRounds({
+      fetch: options.fetch,
+      listener: {
+        onPhase: (phase) => options.onEvent?.({ type: "phase", phase }),
+        onBytes: (bytes, totalBytes) => options.onEvent?.({ type: "bytes", bytes, totalBytes }),
+      },
+      broadcast: (message) => this.#broadcast(message),
+      admit: (rank, arrival) => this.#board.arrive(rank, arrival),
+      fail: (barrier, digest, cause) => this.#board.fail(barrier, digest, withRootCause(cause, ...this.#localRankZero())),
+      members: () => new Map([...this.#members].map(([rank, { connection }]) => [rank, connection.hello])),
+      now,
+    });
+  }
+
+  onJoin(connection: RankConnection): void {
+    const { hello } = connection;
+    const wrong = this.#refusal(connection);
+    if (wrong) {
+      connection.refuse(wrong.kind, wrong.text);
+      return;
+    }
+    this.#members.set(hello.rank, { connection, left: false });
+    this.#board.join(hello);
+    connection.send({ type: "welcome", protocol: PROTOCOL_VERSION, jobId: this.#options.jobId, epoch: this.#options.epoch });
+    this.#options.onEvent?.({ type: "rank", rank: hello.rank, phase: "joined" });
+  }
+
+  /** Takes a rank's message. @throws {DistributionError} RANKCAST_PROTOCOL for one that may not come now. */
+  onMessage(connection: RankConnection, message: RankMessage): void {
+    const { rank } = connection.hello;
+    switch (message.type) {
+      case "arrive":
+        this.#rounds.arrive(rank, message);
+        return;
+      case "load":
+        this.#rounds.request(message);
+        return;
+      case "publication":
+        this.#rounds.publish(rank, message);
+        return;
+      case "progress":
+        this.#board.progress(rank, message.phase);
+        this.#options.onEvent?.({ type: "rank", rank, phase: message.phase });
+        return;
+      case "abort":
+        this.#board.abort(rank, abortedRank(fromWireError(message.cause), connection.hello));
+        return;
+      case "leave": {
+        const member = this.#members.get(rank);
+        if (member) member.left = true;
+        return;
+      }
+      case "hello":
+        throw new DistributionError("RANKCAST_PROTOCOL", "hello must come once", {});
+    }
+  }
+
+  onEnd(connection: RankConnection): void {
+    const { rank } = connection.hello;
+    const member = this.#members.get(rank);
+    if (member?.connection !== connection) return;
+    this.#members.delete(rank);
+    this.#options.onEvent?.({ type: "rank", rank, phase: member.left ? "left" : "lost" });
+    if (member.left) this.#board.leave(rank);
+    else this.#board.lose(rank, "its connection closed", lostRank(connection.hello));
+  }
+
+  /** Ends everything that is open. */
+  close(): void {
+    this.#rounds.close();
+    this.#board.close();
+    for (const { connection } of this.#members.values()) connection.end();
+  }
+
+  #announce({ barrier, generation, cause, payloads, onlyRank }: BoardDecision): void {
+    const payload = onlyRank === null ? this.#rounds.decided(barrier, cause === null, payloads) : undefined;
+    if (payload !== undefined) this.#options.onEvent?.({ type: "report", report: payload as LoadReportFields });
+    if (cause && onlyRank === null) this.#options.onEvent?.({ type: "failed", error: asCheckpointError(fromErrorRecord(cause)) });
+    const message: CoordinatorMessage = {
+      type: "decision",
+      barrier,
+      generation,
+      passed: cause === null,
+      ...(cause ? { cause: toWireError(cause) } : {}),
+      ...(payload === undefined ? {} : { payload }),
+    };
+    if (onlyRank === null) this.#broadcast(message);
+    else this.#members.get(onlyRank)?.connection.send(message);
+  }
+
+  /** Failures of the coordinator's own are those of local rank 0, for which it stands. */
+  #localRankZero(): [number, MemberPlace | null] {
+    const zero = [...this.#members.values()].find(({ connection }) => connection.hello.localRank === 0)?.connection.hello;
+    return [zero?.rank ?? 0, zero ? placeOf(zero) : null];
+  }
+
+  #refusal({ hello }: RankConnection): { kind: "protocol" | "duplicate"; text: string } | null {
+    const { jobId, epoch, localWorldSize } = this.#options;
+    if (hello.protocol !== PROTOCOL_VERSION)
+      return { kind: "protocol", text: `this coordinator speaks protocol ${PROTOCOL_VERSION}, the rank ${hello.protocol}` };
+    if (hello.jobId !== jobId) return { kind: "protocol", text: "the rank belongs to another job" };
+    if (hello.epoch !== epoch) return { kind: "protocol", text: `the job is in epoch ${epoch}, the rank in ${hello.epoch}` };
+    if (hello.localWorldSize !== localWorldSize || hello.localRank >= localWorldSize) {
+      return {
+        kind: "protocol",
+        text: `this node has ${localWorldSize} ranks, the rank says it is ${hello.localRank} of ${hello.localWorldSize}`,
+      };
+    }
+    return this.#members.has(hello.rank) ? { kind: "duplicate", text: `rank ${hello.rank} has joined already` } : null;
+  }
+
+  #broadcast(message: CoordinatorMessage): void {
+    for (const { connection } of this.#members.values()) connection.send(message);
+  }
+}
+
+function toWireError(record: ErrorRecord): WireError {
+  return { code: record.code ?? "", message: record.message, record };
+}

@@ -1,0 +1,75 @@
+/** What the ranks said at the last barrier of a round, as one report. */
+import type { LoadReportFields, ReplicaReport } from "@rankcast/core";
+import type { FetchedWeights } from "../fetch/fetch-weights.ts";
+import type { Hello } from "../grpc/coordination-server.ts";
+
+/** What one rank brings to the last barrier. */
+export interface RankResult {
+  readonly replicas: readonly ReplicaReport[];
+  readonly memory: {
+    readonly before: { readonly pssBytes: number | null };
+    readonly after: { readonly pssBytes: number | null; readonly peakRssBytes: number };
+  };
+  /** How the rank reached the bytes. */
+  readonly attached: "mapped" | "read";
+}
+
+/** What the coordinator adds. */
+export interface RoundFacts {
+  readonly weights: string;
+  readonly fetched: FetchedWeights;
+  readonly generation: number;
+  readonly startMs: number;
+  readonly totalMs: number;
+  readonly loadMs: number;
+  readonly members: ReadonlyMap<number, Hello>;
+}
+
+/** The job's report. Ranks in order. */
+export function mergeRankResults(results: ReadonlyMap<number, RankResult>, facts: RoundFacts): LoadReportFields {
+  const { fetched, members, totalMs, loadMs } = facts;
+  const ordered = [...results].sort(([a], [b]) => a - b);
+  const allRead = ordered.length > 0 && ordered.every(([, result]) => result.attached === "read");
+  const segments = fetched.placed.segments.map(({ kind, nbytes }) => ({ kind: allRead ? ("shared" as const) : kind, bytes: nbytes }));
+  const { resolveMs, fetchMs, decodeMs, broadcastMs } = fetched.timings;
+  return {
+    weights: fetched.name || facts.weights,
+    format: fetched.manifest.format,
+    generation: facts.generation,
+    ...(fetched.sha256 === null ? {} : { sha256: fetched.sha256 }),
+    bytes: fetched.bytes,
+    worldSize: members.size,
+    nodes: 1,
+    origin: fetched.origin(),
+    segments,
+    ranks: ordered.map(([rank, result]) => {
+      const hello = members.get(rank);
+      const { localRank = 0, nodeRank = 0, host = "", pid = 0 } = hello ?? {};
+      return { rank, localRank, nodeRank, host, pid, replicas: result.replicas };
+    }),
+    timings: {
+      startMs: facts.startMs,
+      resolveMs,
+      fetchMs,
+      decodeMs,
+      broadcastMs,
+      loadMs,
+      barrierMs: Math.max(0, totalMs - loadMs),
+      totalMs,
+    },
+    memory: {
+      pssBytes: sumOrNull(ordered.map(([, { memory }]) => differenceOrNull(memory.after.pssBytes, memory.before.pssBytes))),
+      peakRssBytes: Object.fromEntries(ordered.map(([rank, { memory }]) => [String(rank), memory.after.peakRssBytes])),
+      sharedBytes: segments.reduce((sum, segment) => sum + segment.bytes, 0),
+    },
+    warnings: fetched.manifest.warnings,
+  };
+}
+
+function differenceOrNull(after: number | null, before: number | null): number | null {
+  return after === null || before === null ? null : after - before;
+}
+
+function sumOrNull(values: readonly (number | null)[]): number | null {
+  return values.reduce<number | null>((sum, value) => (sum === null || value === null ? null : sum + value), 0);
+}

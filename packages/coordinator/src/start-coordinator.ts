@@ -1,0 +1,77 @@
+/** The public door: a coordinator that listens. */
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { nativeMemory, readEnvironment } from "@rankcast/core/internal";
+import { fetchWeights } from "./fetch/fetch-weights.ts";
+import { startCoordinationServer } from "./grpc/coordination-server.ts";
+import { type CoordinatorEvent, NodeCoordinator } from "./node/node-coordinator.ts";
+
+/** How to start a coordinator. */
+export interface CoordinatorOptions {
+  /** Ranks of the job. One node for now: all of them run here. */
+  readonly worldSize: number;
+  /** Equal for all processes of the job. Default: random. */
+  readonly jobId?: string;
+  /** Version of the membership; grows when the job restarts. Default 0. */
+  readonly epoch?: number;
+  /** Where to listen, `unix:/absolute/path`. Default: a socket in a fresh 0700 directory. */
+  readonly address?: string;
+  /** The job's secret. Default: 32 random bytes. */
+  readonly token?: string;
+  /** How long a missing rank may show no progress at a barrier. Default 600 000: ten minutes of silence are a hang, slow disks still show progress. */
+  readonly barrierTimeoutMs?: number;
+  readonly onEvent?: (event: CoordinatorEvent) => void;
+}
+
+/** A coordinator that listens. */
+export interface Coordinator extends AsyncDisposable {
+  readonly address: string;
+  readonly token: string;
+  readonly jobId: string;
+  readonly epoch: number;
+  /** Ends sessions, rounds and the socket. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+const BARRIER_TIMEOUT_MS = 600_000;
+
+/**
+ * Starts a coordinator for the ranks of this node.
+ * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when the address cannot be bound.
+ */
+export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
+  const { worldSize, jobId = randomBytes(8).toString("hex"), epoch = 0, token = randomBytes(32).toString("hex"), onEvent } = options;
+  nativeMemory(readEnvironment().noMmap);
+  const directory = options.address === undefined ? mkdtempSync(join(tmpdir(), "rankcast-")) : null;
+  const address = options.address ?? `unix:${join(directory ?? "", "coordinator.sock")}`;
+  const node = new NodeCoordinator({
+    jobId,
+    epoch,
+    worldSize,
+    localWorldSize: worldSize,
+    fetch: fetchWeights,
+    onEvent,
+    barrierTimeoutMs: options.barrierTimeoutMs ?? BARRIER_TIMEOUT_MS,
+  });
+  const removeDirectory = (): void => {
+    if (directory) rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    const server = await startCoordinationServer(address, token, node);
+    let closing: Promise<void> | null = null;
+    const close = (): Promise<void> => {
+      closing ??= (async () => {
+        node.close();
+        await server.close();
+        removeDirectory();
+      })();
+      return closing;
+    };
+    return { address, token, jobId, epoch, close, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    removeDirectory();
+    throw error;
+  }
+}

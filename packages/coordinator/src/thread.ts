@@ -1,0 +1,32 @@
+/** A coordinator in a thread of a rank's process: what runs when no launcher of ours started the ranks. */
+import { rmSync } from "node:fs";
+import { parentPort, workerData } from "node:worker_threads";
+import { toErrorRecord } from "@rankcast/core/internal";
+import { startCoordinator } from "./start-coordinator.ts";
+
+interface ThreadOptions {
+  readonly address: string;
+  readonly token: string;
+  readonly jobId: string;
+  readonly epoch: number;
+  readonly localWorldSize: number;
+  readonly directory: string;
+}
+
+const options = workerData as ThreadOptions;
+
+try {
+  const { address, token, jobId, epoch, localWorldSize, directory } = options;
+  const coordinator = await startCoordinator({ address, token, jobId, epoch, worldSize: localWorldSize });
+  parentPort?.on("message", (message: { readonly type: "close" }) => {
+    if (message.type !== "close") return;
+    void coordinator.close().then(() => {
+      rmSync(directory, { recursive: true, force: true });
+      // The port would keep the thread alive.
+      parentPort?.close();
+    });
+  });
+  parentPort?.postMessage({ type: "ready" });
+} catch (error) {
+  parentPort?.postMessage({ type: "failed", error: toErrorRecord(error) });
+}
