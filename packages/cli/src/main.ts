@@ -1,0 +1,35 @@
+/** The command line: verbs, and one way for every failure to end. */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { readTerminalEnvironment } from "./environment/environment.ts";
+import { exitCodeOf, printError } from "./terminal/print-error.ts";
+import { addDoctor } from "./verb/doctor.ts";
+import { addInspect } from "./verb/inspect.ts";
+import { addLoad } from "./verb/load.ts";
+import { addPlan } from "./verb/plan.ts";
+
+const USAGE_EXIT_CODE = 2;
+
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
+const program = new Command("rankcast")
+  .description("Loads a model checkpoint once and casts it to every rank.")
+  .version(version)
+  .exitOverride()
+  .showHelpAfterError("(add --help for all options)")
+  .enablePositionalOptions();
+
+for (const add of [addLoad, addInspect, addPlan, addDoctor]) add(program);
+for (const command of program.commands) command.exitOverride();
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Help and version are no failures; commander has printed everything else already.
+    process.exitCode = error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
+  } else {
+    const json = process.argv.includes("--json");
+    printError(error, { json, colour: readTerminalEnvironment().colour, write: (text) => void process.stderr.write(text) });
+    process.exitCode = exitCodeOf(error);
+  }
+}

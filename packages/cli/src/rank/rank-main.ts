@@ -1,0 +1,14 @@
+/** The program that `rankcast load` starts once per rank. The launcher prints reports and errors; this only ends with the right code. */
+import { describeError } from "@rankcast/core/internal";
+import { loadRequestPath } from "../environment/environment.ts";
+import { readLoadRequest } from "./load-request.ts";
+import { performLoad } from "./perform-load.ts";
+
+try {
+  await performLoad(readLoadRequest(loadRequestPath()));
+} catch (error) {
+  const { code, class: kind, message } = describeError(error);
+  // Everything the coordinator knows is printed once, by the launcher; what it cannot know is printed here.
+  if (kind === "coordinator-lost" || kind === "auth") process.stderr.write(`${code} ${message}\n`);
+  process.exitCode = 1;
+}
