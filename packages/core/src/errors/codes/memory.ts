@@ -34,7 +34,11 @@ export const MEMORY_CODES = {
     meaning: "A tensor's bytes are not aligned for a typed array of its dtype.",
     remedy: "Use contiguous(), which copies to aligned memory.",
   },
-  RANKCAST_TENSOR_ITEM: { class: "tensor", meaning: "A tensor with more or fewer than one element was asked for its one value.", remedy: "Use get(...index) or data." },
+  RANKCAST_TENSOR_ITEM: {
+    class: "tensor",
+    meaning: "A tensor with more or fewer than one element was asked for its one value.",
+    remedy: "Use get(...index) or data.",
+  },
   RANKCAST_TENSOR_INDEX: { class: "tensor", meaning: "An index is outside the tensor.", remedy: "Check it against tensor.shape." },
   RANKCAST_TENSOR_DTYPE: {
     class: "tensor",
