@@ -20,6 +20,15 @@ export type { FetchHooks, FetchOptions } from "./load/fetch-options.ts";
 export { type InspectedTensor, type InspectOptions, type InspectReport, inspectCheckpoint } from "./load/inspect-checkpoint.ts";
 export { type LoadCheckpointOptions, loadCheckpoint } from "./load/load-checkpoint.ts";
 export { type LoadModelOptions, loadModelCheckpoint } from "./load/load-model-checkpoint.ts";
+export {
+  type CompiledMapLocation,
+  compileMapLocation,
+  type LocatedStorage,
+  type MapLocation,
+  type MapLocationFunction,
+  type StorageLocation,
+} from "./map-location/compile-map-location.ts";
+export { type Device, type DeviceMemory, registerDevice } from "./map-location/device-registry.ts";
 export type { StateDictLike } from "./module/draft-plan.ts";
 export type { KeyRule } from "./module/key-rule.ts";
 export type { CommitAction, IncompatibleKeys, LoadPostHook, LoadPreHook, LoadView, StateDictView } from "./module/load-hooks.ts";

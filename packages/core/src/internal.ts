@@ -41,6 +41,7 @@ export { nearestNames } from "./errors/nearest-names.ts";
 export { printable, quote } from "./errors/quote.ts";
 // Formats.
 export type { CheckpointFormat, FormatInput } from "./format/checkpoint-format.ts";
+export { type RectangleRun, rectangleRuns, type TensorRectangle } from "./format/dcp-rectangle.ts";
 export { discoverEntry } from "./format/discover-entry.ts";
 export { gguf } from "./format/gguf.ts";
 export { JsonScanner } from "./format/json-scanner.ts";
@@ -51,7 +52,8 @@ export { plainPickle } from "./format/plain-pickle.ts";
 export { type ReadCheckpointOptions, readCheckpoint } from "./format/read-checkpoint.ts";
 export { readFirstMatch, readHead } from "./format/read-first-match.ts";
 export { rebaseSources, shiftSources } from "./format/rebase-sources.ts";
-export { openSafetensors, safetensors } from "./format/safetensors.ts";
+export { safetensors } from "./format/safetensors.ts";
+export { openSafetensors } from "./format/safetensors-file.ts";
 export { shardedFormat } from "./format/sharded.ts";
 export { describeContent } from "./format/sniff.ts";
 export { tfjs } from "./format/tfjs.ts";
@@ -94,6 +96,9 @@ export { tileExactly } from "./manifest/rectangle-cover.ts";
 export { STATE_DICT_KEYS, selectStateDict } from "./manifest/select-state-dict.ts";
 export { trimStorages } from "./manifest/trim-storages.ts";
 export { validateManifest } from "./manifest/validate-manifest.ts";
+export { compileMapLocation } from "./map-location/compile-map-location.ts";
+export { deviceOf, registerDevice } from "./map-location/device-registry.ts";
+export { type DeviceTag, parseDeviceTag } from "./map-location/device-tag.ts";
 // Memory, plan, segments, composers
 export { attachStorages } from "./memory/attach-storages.ts";
 export { createMemorySegment, type MemorySegment } from "./memory/memory-segment.ts";
@@ -146,6 +151,7 @@ export {
   type Siblings,
   type SourceVersion,
 } from "./source/byte-source.ts";
+export { unlocked } from "./source/cache-lock.ts";
 export { addReadStats, countingSource, newReadStats, type ReadStats } from "./source/counting-source.ts";
 export { directorySiblings, noSiblings, refuseUnsafeName } from "./source/directory-siblings.ts";
 // Downloads and the cache

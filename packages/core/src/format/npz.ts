@@ -69,7 +69,11 @@ async function readArray(
   const bytes = await readHeader(input, entry, place);
   const header = parseNpyHeader(bytes, place);
   const array = arrayOrNull(header, place, input);
-  if (array === null) return new OpaqueValue("numpy.ndarray", [header.descr]);
+  if (array === null) {
+    // Nothing will read its elements, so damage that made the header unknown must be noticed here.
+    if (entry.nbytes <= input.limits.pickleBytes) await container.read(entry, input.signal);
+    return new OpaqueValue("numpy.ndarray", [header.descr]);
+  }
   if (header.headerBytes + array.nbytes !== entry.nbytes)
     throw new FormatError(
       header.headerBytes + array.nbytes > entry.nbytes ? "RANKCAST_TRUNCATED" : "RANKCAST_NPY_HEADER",

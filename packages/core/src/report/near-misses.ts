@@ -3,29 +3,42 @@ import type { NearMiss } from "./replica-report.ts";
 
 /** Pairs in a report; more are noise. */
 const PAIRS_MAX = 5;
-/** Missing keys that are looked at, and unexpected keys each is compared with: bounds the work on totally different models. */
+/** Patterns of missing keys that are looked at, and of unexpected keys each is compared with: bounds the work on totally different models. */
 const MISSING_MAX = 16;
 const UNEXPECTED_MAX = 256;
 /** Names longer than this are compared by nobody. */
 const NAME_CHARACTERS_MAX = 200;
 
-/** At most five pairs, each unexpected key used once, closest first. A pair differs in at most a fifth of its characters. */
+/**
+ * At most five pairs, each key used once, closest first. Names are pairs when they differ in at most a fifth of their characters (one or
+ * two in short names). Of keys that differ in numbers only, the first stands for all.
+ */
 export function findNearMisses(missing: readonly string[], unexpected: readonly string[]): NearMiss[] {
   const pairs: { missing: string; unexpected: string; distance: number }[] = [];
-  const candidates = unexpected.slice(0, UNEXPECTED_MAX).filter((key) => key.length <= NAME_CHARACTERS_MAX);
-  for (const key of missing.slice(0, MISSING_MAX)) {
-    if (key.length > NAME_CHARACTERS_MAX) continue;
-    const pattern = key.replace(/\d+/g, "#");
-    for (const candidate of candidates) {
+  const candidates = firstOfEachPattern(unexpected, UNEXPECTED_MAX);
+  for (const [pattern, key] of firstOfEachPattern(missing, MISSING_MAX)) {
+    for (const [otherPattern, candidate] of candidates) {
       // `layers.3.w` and `layers.4.w` differ by one character and are different layers, not a misspelling.
-      if (candidate.replace(/\d+/g, "#") === pattern) continue;
-      const allowed = Math.max(1, Math.floor(Math.max(key.length, candidate.length) / 5));
+      if (otherPattern === pattern) continue;
+      const length = Math.max(key.length, candidate.length);
+      const allowed = Math.max(length < 8 ? 1 : 2, Math.floor(length / 5));
       const distance = editDistance(key, candidate, allowed);
       if (distance <= allowed) pairs.push({ missing: key, unexpected: candidate, distance });
     }
   }
   pairs.sort((a, b) => a.distance - b.distance);
   return pickDisjoint(pairs);
+}
+
+function firstOfEachPattern(keys: readonly string[], count: number): Map<string, string> {
+  const first = new Map<string, string>();
+  for (const key of keys) {
+    if (first.size === count) break;
+    if (key.length > NAME_CHARACTERS_MAX) continue;
+    const pattern = key.replace(/\d+/g, "#");
+    if (!first.has(pattern)) first.set(pattern, key);
+  }
+  return first;
 }
 
 function pickDisjoint(pairs: readonly NearMiss[]): NearMiss[] {

@@ -24,13 +24,13 @@ export async function storeObject(layout: CacheLayout, partial: PartialFile, des
   } catch (error) {
     throw writeError(path, error);
   }
+  // Only the state is left under the old name. It goes before the entry appears: whoever finds the entry cleans nothing up.
+  await partial.discard();
   await syncDirectory(directory);
   await syncDirectory(layout.objects);
   const verified = await markOf(path);
   if (verified === null) throw writeError(path, Object.assign(new Error("the object is gone"), { code: "ENOENT" }));
   const entry = { ...named, verified };
   await writeEntry(layout, entry);
-  // Only the state is left; the file has another name now.
-  await partial.discard();
   return entry;
 }

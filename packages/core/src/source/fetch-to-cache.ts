@@ -13,7 +13,7 @@ import { type FetchContext, type FetchOptions, openFetchContext } from "./fetch-
 import { type DownloadOutcome, download } from "./http-download.ts";
 import { type HttpTarget, parseHttpUrl, readableName, urlKey } from "./http-url.ts";
 import { PartialFile } from "./partial-file.ts";
-import { claimPartial, sweepPartials } from "./partial-store.ts";
+import { claimPartial, sweepPartials, sweepTemporaries } from "./partial-store.ts";
 import { revalidate } from "./revalidate.ts";
 import { findInTorchCache } from "./torch-cache.ts";
 
@@ -164,6 +164,7 @@ class Fetch {
   async #download(lock: CacheLock): Promise<FetchedFile> {
     await makePrivateDirectory(this.#layout.partial);
     await sweepPartials(this.#layout.partial);
+    for (const directory of [this.#layout.root, this.#layout.urls, this.#layout.verified]) await sweepTemporaries(directory);
     const partial = await claimPartial(this.#layout.partial, this.#key);
     try {
       return await this.#downloadInto(partial, lock);

@@ -8,7 +8,7 @@
  *     ├── finish() ──► complete, synced, read-only: handed to the cache
  *     └── discard() ──► gone: refused or replaced
  *
- * The state file is written before the file it describes and removed after it, so every partial file has an owner on record. What was written
+ * Its owner is part of its name. The state file is written before the file it describes and removed after it. What was written
  * before a reboot is not believed: a file system may keep sizes and lose bytes when power fails.
  */
 import { createHash } from "node:crypto";
@@ -20,14 +20,13 @@ import { printable } from "../errors/quote.ts";
 import { type ByteRange, RangeSet } from "./byte-range.ts";
 import { type HashAlgorithm, type RunningHash, startHash } from "./content-hash.ts";
 import { CREATE_FLAGS, writeError, writeWhole } from "./durable-file.ts";
-import { type ProcessIdentity, processIdentity, uniqueTag } from "./process-identity.ts";
+import { uniqueTag } from "./process-identity.ts";
 import { isSameVersion, type RemoteVersion } from "./remote-version.ts";
 
 /** What is kept beside the bytes. */
 export interface PartialState {
   readonly remote: RemoteVersion | null;
   readonly ranges: readonly ByteRange[];
-  readonly owner: ProcessIdentity;
   /** Nobody writes it; anybody may claim it. */
   readonly free: boolean;
 }
@@ -65,7 +64,7 @@ export class PartialFile {
   static async create(directory: string, key: string): Promise<PartialFile> {
     const path = join(directory, `${key}.${uniqueTag()}.part`);
     const state = { remote: null, ranges: [] };
-    await savePartialState(path, { ...state, owner: processIdentity(), free: false });
+    await savePartialState(path, { ...state, free: false });
     try {
       return new PartialFile(path, await open(path, CREATE_FLAGS, 0o600), state);
     } catch (error) {
@@ -199,7 +198,7 @@ export class PartialFile {
 
   /** One save at a time. A state that can not be saved costs a resume, not the download. */
   #save(free: boolean): void {
-    const state = { remote: this.#remote, ranges: [...this.#done.ranges], owner: processIdentity(), free };
+    const state = { remote: this.#remote, ranges: [...this.#done.ranges], free };
     this.#saving = this.#saving.then(() => savePartialState(this.path, state)).catch(() => undefined);
   }
 }

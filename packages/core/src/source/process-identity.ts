@@ -1,18 +1,20 @@
 /** Who owns a file or a lock, in a way that survives the reuse of process numbers. */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 import { threadId } from "node:worker_threads";
 
 /** A process: its number means something only on one boot of one machine, in one process namespace, for one start time. */
 export interface ProcessIdentity {
-  /** Boot id on Linux, host name elsewhere. Also tells whether the page cache that took a write is still the same. */
-  readonly boot: string;
-  readonly host: string;
-  readonly namespace: string;
   readonly pid: number;
-  /** Clock ticks since boot on Linux (field 22 of `/proc/<pid>/stat`), empty elsewhere. */
+  /** Clock ticks since boot on Linux (field 22 of `/proc/<pid>/stat`), `0` elsewhere. */
   readonly startTime: string;
+  /** Process namespace on Linux, `0` elsewhere. */
+  readonly namespace: string;
+  /** Digest of the boot id on Linux, of the host name elsewhere. Also tells whether the page cache that took a write is still the same. */
+  readonly boot: string;
+  /** Digest of the host name. */
+  readonly host: string;
 }
 
 let own: ProcessIdentity | undefined;
@@ -20,13 +22,27 @@ let own: ProcessIdentity | undefined;
 /** This process. */
 export function processIdentity(): ProcessIdentity {
   own ??= {
-    boot: attempt(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()) ?? hostname(),
-    host: hostname(),
-    namespace: attempt(() => readlinkSync("/proc/self/ns/pid").replace(/\D/g, "")) ?? "",
     pid: process.pid,
-    startTime: startTime(process.pid) ?? "",
+    startTime: startTime(process.pid) ?? "0",
+    namespace: attempt(() => readlinkSync("/proc/self/ns/pid").replace(/\D/g, "")) ?? "0",
+    boot: shortDigest(attempt(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()) ?? hostname()),
+    host: shortDigest(hostname()),
   };
   return own;
+}
+
+/** A file name part that no other process, thread or call uses, and that names its owner. */
+export function uniqueTag(): string {
+  const { pid, startTime: started, namespace, boot, host } = processIdentity();
+  return [pid, started, namespace, boot, host, threadId, randomBytes(4).toString("hex")].join("-");
+}
+
+/** The owner in a tag at the beginning of `text`; null when there is none. */
+export function ownerOf(text: string): ProcessIdentity | null {
+  const match = /^(\d+)-(\d+)-(\d+)-([0-9a-f]{8})-([0-9a-f]{8})-\d+-[0-9a-f]{8}(?![0-9a-f])/.exec(text);
+  if (match === null) return null;
+  const [, pid, started = "", namespace = "", boot = "", host = ""] = match;
+  return { pid: Number(pid), startTime: started, namespace, boot, host };
 }
 
 /**
@@ -37,7 +53,7 @@ export function isDead(identity: ProcessIdentity): boolean {
   const self = processIdentity();
   if (identity.boot !== self.boot) return identity.host === self.host;
   if (identity.namespace !== self.namespace) return false;
-  if (identity.startTime !== "") return startTime(identity.pid) !== identity.startTime;
+  if (identity.startTime !== "0") return startTime(identity.pid) !== identity.startTime;
   try {
     process.kill(identity.pid, 0);
     return false;
@@ -46,15 +62,14 @@ export function isDead(identity: ProcessIdentity): boolean {
   }
 }
 
-/** A name no other process, thread or call uses. */
-export function uniqueTag(): string {
-  return `${process.pid}-${threadId}-${randomBytes(6).toString("hex")}`;
-}
-
 /** Field 22 of the stat file; the second field is the command name in parentheses and may itself hold spaces and parentheses. */
 function startTime(pid: number): string | undefined {
   const stat = attempt(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
   return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+}
+
+function shortDigest(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 8);
 }
 
 function attempt<T>(action: () => T): T | undefined {

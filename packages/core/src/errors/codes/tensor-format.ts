@@ -43,6 +43,16 @@ export const TENSOR_FORMAT_CODES = {
     meaning: "An index and its files contradict each other.",
     remedy: "Download index and files again from one revision of the model; they belong to different ones.",
   },
+  RANKCAST_DCP_METADATA: {
+    class: "index",
+    meaning: "The metadata of a distributed checkpoint is not what torch.distributed.checkpoint writes.",
+    remedy: "Copy the whole checkpoint directory again; if it is unchanged, save it again with torch.distributed.checkpoint.",
+  },
+  RANKCAST_DCP_CHUNKS: {
+    class: "index",
+    meaning: "The chunks of a tensor in a distributed checkpoint do not make up that tensor.",
+    remedy: "Copy the checkpoint again with the files of all ranks; they may belong to different saves.",
+  },
   RANKCAST_SAVE_DTYPE: {
     class: "unsupported",
     meaning: "The file format has no element type for a tensor that was to be saved.",

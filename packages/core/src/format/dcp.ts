@@ -1,0 +1,135 @@
+/**
+ * A directory written by torch.distributed.checkpoint: `.metadata` says which tensor is where, and data files hold one complete torch archive
+ * per item, back to back. Source: `torch/distributed/checkpoint/{metadata,filesystem,planner}.py`.
+ */
+import { FormatError } from "../errors/checkpoint-error.ts";
+import { printable, quote } from "../errors/quote.ts";
+import { enforceLimit } from "../limits/exceeded.ts";
+import { type CheckpointTree, type StoragePiece, TensorRef, type TreeValue, type Warning } from "../manifest/checkpoint-tree.ts";
+import { readPickle } from "../pickle/read-pickle.ts";
+import { type ByteSource, readBytes } from "../source/byte-source.ts";
+import { sliceSource } from "../source/slice-source.ts";
+import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
+import { assembleChunks, type DcpChunk } from "./dcp-chunks.ts";
+import { type DcpItem, type DcpMetadata, type DcpSlice, parseDcpMetadata } from "./dcp-metadata.ts";
+import { nestLeaves } from "./dcp-tree.ts";
+import { type MovePiece, rebaseSources } from "./rebase-sources.ts";
+import { inOrder, openPart, partInput } from "./sharded-parts.ts";
+import { torchZip } from "./torch-zip.ts";
+
+const FILE_NAME = /(^|[/\\])\.metadata$/;
+const MODULE = "torch.distributed.checkpoint.metadata";
+const PICKLE = 0x80;
+
+/** The format of torch.distributed.checkpoint. */
+export const dcp: CheckpointFormat = {
+  name: "dcp",
+  // The directory's entry file has a fixed name; a copy under another name is told by the class it begins with.
+  matches: ({ source, head }) => FILE_NAME.test(source.name) || (head[0] === PICKLE && Buffer.from(head).includes(MODULE)),
+  read: readDcp,
+};
+
+async function readDcp(input: FormatInput): Promise<CheckpointTree> {
+  const { source, limits, signal } = input;
+  enforceLimit(limits, "dcpMetadataBytes", source.sizeBytes, source.name);
+  const bytes = await readBytes(source, 0, source.sizeBytes, signal);
+  const pickled = readPickle(bytes, { limits, where: { file: source.name, baseOffset: 0 } });
+  const metadata = parseDcpMetadata(pickled.value, source.name, limits);
+  const items = await ItemReader.open(input, metadata);
+  const leaves = await inOrder(metadata.items, async (item) => ({
+    name: item.name,
+    path: metadata.paths.get(item.name) ?? [item.name],
+    value: await items.read(item),
+  }));
+  return {
+    format: "dcp",
+    root: nestLeaves(leaves, source.name),
+    sources: items.sources,
+    checksums: items.checksums,
+    fileMetadata: new Map(metadata.version === null ? [] : [["version", metadata.version]]),
+    warnings: items.warnings,
+  };
+}
+
+/** Reads items as trees whose pieces point into the data files. */
+class ItemReader {
+  readonly sources: readonly ByteSource[];
+  readonly warnings: Warning[] = [];
+  readonly #input: FormatInput;
+  readonly #indices: ReadonlyMap<string, number>;
+  readonly #checksums = new Set<CheckpointTree["checksums"]>();
+
+  private constructor(input: FormatInput, paths: readonly string[], sources: readonly ByteSource[]) {
+    this.#input = input;
+    this.#indices = new Map(paths.map((path, index) => [path, index]));
+    this.sources = sources;
+  }
+
+  /** Opens every data file once. */
+  static async open(input: FormatInput, { items }: DcpMetadata): Promise<ItemReader> {
+    const slices = items.flatMap((item) => (item.type === "value" ? [item.slice] : item.parts.map(({ slice }) => slice)));
+    const paths = [...new Set(slices.map(({ path }) => path))];
+    enforceLimit(input.limits, "indexShards", paths.length, input.source.name);
+    return new ItemReader(input, paths, await inOrder(paths, (path) => openPart(input, path)));
+  }
+
+  get checksums(): CheckpointTree["checksums"] {
+    const [first, another] = this.#checksums;
+    return first === undefined ? "absent" : another === undefined ? first : "partial";
+  }
+
+  async read(item: DcpItem): Promise<TreeValue> {
+    if (item.type === "value") return this.#readSlice(item.name, item.slice);
+    const chunks = await inOrder(item.parts, async ({ offsets, sizes, slice }): Promise<DcpChunk> => {
+      const leaf = await this.#readSlice(item.name, slice);
+      if (leaf instanceof TensorRef) return { offsets, sizes, leaf };
+      return this.#fail(item.name, slice, "holds no tensor");
+    });
+    const whole = assembleChunks({ file: this.#input.source.name, name: item.name, shape: item.shape }, chunks);
+    if (item.dtype !== null && item.dtype !== whole.dtype)
+      throw new FormatError(
+        "RANKCAST_DCP_CHUNKS",
+        `${printable(this.#input.source.name)}: ${quote(item.name)} is ${item.dtype}, its chunks are ${whole.dtype}`,
+        {
+          details: { file: this.#input.source.name, key: item.name, expected: item.dtype, found: whole.dtype },
+        },
+      );
+    return whole;
+  }
+
+  async #readSlice(name: string, slice: DcpSlice): Promise<TreeValue> {
+    const index = this.#indices.get(slice.path) ?? 0;
+    const file = this.sources[index] as ByteSource;
+    if (slice.offset + slice.length > file.sizeBytes)
+      throw new FormatError(
+        "RANKCAST_TRUNCATED",
+        `${printable(file.name)}: the item of ${quote(name)} ends at byte ${slice.offset + slice.length}, the file at ${file.sizeBytes}`,
+        {
+          details: { file: file.name, key: name, offset: slice.offset, length: slice.length, sizeBytes: file.sizeBytes },
+        },
+      );
+    const part = await partInput(this.#input, sliceSource(file, slice.offset, slice.length));
+    if (!(await torchZip.matches(part))) return this.#fail(name, slice, "is no torch archive");
+    const tree = await torchZip.read(part);
+    this.#checksums.add(tree.checksums);
+    this.warnings.push(...tree.warnings);
+    return rebaseSources(tree.root, movedTo(index, slice.offset));
+  }
+
+  #fail(name: string, slice: DcpSlice, problem: string): never {
+    const file = this.#input.source.name;
+    throw new FormatError(
+      "RANKCAST_DCP_METADATA",
+      `${printable(file)}: the item of ${quote(name)} in ${quote(slice.path)} at byte ${slice.offset} ${problem}`,
+      {
+        details: { file, key: name, path: slice.path, offset: slice.offset },
+      },
+    );
+  }
+}
+
+/** Pieces of an archive inside a file, as pieces of the file. */
+function movedTo(source: number, begin: number): MovePiece {
+  return (piece): StoragePiece =>
+    piece.extent.type === "inline" ? piece : { ...piece, extent: { ...piece.extent, source, offset: piece.extent.offset + begin } };
+}

@@ -1,0 +1,144 @@
+/** Several processes and one cache: one download, and nothing wrong however many of them are killed. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { FetchedFile } from "@rankcast/core/internal";
+import { expect } from "chai";
+import type { ChildRequest } from "../../support/fetch-child.ts";
+import { LyingServer, serveFile } from "../../support/lying-server.ts";
+import { randomBytes } from "../../support/random-bytes.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+
+const CHILD = fileURLToPath(new URL("../../support/fetch-child.js", import.meta.url));
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+type ChildResult = (FetchedFile & { changes: number; error?: undefined }) | { error: string } | null;
+
+describe("processes that share a cache", function () {
+  this.timeout(120_000);
+  const directory = temporaryDirectory();
+  const bytes = randomBytes(2_000_000);
+  let server: LyingServer;
+  beforeEach(async () => {
+    server = await LyingServer.start(serveFile(bytes, {}, () => server));
+  });
+  afterEach(() => server.close());
+
+  const cacheDir = (): string => join(directory(), "cache");
+  const start = (request: Partial<ChildRequest> = {}): { child: ChildProcess; result: Promise<ChildResult> } => {
+    const full: ChildRequest = {
+      url: `${server.url}/m.pt`,
+      cacheDir: cacheDir(),
+      limits: { httpRangeBytes: 262_144, httpRetryMs: 1 },
+      ...request,
+    };
+    const child = spawn(process.execPath, [CHILD, JSON.stringify(full)], { stdio: ["ignore", "pipe", "inherit"] });
+    let text = "";
+    child.stdout?.on("data", (piece: Buffer) => {
+      text += piece;
+    });
+    return { child, result: once(child, "close").then(() => (text === "" ? null : (JSON.parse(text) as ChildResult))) };
+  };
+  /** Everything that anybody could read as a cached file is whole and right. */
+  const checkNothingPartial = async (): Promise<void> => {
+    const names = async (...path: string[]): Promise<string[]> => readdir(join(cacheDir(), ...path)).catch(() => []);
+    for (const hash of await names("objects")) {
+      for (const name of await names("objects", hash)) {
+        const path = join(cacheDir(), "objects", hash, name);
+        expect(sha256(await readFile(path))).to.equal(hash);
+        expect((await stat(path)).mode & 0o777).to.equal(0o444);
+      }
+    }
+    for (const name of (await names("urls")).filter((each) => each.endsWith(".json"))) {
+      const entry = JSON.parse(await readFile(join(cacheDir(), "urls", name), "utf8")) as { sha256: string; name: string };
+      expect(sha256(await readFile(join(cacheDir(), "objects", entry.sha256, entry.name)))).to.equal(entry.sha256);
+    }
+  };
+  const succeeds = (result: ChildResult): FetchedFile & { changes: number } => {
+    if (result === null || result.error !== undefined) throw new Error(`the child failed: ${JSON.stringify(result)}`);
+    expect(result.sha256).to.equal(sha256(bytes));
+    return result;
+  };
+
+  it("77: eight at once download once", async () => {
+    const results = await Promise.all(Array.from({ length: 8 }, () => start().result));
+    const fetched = results.map(succeeds);
+    expect(server.bytesServed).to.equal(bytes.length);
+    expect(server.requests.filter((request) => request.method === "GET").length).to.equal(
+      Math.max(...fetched.map((each) => each.origin.requests)),
+    );
+    expect(fetched.filter((each) => each.origin.cacheHits === 1)).to.have.length(7);
+    expect(new Set(fetched.map((each) => each.path)).size).to.equal(1);
+  });
+
+  it("79: a lock that stops nobody costs downloads, not correctness", async () => {
+    const results = await Promise.all(Array.from({ length: 4 }, () => start({ brokenLock: true }).result));
+    for (const result of results) succeeds(result);
+    await checkNothingPartial();
+    expect(await readdir(join(cacheDir(), "partial"))).to.deep.equal([]);
+  });
+
+  it("78: when the holder is killed the next one goes on at once, from where it was", async () => {
+    const honest = serveFile(bytes, {}, () => server);
+    const limits = { httpRangeBytes: 262_144, httpConnections: 1 };
+    const first = start({ limits });
+    const stuck: Promise<void> = new Promise((resolve) => {
+      server.handler = (request, response, index) => {
+        if (index < 5) honest(request, response, index);
+        else resolve();
+      };
+    });
+    await stuck;
+    server.handler = honest;
+    const waiting = start({ limits });
+    // The second is surely waiting once it has connected to the holder; it can not connect before its own start.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    first.child.kill("SIGKILL");
+    const killedAt = performance.now();
+    succeeds(await waiting.result);
+    expect(performance.now() - killedAt).to.be.lessThan(5_000);
+    expect(await first.result).to.equal(null);
+    expect(await readdir(join(cacheDir(), "partial"))).to.deep.equal([]);
+  });
+
+  it("80: killed before any single change to the file system, nothing partial is readable and the next one succeeds", async () => {
+    let steps = 0;
+    for (let killAt = 1; ; killAt += 1) {
+      const cache = join(directory(), `step${killAt}`);
+      const result = await start({ killAt, cacheDir: cache }).result;
+      if (result !== null) {
+        steps = succeeds(result).changes;
+        expect(killAt).to.equal(steps + 1);
+        break;
+      }
+      const after = await start({ cacheDir: cache }).result;
+      succeeds(after);
+      const left = (await readdir(join(cache, "partial"))).concat(
+        await readdir(join(cache, "urls")).then((names) => names.filter((name) => !name.endsWith(".json"))),
+      );
+      expect(left, `killed at step ${killAt}`).to.deep.equal([]);
+    }
+    expect(steps).to.be.greaterThan(15);
+  });
+
+  it("P7: killed at many random points of one download that always goes on, the file is right and nothing is left", async () => {
+    const honest = serveFile(bytes, { pieceBytes: 16_384 }, () => server);
+    for (let round = 0; round < 70; round += 1) {
+      const { child, result } = start({ limits: { httpRangeBytes: 65_536, httpConnections: 3 } });
+      const fatal = server.requests.length + ((round * 7) % 29);
+      server.handler = (request, response, index) => {
+        honest(request, response, index);
+        if (index >= fatal) child.kill("SIGKILL");
+      };
+      await result;
+      await checkNothingPartial();
+    }
+    server.handler = honest;
+    succeeds(await start().result);
+    await checkNothingPartial();
+    expect(await readdir(join(cacheDir(), "partial"))).to.deep.equal([]);
+  });
+});
