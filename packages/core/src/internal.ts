@@ -41,7 +41,9 @@ export { nearestNames } from "./errors/nearest-names.ts";
 export { printable, quote } from "./errors/quote.ts";
 // Formats.
 export type { CheckpointFormat, FormatInput } from "./format/checkpoint-format.ts";
+export { assembleChunks, type DcpChunk } from "./format/dcp-chunks.ts";
 export { type RectangleRun, rectangleRuns, type TensorRectangle } from "./format/dcp-rectangle.ts";
+export { type DcpLeaf, nestLeaves } from "./format/dcp-tree.ts";
 export { discoverEntry } from "./format/discover-entry.ts";
 export { gguf } from "./format/gguf.ts";
 export { JsonScanner } from "./format/json-scanner.ts";

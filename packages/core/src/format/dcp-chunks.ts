@@ -83,20 +83,30 @@ function joinChunks(whole: DcpWhole, chunks: readonly DcpChunk[], like: TensorRe
 
 /**
  * Axes from slowest to fastest as the chunks are stored. Row-major nearly always; a parameter kept channels-last or transposed keeps its
- * order when torch saves it, and then all its chunks have it.
+ * order when torch saves it, and then all its chunks have it. A chunk says nothing about axes on which it has one element, so each step takes
+ * the first axis that no chunk knows to be faster than another one that is left.
  */
 function axisOrder(whole: DcpWhole, chunks: readonly DcpChunk[]): readonly number[] {
-  const natural = whole.shape.map((_, axis) => axis);
-  const strided = chunks.find(({ leaf }) => !isContiguous(leaf.shape, leaf.stride))?.leaf;
-  if (strided === undefined) return natural;
-  const axes = natural.sort((a, b) => (strided.stride[b] ?? 0) - (strided.stride[a] ?? 0) || a - b);
+  const left = whole.shape.map((_, axis) => axis);
+  if (chunks.every(({ leaf }) => isContiguous(leaf.shape, leaf.stride))) return left;
+  const axes: number[] = [];
+  while (left.length > 0) {
+    const at = left.findIndex((axis) => !chunks.some(({ leaf }) => left.some((other) => isSlower(leaf, other, axis))));
+    if (at < 0) break;
+    axes.push(...left.splice(at, 1));
+  }
   const dense = chunks.every(({ leaf }) =>
     isContiguous(
       axes.map((axis) => leaf.shape[axis] ?? 1),
       axes.map((axis) => leaf.stride[axis] ?? 1),
     ),
   );
-  return dense ? axes : unsupported(whole, "chunks whose elements are stored in different orders");
+  return dense && left.length === 0 ? axes : unsupported(whole, "chunks whose elements are stored in different orders");
+}
+
+/** Whether a step on axis `a` goes farther than one on axis `b`, as far as this chunk tells. */
+function isSlower({ shape, stride }: TensorRef, a: number, b: number): boolean {
+  return (shape[a] ?? 1) > 1 && (shape[b] ?? 1) > 1 && (stride[a] ?? 0) > (stride[b] ?? 0);
 }
 
 /** Bytes of a dense chunk inside its own storage. */

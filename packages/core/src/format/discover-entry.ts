@@ -26,6 +26,8 @@ const PATTERNS: readonly RegExp[] = [
   /\.bin\.index\.[\w-]+\.json$/,
   // DeepSpeed's pointer to the newest checkpoint; a finished model beside it is the better choice and was tried before.
   /^latest$/,
+  // torch.distributed.checkpoint in safetensors files has no index: any shard stands for the directory.
+  /^shard-00001-model-00001-of-\d{5}\.safetensors$/,
   // TensorFlow.js
   /^model\.json$/,
   /^(?!.*-\d{5,6}-of-\d{5,6}\.).*\.safetensors$/,

@@ -1,0 +1,84 @@
+/** Distributed checkpoints whose parts are safetensors files, as `HuggingFaceStorageWriter(save_sharded=True)` writes them. */
+import { compileLimits } from "@rankcast/core";
+import { readCheckpoint, resolved, safetensors, type TensorRef, type TreeDict } from "@rankcast/core/internal";
+import { expect } from "chai";
+import { expectError } from "../../support/expect-error.js";
+import { inputOf, memorySiblings, safetensorsFile, tensorBytes } from "./sources.ts";
+
+describe("distributed checkpoints in safetensors files", () => {
+  const shardFile = (tensors: Record<string, { shape: number[]; at?: number[]; bytes: number[] }>, info?: unknown): Buffer => {
+    const places = Object.fromEntries(Object.entries(tensors).map(([name, { at }]) => [name, { saved_offsets: at }]));
+    let begin = 0;
+    const entries = Object.entries(tensors).map(([name, { shape, bytes }]) => {
+      const entry = [name, { dtype: "U8", shape, data_offsets: [begin, begin + bytes.length] }];
+      begin += bytes.length;
+      return entry;
+    });
+    const metadata = info === null ? {} : { __metadata__: { DCP_SHARDING_INFO: JSON.stringify(info ?? places), DCP_VERSION: "1.0" } };
+    return safetensorsFile(
+      JSON.stringify({ ...metadata, ...Object.fromEntries(entries) }),
+      Uint8Array.from(Object.values(tensors).flatMap(({ bytes }) => bytes)),
+    );
+  };
+  const name = (rank: number) => `shard-0000${rank}-model-00001-of-00001.safetensors`;
+  const readDirectory = (files: ReadonlyMap<string, Uint8Array>) =>
+    readCheckpoint(resolved("dir", null, memorySiblings(files)), { limits: compileLimits() });
+
+  it("joins the files of a directory, whichever is opened", async () => {
+    const files = new Map([
+      [name(1), shardFile({ w: { shape: [2, 1], at: [0, 0], bytes: [1, 4] }, r: { shape: [2], at: [0], bytes: [9, 8] } })],
+      [name(2), shardFile({ w: { shape: [2, 2], at: [0, 1], bytes: [2, 3, 5, 6] }, e: { shape: [0, 2], at: [0, 0], bytes: [] } })],
+    ]);
+    const trees = [
+      await readDirectory(files),
+      ...(await Promise.all([...files].map(([file, bytes]) => Promise.resolve(safetensors.read(inputOf(bytes, { name: file, files })))))),
+    ];
+    for (const tree of trees) {
+      expect(tree.format).to.equal("dcp");
+      const { entries } = tree.root as TreeDict;
+      const w = entries.get("w") as TensorRef;
+      expect([[...entries.keys()], w.shape, [...(await tensorBytes(tree, w))]]).to.deep.equal([
+        ["w", "r", "e"],
+        [2, 3],
+        [1, 2, 3, 4, 5, 6],
+      ]);
+      expect([...tree.fileMetadata]).to.deep.equal([["DCP_VERSION", "1.0"]]);
+    }
+  });
+
+  it("never takes one rank's file for the whole", async () => {
+    const file = shardFile({ w: { shape: [1], at: [0], bytes: [1] } });
+    expect((await expectError("RANKCAST_UNSUPPORTED", () => safetensors.read(inputOf(file, { name: name(1) })))).remedy).to.contain(
+      "directory",
+    );
+    await expectError("RANKCAST_UNSUPPORTED", () =>
+      safetensors.read({ ...inputOf(file, { name: name(1), files: new Map([[name(1), file]]) }), nesting: 1 }),
+    );
+  });
+
+  for (const [why, files, code] of [
+    [
+      "a hole",
+      [shardFile({ w: { shape: [1], at: [0], bytes: [1] } }), shardFile({ w: { shape: [1], at: [2], bytes: [1] } })],
+      "RANKCAST_DCP_CHUNKS",
+    ],
+    [
+      "an overlap",
+      [shardFile({ w: { shape: [2], at: [0], bytes: [1, 2] } }), shardFile({ w: { shape: [2], at: [1], bytes: [1, 2] } })],
+      "RANKCAST_DCP_CHUNKS",
+    ],
+    [
+      "chunks of two ranks",
+      [shardFile({ w: { shape: [2], at: [0], bytes: [1, 2] } }), shardFile({ w: { shape: [2, 1], at: [2, 0], bytes: [1, 2] } })],
+      "RANKCAST_DCP_CHUNKS",
+    ],
+    ["a name without a place", [shardFile({ w: { shape: [1], bytes: [1] } }, {})], "RANKCAST_DCP_METADATA"],
+    ["a place of another rank", [shardFile({ w: { shape: [1], at: [0, 0], bytes: [1] } })], "RANKCAST_DCP_METADATA"],
+    ["a negative place", [shardFile({ w: { shape: [1], at: [-1], bytes: [1] } })], "RANKCAST_DCP_METADATA"],
+    ["places that are no object", [shardFile({ w: { shape: [1], bytes: [1] } }, [1])], "RANKCAST_DCP_METADATA"],
+  ] as const) {
+    it(`refuses ${why}`, async () => {
+      await expectError(code, () => readDirectory(new Map(files.map((bytes, index) => [name(index + 1), bytes]))));
+    });
+  }
+});
