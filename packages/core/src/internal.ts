@@ -144,6 +144,7 @@ export {
 } from "./scheme/torchvision.ts";
 export { type BuiltSegments, buildSegments } from "./segment/build-segments.ts";
 export { flattenPlacements, type PlacedSegments, unflattenPlacements } from "./segment/describe-placement.ts";
+export { parseContentRange, RangeSet } from "./source/byte-range.ts";
 // Sources
 export {
   type BackingFile,
@@ -154,18 +155,27 @@ export {
   type SourceVersion,
 } from "./source/byte-source.ts";
 export { unlocked } from "./source/cache-lock.ts";
+export { ConnectionWindow } from "./source/connection-window.ts";
 export { addReadStats, countingSource, newReadStats, type ReadStats } from "./source/counting-source.ts";
 export { directorySiblings, noSiblings, refuseUnsafeName } from "./source/directory-siblings.ts";
+export { expectedDigest } from "./source/expected-digest.ts";
 // Downloads and the cache
-export type { FetchEvent, FetchListener } from "./source/fetch-event.ts";
+export type { FetchEvent, FetchListener, FetchProgress } from "./source/fetch-event.ts";
 export type { FetchOptions } from "./source/fetch-options.ts";
 export { type FetchedFile, fetchToCache } from "./source/fetch-to-cache.ts";
 export { type OpenFileOptions, openFile } from "./source/file-source.ts";
 export { type HttpOptions, openHttpSession } from "./source/http-session.ts";
 export { openHttp } from "./source/http-source.ts";
+export { parseHttpUrl, readableName, redact, urlKey } from "./source/http-url.ts";
 export { resolveLocalPath } from "./source/local-path.ts";
 export { memorySource } from "./source/memory-source.ts";
 export { openLocal, resolved } from "./source/open-local.ts";
+export { PartQueue } from "./source/part-queue.ts";
+export { isPrivateAddress } from "./source/private-addresses.ts";
+export { ProgressMeter } from "./source/progress-meter.ts";
+export { proxyFor } from "./source/proxy-rules.ts";
+export { remoteVersion, strongValidator } from "./source/remote-version.ts";
+export { parseRetryAfter, RetryPolicy } from "./source/retry-policy.ts";
 export { sliceSource } from "./source/slice-source.ts";
 export { bindStateDict, bindTensors } from "./state-dict/bind-state-dict.ts";
 export { manifestFromStateDict } from "./state-dict/manifest-from-state-dict.ts";

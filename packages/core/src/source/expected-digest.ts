@@ -24,11 +24,9 @@ export interface DigestKnowledge {
 // The last [-_]hex group before a known extension. torch's own pattern (-([a-f0-9]*)\. anywhere) reads "1" out of model-1.5-final.pth.
 const NAME = /[-_]([0-9a-f]{6,64})\.(?:pth|pt|bin|ckpt|pkl|safetensors|pth\.tar|tar|zip|npz|npy|gguf|h5|onnx|distcp)$/;
 /** Publishers whose release tools put 6 or more digits of the SHA-256 into names (vis4d/common/release.py, OpenMMLab's publish_model.py). */
-const KNOWN_PUBLISHERS = [
-  /^https:\/\/dl\.cv\.ethz\.ch\/vis4d\//,
-  /^https:\/\/download\.openmmlab\.com\//,
-  /^https:\/\/download\.pytorch\.org\//,
-];
+const KNOWN_PUBLISHERS = [/^https:\/\/dl\.cv\.ethz\.ch\/vis4d\//, /^https:\/\/download\.openmmlab\.com\//];
+/** Four files whose digits nobody has proved to be a digest: torch's own check does not see them. */
+const UNPROVED = /^https:\/\/download\.pytorch\.org\/models\/quantized\/[^/]*_[0-9a-f]{8}\.pth$/;
 const DATE = /^(19|20)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])/;
 
 /**
@@ -54,8 +52,8 @@ export function expectedDigest(url: URL, known: DigestKnowledge): ExpectedDigest
   const prefix = match?.[1];
   if (prefix === undefined || known.ignoreName) return null;
   const publisher = KNOWN_PUBLISHERS.some((each) => each.test(url.href));
-  const number = DATE.test(prefix) || (match?.[0].startsWith("_") && /^\d+$/.test(prefix));
-  return { prefix, enforced: publisher || (prefix.length >= 8 && !number), from: "name" };
+  const unproved = UNPROVED.test(url.href) || DATE.test(prefix) || (match?.[0].startsWith("_") && /^\d+$/.test(prefix));
+  return { prefix, enforced: publisher || (prefix.length >= 8 && !unproved), from: "name" };
 }
 
 /** Whether a digest is the expected one. */

@@ -1,6 +1,7 @@
 /** Connections: pooled, checked by TLS, through proxies where the environment says so. */
-import { type Agent, Agent as HttpAgent } from "node:http";
+import { type Agent, type ClientRequest, Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
+import { checkServerIdentity } from "node:tls";
 import { HttpProxyAgent } from "http-proxy-agent";
 import { HttpsProxyAgent } from "https-proxy-agent";
 import { SourceError } from "../errors/checkpoint-error.ts";
@@ -56,6 +57,35 @@ export class HttpAgents {
         details: { proxy: redact(proxy) },
       });
     }
-    return secure ? new HttpsProxyAgent(proxy, { keepAlive: true, ...tls }) : new HttpProxyAgent(proxy, { keepAlive: true, ...tls });
+    return secure ? new TunnelAgent(proxy, tls) : new HttpProxyAgent(proxy, { keepAlive: true, ...tls });
+  }
+}
+
+interface TlsOptions {
+  readonly rejectUnauthorized: boolean;
+  readonly ca?: string;
+}
+
+type TunnelOptions = Parameters<HttpsProxyAgent<string>["connect"]>[1];
+
+/**
+ * https-proxy-agent uses its TLS options for the proxy only and not for the server in the tunnel, and for a server named by its address it compares the
+ * certificate with the proxy's address instead.
+ */
+class TunnelAgent extends HttpsProxyAgent<string> {
+  readonly #tls: TlsOptions;
+
+  constructor(proxy: string, tls: TlsOptions) {
+    super(proxy, { keepAlive: true, ...tls });
+    this.#tls = tls;
+  }
+
+  override async connect(request: ClientRequest, options: TunnelOptions): Promise<Awaited<ReturnType<HttpsProxyAgent<string>["connect"]>>> {
+    const host = options.host ?? "";
+    return super.connect(request, {
+      ...options,
+      ...this.#tls,
+      checkServerIdentity: (_: string, certificate: Parameters<typeof checkServerIdentity>[1]) => checkServerIdentity(host, certificate),
+    } as TunnelOptions);
   }
 }

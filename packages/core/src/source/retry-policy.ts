@@ -109,6 +109,7 @@ export class RetryPolicy {
 export function parseRetryAfter(text: string | null, nowMs: number = Date.now()): number | undefined {
   if (text === null) return undefined;
   if (/^\d{1,9}$/.test(text.trim())) return Number(text) * 1000;
-  const date = Date.parse(text);
+  // Date.parse alone takes nearly anything for a date.
+  const date = text.trim().endsWith("GMT") ? Date.parse(text) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs);
 }
