@@ -32,9 +32,23 @@ async function runMainJob() {
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   try {
     const url = `http://127.0.0.1:${server.address().port}/ddp-convnet.pt`;
-    process.stderr.write(`rankcast load ${url} --nproc-per-node 4 --replicas-per-rank 2 --strict --updates 3 --model examples/src/convnet-replica.ts\n`);
+    process.stderr.write(
+      `rankcast load ${url} --nproc-per-node 4 --replicas-per-rank 2 --strict --updates 3 --model examples/src/convnet-replica.ts\n`,
+    );
     const code = await runCli(
-      ["load", url, "--nproc-per-node", "4", "--replicas-per-rank", "2", "--strict", "--updates", "3", "--model", join(ROOT, "examples", "dist", "convnet-replica.js")],
+      [
+        "load",
+        url,
+        "--nproc-per-node",
+        "4",
+        "--replicas-per-rank",
+        "2",
+        "--strict",
+        "--updates",
+        "3",
+        "--model",
+        join(ROOT, "examples", "dist", "convnet-replica.js"),
+      ],
       { ...process.env, RANKCAST_HOME: cache },
     );
     process.stderr.write(`The origin server saw ${requests} request${requests === 1 ? "" : "s"}.\n`);

@@ -15,11 +15,13 @@ export { ERROR_CODES, type ErrorCode } from "./errors/error-codes.ts";
 export { compileLimits, DEFAULT_LIMITS, type LimitName, type Limits } from "./limits/limits.ts";
 // Loading
 export type { Checkpoint, CheckpointReport, CheckpointValue } from "./load/checkpoint.ts";
+export { CheckpointLoader, loadFromHttp, loadFromLocal, loadFromTorchvision } from "./load/checkpoint-loader.ts";
 export { explainLoad, type PlanReport } from "./load/explain-load.ts";
 export type { FetchHooks, FetchOptions } from "./load/fetch-options.ts";
 export { type InspectedTensor, type InspectOptions, type InspectReport, inspectCheckpoint } from "./load/inspect-checkpoint.ts";
 export { type LoadCheckpointOptions, loadCheckpoint } from "./load/load-checkpoint.ts";
 export { type LoadModelOptions, loadModelCheckpoint } from "./load/load-model-checkpoint.ts";
+export { type CheckpointHandle, type OpenCheckpointOptions, openCheckpoint } from "./load/open-checkpoint.ts";
 export {
   type CompiledMapLocation,
   compileMapLocation,
@@ -52,11 +54,9 @@ export {
 export { mergeReports } from "./report/merge-reports.ts";
 export type { Cast, IgnoredKey, LoadHints, LoadProblem, Mismatch, ReplicaReport } from "./report/replica-report.ts";
 export { type RevKeys, reviseKeys } from "./rev-keys/revise-keys.ts";
-export { loadFromHttp } from "./scheme/http.ts";
-export { loadFromLocal } from "./scheme/local.ts";
 export type { ResolveContext, ResolveOptions, WeightTables } from "./scheme/resolve-context.ts";
 export type { RegisterOptions, Registration, SchemeLoader, SchemePrefix } from "./scheme/scheme-registry.ts";
-export { getTorchvisionModels, loadFromTorchvision, type TorchvisionModel } from "./scheme/torchvision.ts";
+export { getTorchvisionModels, type TorchvisionModel } from "./scheme/torchvision.ts";
 // Schemes
 export type { FetchEvent, FetchListener, FetchNotice, FetchProgress, FetchRetry, FetchWaiting } from "./source/fetch-event.ts";
 export { type CastOptions, castTensor } from "./tensor/cast.ts";

@@ -1,5 +1,7 @@
 /** The flags that every verb over weights shares, and what they mean to the library. */
 
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { type FetchOptions, UsageError } from "@rankcast/core";
 import { type Command, InvalidArgumentError, Option } from "commander";
 
@@ -18,6 +20,7 @@ export interface CheckpointFlags {
   readonly cacheDir?: string;
   readonly offline?: boolean;
   readonly immutable?: boolean;
+  readonly scheme?: readonly string[];
   /** False after `--no-verify`. */
   readonly verify?: boolean;
   readonly limit?: Readonly<Record<string, number>>;
@@ -44,6 +47,7 @@ export function addCheckpointOptions(command: Command): Command {
     .option("--cache-dir <directory>", "where downloads are kept")
     .option("--offline", "use only what is already here")
     .option("--immutable", "promise that local files are not rewritten in place: they are mapped without a copy")
+    .option("--scheme <module...>", "modules that register schemes when imported")
     .option("--no-verify", "do not check stored checksums")
     .addOption(new Option("--limit <NAME=VALUE>", "override a limit; repeatable").argParser(collectLimit));
 }
@@ -80,6 +84,7 @@ export function fetchOptionsOf(flags: CheckpointFlags): FetchOptions {
     ...(flags.cacheDir === undefined ? {} : { cacheDir: flags.cacheDir }),
     ...(flags.offline ? { offline: true } : {}),
     ...(flags.immutable ? { immutable: true } : {}),
+    ...(flags.scheme === undefined ? {} : { schemes: flags.scheme.map((path) => pathToFileURL(resolve(path)).href) }),
     ...(flags.verify === false ? { verify: false } : {}),
     ...(flags.limit === undefined ? {} : { limits: flags.limit }),
   };

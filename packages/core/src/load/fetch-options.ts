@@ -18,6 +18,11 @@ export interface FetchOptions {
   readonly verify?: boolean;
   /** Overrides of named limits. */
   readonly limits?: Readonly<Record<string, number>>;
+  /**
+   * URLs of modules that call `CheckpointLoader.registerScheme` when imported. Weights of a job are resolved by the node's coordinator, in another
+   * process or thread, where registrations of this one are not known.
+   */
+  readonly schemes?: readonly string[];
   /** Additional HTTP headers for the origin. */
   readonly headers?: Readonly<Record<string, string>>;
 }

@@ -2,7 +2,7 @@
 import { readEnvironment } from "../environment/environment.ts";
 import { aliasesOf } from "../manifest/aliases.ts";
 import type { Warning } from "../manifest/checkpoint-tree.ts";
-import type { OpaqueDescriptor, PlainValue } from "../manifest/manifest.ts";
+import type { OpaqueDescriptor, PlainValue, StateDictManifest } from "../manifest/manifest.ts";
 import { bindTensors } from "../state-dict/bind-state-dict.ts";
 import { digestTensor } from "../tensor/digest.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -80,17 +80,7 @@ function describe(opened: OpenedWeights, digests: readonly (string | null)[] | n
     weights: opened.name,
     format: manifest.format,
     bytes: opened.bytes,
-    tensors: manifest.tensors.map((tensor, index) => ({
-      name: tensor.name,
-      dtype: tensor.dtype,
-      shape: tensor.shape,
-      stride: tensor.stride,
-      storage: tensor.storage,
-      storageOffset: tensor.storageOffset,
-      nbytes: bytesOf(tensor.dtype, elementCount(tensor.shape)),
-      savedDevice: manifest.storages[tensor.storage]?.savedDevice ?? "cpu",
-      ...(digests ? { sha256: digests[index] ?? null } : {}),
-    })),
+    tensors: describeTensors(manifest, digests),
     aliases: aliasesOf(manifest),
     nontensor: safeRecord(manifest.nontensor),
     metadataModules: safeRecord(manifest.metadataModules.map(([path, { version }]) => [path, version ?? null] as const)),
@@ -98,6 +88,21 @@ function describe(opened: OpenedWeights, digests: readonly (string | null)[] | n
     integrity: manifest.checksums === "absent" ? "absent" : verified ? "verified" : "unchecked",
     warnings: manifest.warnings,
   };
+}
+
+/** Every tensor of a manifest; `digests` by index, or null when nobody asked. */
+export function describeTensors(manifest: StateDictManifest, digests: readonly (string | null)[] | null): InspectedTensor[] {
+  return manifest.tensors.map((tensor, index) => ({
+    name: tensor.name,
+    dtype: tensor.dtype,
+    shape: tensor.shape,
+    stride: tensor.stride,
+    storage: tensor.storage,
+    storageOffset: tensor.storageOffset,
+    nbytes: bytesOf(tensor.dtype, elementCount(tensor.shape)),
+    savedDevice: manifest.storages[tensor.storage]?.savedDevice ?? "cpu",
+    ...(digests ? { sha256: digests[index] ?? null } : {}),
+  }));
 }
 
 /** A record without prototype: a name like `__proto__` is a name. */

@@ -52,6 +52,7 @@ export async function openWeights(weights: string, options: OpenOptions = {}): P
   const notices: Warning[] = [];
   const startMs = performance.now();
   options.onPhase?.("resolving");
+  for (const url of options.schemes ?? []) await import(url);
   const resolved = await resolve(weights, options, limits, stats, notices);
   const resolvedMs = performance.now();
   const source = resolved instanceof StateDict ? null : resolved;

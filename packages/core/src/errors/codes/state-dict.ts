@@ -68,4 +68,9 @@ export const STATE_DICT_CODES = {
     meaning: "A device that mapLocation names does not exist here, or mapLocation is of a wrong type.",
     remedy: "Use cpu, meta, shared or a device that an adapter registered.",
   },
+  RANKCAST_KEY_UNKNOWN: {
+    class: "state-dict",
+    meaning: "The checkpoint has no tensor of this name.",
+    remedy: "List the names with `rankcast inspect`, or use one of the nearest names.",
+  },
 } as const satisfies Record<string, ErrorCodeRow>;
