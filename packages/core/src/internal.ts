@@ -30,6 +30,7 @@ export { describeWaiting } from "./barrier/describe-waiting.ts";
 export { type BarrierStep, deadlineOf, stepBarrier } from "./barrier/step-barrier.ts";
 // Containers
 export type { Container, ContainerEntry } from "./container/container.ts";
+export { inflateExactly } from "./container/inflate.ts";
 export { openTar, TORCH_TAR_MEMBERS } from "./container/open-tar.ts";
 export { type OpenContainerOptions, openZip } from "./container/open-zip.ts";
 export { isTarHeader } from "./container/tar-header.ts";

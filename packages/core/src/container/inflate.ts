@@ -13,11 +13,14 @@ export type Inflated =
   /** Why the record is broken, as the end of a sentence. */
   | { readonly fault: string; readonly cause?: unknown };
 
+const CHUNK_SPARE_BYTES = 64;
+
 /** Inflates raw DEFLATE to exactly `nbytes`; never holds more than that. Input behind the stream's end is a fault. */
 export async function inflateExactly(stored: Uint8Array, nbytes: number): Promise<Inflated> {
   try {
-    // zlib rounds 0 up to "no limit".
-    const { buffer, engine } = await inflate(stored, { maxOutputLength: Math.max(nbytes, 1), info: true });
+    // zlib takes 0 for "no limit". One chunk that cannot run full makes the result the only memory that is allocated.
+    const options = { maxOutputLength: Math.max(nbytes, 1), chunkSize: nbytes + CHUNK_SPARE_BYTES, info: true };
+    const { buffer, engine } = await inflate(stored, options);
     if (buffer.length !== nbytes) return { fault: `it inflates to ${buffer.length} bytes, the directory says ${nbytes}` };
     if (engine.bytesWritten !== stored.length) return { fault: `${stored.length - engine.bytesWritten} bytes follow the compressed data` };
     return { bytes: buffer };
