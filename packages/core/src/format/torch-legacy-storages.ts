@@ -31,8 +31,7 @@ export class LegacyStorages {
     if (whole.elementType !== wanted.elementType) {
       throw call.refuse("RANKCAST_STORAGE_CONFLICT", `storage ${wanted.key} is ${whole.elementType} and ${wanted.elementType}`);
     }
-    const view = wanted.rest[0] ?? null;
-    return view === null ? whole : viewOf(whole, view, call).value;
+    return wanted.view === null ? whole : viewOf(whole, wanted.view, call).value;
   }
 
   /** The first mention of a key makes the storage; later ones may give another size and are not asked. */

@@ -15,8 +15,8 @@ export interface StorageId {
   /** Device tag; information only. */
   readonly location: string;
   readonly nbytes: number;
-  /** Anything after the five common parts. */
-  readonly rest: readonly TreeValue[];
+  /** `view_metadata` of old streams. */
+  readonly view: TreeValue;
 }
 
 /** torch writes decimal counters and addresses. Anything else could be a path. */
@@ -40,17 +40,18 @@ export function readStorageId(id: TreeValue, parts: number, call: PickleCall): S
       `a storage is named by a tuple of ${parts} that begins with "storage", not by ${describe(id)}`,
     );
   }
-  const [, type, key, location, numel, ...rest] = elements;
+  // By index, not by pattern: patterns over arrays iterate, and this runs once per tensor.
+  const type = elements[1];
   const elementType = storageClassNamed(type);
   if (elementType === null) {
     throw call.refuse("RANKCAST_STORAGE_CLASS", `a storage has the class ${describe(type ?? null)}, which is no storage class of torch`);
   }
   return {
     elementType,
-    key: readKey(key, call),
-    location: (textOf(location) ?? "").slice(0, LOCATION_LENGTH_MAX),
-    nbytes: readBytes(numel, elementType, call),
-    rest,
+    key: readKey(elements[2], call),
+    location: (textOf(elements[3]) ?? "").slice(0, LOCATION_LENGTH_MAX),
+    nbytes: readBytes(elements[4], elementType, call),
+    view: elements[5] ?? null,
   };
 }
 

@@ -4,6 +4,7 @@ import type { ErrorDetails, FormatError } from "../errors/checkpoint-error.ts";
 import type { ErrorCode } from "../errors/error-codes.ts";
 import type { Limits } from "../limits/limits.ts";
 import { OpaqueValue, type TreeDict, type TreeValue } from "../manifest/checkpoint-tree.ts";
+import type { DType } from "../tensor/dtype.ts";
 
 /** What a known global may ask of the machine that meets it. */
 export interface PickleCall {
@@ -44,6 +45,8 @@ export class GlobalRef extends OpaqueValue {
   readonly module: string;
   readonly name: string;
   readonly known: KnownGlobal | undefined;
+  /** What kind of storage the name says, once somebody has asked (`torch-names.ts`): every tensor asks. */
+  storageType: DType | "untyped" | null | undefined = undefined;
   constructor(module: string, name: string, known: KnownGlobal | undefined, dangerous: boolean) {
     super(`${module}.${name}`, [], dangerous);
     this.module = module;

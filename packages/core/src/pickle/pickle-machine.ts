@@ -100,7 +100,8 @@ export class PickleMachine implements PickleCall {
   feed(bytes: Uint8Array): void {
     this.base = this.position;
     this.at = 0;
-    this.bytes = bytes;
+    // A Buffer's slice shares memory, a Uint8Array's copies; values cut out of the window must not keep all of it alive.
+    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
     this.buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.setLimit();

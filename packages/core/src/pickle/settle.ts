@@ -56,7 +56,7 @@ function* finalOf(value: Unsettled, call: PickleCall): Reading<TreeValue> {
   if (value instanceof ByteString) return decodePython2(value.bytes);
   if (value instanceof SkippedBytes) {
     call.charge(value.nbytes);
-    const bytes = (yield { offset: value.offset, nbytes: value.nbytes }).slice(0, value.nbytes);
+    const bytes = new Uint8Array((yield { offset: value.offset, nbytes: value.nbytes }).subarray(0, value.nbytes));
     return value.text ? decodePython2(bytes) : bytes;
   }
   return value instanceof StorageView ? value.toStorage() : value.value;

@@ -55,9 +55,15 @@ export function dtypeNamed(value: TreeValue | undefined): DType | null {
 
 /** What a storage class says: an element type, `untyped`, or null when it is no storage class of torch. */
 export function storageClassNamed(value: TreeValue | undefined): DType | "untyped" | null {
-  if (!(value instanceof GlobalRef) || !TORCH_MODULE.test(value.module)) return null;
-  if (UNTYPED.has(value.name)) return "untyped";
-  return value.name.endsWith("Storage") ? (CLASS_DTYPES.get(value.name.slice(0, -"Storage".length)) ?? null) : null;
+  if (!(value instanceof GlobalRef)) return null;
+  value.storageType ??= parseStorageClass(value);
+  return value.storageType;
+}
+
+function parseStorageClass({ module, name }: GlobalRef): DType | "untyped" | null {
+  if (!TORCH_MODULE.test(module)) return null;
+  if (UNTYPED.has(name)) return "untyped";
+  return name.endsWith("Storage") ? (CLASS_DTYPES.get(name.slice(0, -"Storage".length)) ?? null) : null;
 }
 
 /** Element type of a tensor class of old (`torch.cuda.FloatTensor`); null when it is none. */

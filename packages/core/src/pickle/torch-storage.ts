@@ -36,9 +36,10 @@ export class TypedStorage extends StorageRef implements StorageWindow {
     key?: string;
   }) {
     const { elementType, bigEndian = false } = parts;
-    super({ ...parts, swapBytes: bigEndian && elementType !== "untyped" ? traitsOf(elementType).swapBytes : 1 });
+    super(parts);
     this.elementType = elementType;
     this.swapUnknown = bigEndian && elementType === "untyped";
+    if (bigEndian && elementType !== "untyped") this.swapBytes = traitsOf(elementType).swapBytes;
   }
 
   get whole(): StorageRef {
