@@ -41,7 +41,7 @@ export function addCheckpointOptions(command: Command): Command {
     .option("--select <path>", "dotted path of the state dict inside the checkpoint")
     .option("--subtree <prefix>", "only keys under this prefix, with the prefix removed")
     .option("--strict", "missing, unexpected or mismatched keys are an error")
-    .option("--map-location <where>", "cpu, cpu:N, meta or shared", "cpu")
+    .option("--map-location <where>", "cpu (default), cpu:N, meta or shared")
     .option("--dtype <policy>", "cast, error, keep, or a dtype to convert to")
     .option("--sha256 <hex>", "expected SHA-256 of the file")
     .option("--cache-dir <directory>", "where downloads are kept")
@@ -78,6 +78,7 @@ export function fetchOptionsOf(flags: CheckpointFlags): FetchOptions {
     throw new UsageError("RANKCAST_USAGE", "--sha256 needs 64 hexadecimal digits", { details: { option: "sha256" } });
   }
   return {
+    ...(flags.mapLocation === undefined ? {} : { mapLocation: flags.mapLocation }),
     ...(flags.select === undefined ? {} : { select: flags.select }),
     ...(flags.subtree === undefined ? {} : { subtree: flags.subtree }),
     ...(flags.sha256 === undefined ? {} : { sha256: flags.sha256.toLowerCase() }),

@@ -78,7 +78,7 @@ export async function fetchWeights(
     return {
       manifest,
       manifestBytes: encodeManifest(withoutFiles(manifest)),
-      placed: flattenPlacements(built.descriptors, plan.placements),
+      placed: flattenPlacements(built.descriptors, plan.placements, opened.shared),
       origin: () => opened.origin(),
       name: opened.name,
       bytes: opened.bytes,

@@ -1,7 +1,14 @@
 /** Options that decide which bytes are fetched; equal on all ranks of a job. Plain data except for the callbacks. */
 
+import type { MapLocation } from "../map-location/compile-map-location.ts";
+
 /** See the module comment. */
 export interface FetchOptions {
+  /**
+   * Where storages go: `cpu` (default), `meta` (nothing is read), `shared` (one writable copy for all replicas of a process), a table from saved
+   * device tags to these, or a function. Functions cannot cross processes: collective loads take strings and tables.
+   */
+  readonly mapLocation?: MapLocation;
   /** Dotted path of the state dict inside the checkpoint. Default: `state_dict`, `model`, … or the whole. */
   readonly select?: string;
   /** Only keys under this prefix, with the prefix taken off. */

@@ -12,6 +12,7 @@ import { newReadStats, type ReadStats } from "../source/counting-source.ts";
 import type { FetchEvent } from "../source/fetch-event.ts";
 import { StateDict } from "../tensor/state-dict.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
+import { locateStorages } from "./locate-storages.ts";
 import { treeFromStateDict } from "./tree-from-state-dict.ts";
 
 /** What opening gave. Close it when no more bytes are read from its sources. */
@@ -20,6 +21,8 @@ export interface OpenedWeights {
   readonly name: string;
   readonly tree: CheckpointTree;
   readonly manifest: StateDictManifest;
+  /** Storages of which all replicas of a process use one writable copy. */
+  readonly shared: readonly number[];
   readonly plan: LoadPlan;
   readonly sources: readonly ByteSource[];
   readonly limits: Limits;
@@ -68,7 +71,7 @@ export async function openWeights(weights: string, options: OpenOptions = {}): P
       subtree: options.subtree,
       file: name,
     });
-    const manifest = notices.length === 0 ? described : { ...described, warnings: [...notices, ...described.warnings] };
+    const { manifest, shared } = locateStorages({ ...described, warnings: [...notices, ...described.warnings] }, options.mapLocation);
     const plan = planLoad(manifest, limits);
     const waitedMs = resolvedMs - startMs;
     const fetched = stats.requests > 0;
@@ -76,6 +79,7 @@ export async function openWeights(weights: string, options: OpenOptions = {}): P
       name,
       tree,
       manifest,
+      shared,
       plan,
       sources: tree.sources,
       limits,

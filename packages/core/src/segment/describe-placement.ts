@@ -7,19 +7,22 @@ export interface PlacedSegments {
   readonly segments: readonly SegmentDescriptor[];
   /** Two numbers per storage of the manifest: segment index (-1 for meta storages) and byte offset. */
   readonly flat: readonly number[];
+  /** Storages of which all replicas of a process use one writable copy; usually none. */
+  readonly shared: readonly number[];
 }
 
 /** The wire form of placements. */
 export function flattenPlacements(
   segments: readonly SegmentDescriptor[],
   placements: readonly (StoragePlacement | null)[],
+  shared: readonly number[] = [],
 ): PlacedSegments {
   const flat = new Array<number>(placements.length * 2);
   placements.forEach((placement, index) => {
     flat[2 * index] = placement?.segment ?? -1;
     flat[2 * index + 1] = placement?.byteOffset ?? 0;
   });
-  return { segments, flat };
+  return { segments, flat, shared };
 }
 
 /**

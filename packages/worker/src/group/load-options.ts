@@ -11,7 +11,19 @@ export interface GroupLoadOptions extends ReplicaLoadOptions, FetchOptions {
   readonly signal?: AbortSignal;
 }
 
-const FETCH_FIELDS = ["select", "subtree", "sha256", "cacheDir", "offline", "immutable", "verify", "limits", "headers", "schemes"] as const;
+const FETCH_FIELDS = [
+  "select",
+  "subtree",
+  "sha256",
+  "cacheDir",
+  "offline",
+  "immutable",
+  "verify",
+  "limits",
+  "headers",
+  "schemes",
+  "mapLocation",
+] as const;
 
 /** The part of the options that decides which bytes are fetched. */
 export function fetchOptionsOf(options: GroupLoadOptions): FetchOptions {

@@ -161,6 +161,15 @@ export class RankGroup implements AsyncDisposable {
   }
 
   #load(replicas: ReplicaSet, weights: string, options: GroupLoadOptions): Promise<LoadReport> {
+    if (typeof options.mapLocation === "function") {
+      throw new DistributionError(
+        "RANKCAST_USAGE",
+        "mapLocation of a collective load must be a device or a table: a function cannot cross processes",
+        {
+          details: { option: "mapLocation" },
+        },
+      );
+    }
     const fetch = fetchOptionsOf(options);
     const digest = roundDigest(["load", weights, fetch]);
     const { session } = this.#parts;

@@ -16,17 +16,17 @@ export interface Delivery {
   readonly placed: PlacedSegments;
   /** Overrides of limits that the load was given; a manifest is checked again wherever it is decoded. */
   readonly limits: Readonly<Record<string, number>>;
-  /** Set when this process has read the segments: one window per storage. */
-  readonly windows: readonly StorageWindow[] | null;
-  /** Whether this replica is the only reader of `windows`, so that it may adopt them. */
-  readonly exclusive: boolean;
+  /** Storages that this process has read, by index; null for those that each replica maps for itself. */
+  readonly windows: readonly (StorageWindow | null)[] | null;
 }
 
-/** A window of a shared buffer; `buffer` is null for meta storages. */
+/** A window of a buffer that all threads of the process see. */
 export interface StorageWindow {
-  readonly buffer: SharedArrayBuffer | ArrayBuffer | null;
+  readonly buffer: SharedArrayBuffer;
   readonly byteOffset: number;
   readonly nbytes: number;
+  /** Whether the replica may use it as it is: it is the only reader, or the copy is meant to be shared. */
+  readonly own: boolean;
 }
 
 /** What the coordinator published, as this rank received it. */
@@ -38,36 +38,43 @@ export interface PublishedWeights {
 
 /**
  * A delivery for `replicaCount` replicas of this process: segments are left for each replica to map, or read once here when the kernel
- * door is closed.
+ * door is closed. Storages that all replicas share are read here in any case.
  * @throws {CheckpointError} as `attachStorages`.
  */
 export function prepareDelivery(published: PublishedWeights, replicaCount: number, noMmap: boolean): Delivery {
   const { placed, limits } = published;
   const manifest = new Uint8Array(new SharedArrayBuffer(published.manifest.byteLength));
   manifest.set(published.manifest);
-  if (nativeMemory(noMmap)) return { manifest, placed, limits, windows: null, exclusive: true };
-  const described = decodeManifest(manifest, compileLimits(limits));
-  const { storages } = attachStorages(placed.segments, unflattenPlacements(placed, described), null);
-  const windows = storages.map(({ buffer, byteOffset, nbytes }) => ({ buffer: buffer as StorageWindow["buffer"], byteOffset, nbytes }));
-  return { manifest, placed, limits, windows, exclusive: replicaCount === 1 };
+  const mapped = nativeMemory(noMmap) !== null;
+  if (mapped && placed.shared.length === 0) return { manifest, placed, limits, windows: null };
+  const placements = unflattenPlacements(placed, decodeManifest(manifest, compileLimits(limits)));
+  const shared = new Set(placed.shared);
+  const here = placements.map((placement, index) => (mapped && !shared.has(index) ? null : placement));
+  const { storages } = attachStorages(placed.segments, here, null);
+  const windows = storages.map(({ buffer, byteOffset, nbytes }, index): StorageWindow | null =>
+    here[index] === null ? null : { buffer: buffer as SharedArrayBuffer, byteOffset, nbytes, own: replicaCount === 1 || shared.has(index) },
+  );
+  return { manifest, placed, limits, windows };
 }
 
 /**
- * The storages of one replica, private to it: copy-on-write views, or the process's buffers (copied unless this replica is their only reader,
- * because a write by one replica must never be seen by another).
+ * The storages of one replica: copy-on-write views, or windows of the process's buffers (copied unless they are this replica's alone or meant
+ * to be shared, because a write by one replica must not be seen by another).
  * @throws {CheckpointError} as `attachStorages`.
  */
 export function receiveDelivery(delivery: Delivery, manifest: StateDictManifest): readonly Storage[] {
-  if (!delivery.windows)
-    return attachStorages(delivery.placed.segments, unflattenPlacements(delivery.placed, manifest), nativeMemory(false)).storages;
-  const copies = new Map<StorageWindow["buffer"], ArrayBufferLike>();
-  return delivery.windows.map(({ buffer, byteOffset, nbytes }) => {
-    if (buffer === null || delivery.exclusive) return new Storage(buffer, byteOffset, nbytes);
-    let copy = copies.get(buffer);
-    if (!copy) {
-      copy = buffer.slice(0);
-      copies.set(buffer, copy);
-    }
+  const { windows, placed } = delivery;
+  const placements = unflattenPlacements(placed, manifest);
+  const left = windows === null ? placements : placements.map((placement, index) => (windows[index] ? null : placement));
+  const mapped =
+    windows !== null && left.every((placement) => placement === null) ? null : attachStorages(placed.segments, left, nativeMemory(false));
+  const copies = new Map<SharedArrayBuffer, SharedArrayBuffer>();
+  return placements.map((_, index) => {
+    const window = windows?.[index];
+    if (!window) return mapped?.storages[index] ?? new Storage(null, 0, manifest.storages[index]?.nbytes ?? 0);
+    const { buffer, byteOffset, nbytes, own } = window;
+    const copy = own ? buffer : (copies.get(buffer) ?? buffer.slice(0));
+    if (!own) copies.set(buffer, copy);
     return new Storage(copy, byteOffset, nbytes);
   });
 }

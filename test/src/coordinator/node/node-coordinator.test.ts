@@ -73,7 +73,7 @@ function fetchedWeights(log: string[]): FetchedWeights {
   return {
     manifest,
     manifestBytes: encodeManifest(manifest),
-    placed: { segments: [], flat: [] },
+    placed: { segments: [], flat: [], shared: [] },
     origin: newReadStats,
     name: "w",
     bytes: 16,
