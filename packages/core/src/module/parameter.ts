@@ -83,7 +83,8 @@ export class Parameter implements TensorSlot {
   }
 }
 
-function hasGradient(dtype: DType): boolean {
+/** Whether values of a type can be trained. */
+export function hasGradient(dtype: DType): boolean {
   const { kind } = traitsOf(dtype);
   return kind === "float" || kind === "complex";
 }

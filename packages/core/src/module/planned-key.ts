@@ -7,6 +7,7 @@ import { arrayOf } from "../tensor/typed-array.ts";
 import { decideDtype } from "./dtype-policy.ts";
 import type { CompiledLoadOptions } from "./load-options.ts";
 import type { LocalKey } from "./module-tree.ts";
+import { hasGradient } from "./parameter.ts";
 import type { OpenTensor, TensorSlot } from "./tensor-slot.ts";
 
 /**
@@ -66,6 +67,7 @@ export function planKey(local: LocalKey, given: Tensor, fromCheckpoint: boolean,
   if (decision.verdict === "refuse") {
     return refuse(key, given, held, { reason: "dtype", checkpointDtype: source.dtype, modelDtype: dtype }, decision.fatal);
   }
+  if (slot.requiresGrad && !hasGradient(dtype)) return refuse(key, given, held, { reason: "gradient" });
   // Only defaults stay because they are the model's own: that a checkpoint's tensor is so does not follow from its description.
   const mode = !fromCheckpoint && held === source ? "keep" : modeFor(held, source, dtype, options);
   if (mode === "bytes" || mode === "overlap") return refuse(key, given, held, { reason: mode });

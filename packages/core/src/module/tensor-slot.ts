@@ -15,6 +15,8 @@ export interface TensorSlot {
   readonly shape: readonly number[] | null;
   /** The tensor, or the declaration of one whose shape is open. */
   readonly held: Tensor | OpenTensor;
+  /** Whether the tensor is trained: then its type must have a gradient. */
+  readonly requiresGrad: boolean;
   /** Puts another tensor, or a declaration, in the place. */
   replace(held: Tensor | OpenTensor): void;
 }
@@ -22,6 +24,7 @@ export interface TensorSlot {
 /** A buffer's place in its module. */
 export class BufferSlot implements TensorSlot {
   #held: Tensor;
+  readonly requiresGrad = false;
   /** Whether the buffer belongs to the state dict. */
   readonly persistent: boolean;
 

@@ -1,7 +1,7 @@
 /** One replica's result as a readable table. */
 import { printable } from "../errors/quote.ts";
 import { groupKeys } from "./group-keys.ts";
-import { isClean, type LoadHints, type Mismatch, type ReplicaReport } from "./replica-report.ts";
+import { isClean, type LoadHints, type Mismatch, type MismatchReason, type ReplicaReport } from "./replica-report.ts";
 import { ALL_KEYS_MATCHED } from "./torch-message.ts";
 
 /** Rows of a table; the JSON has all of them. */
@@ -15,6 +15,9 @@ interface Row {
   readonly checkpoint: string;
   readonly model: string;
 }
+
+/** What the two sides have. */
+type Difference = Pick<Row, "checkpoint" | "model">;
 
 /** Counts, then one row per group of keys with the same status and the same difference, then what to try next. */
 export function renderReplica(replica: ReplicaReport): string {
@@ -69,8 +72,8 @@ function rowsOf(status: string, keys: readonly string[]): Row[] {
 }
 
 /** Members by equal difference, in order of first appearance: only what differs alike may share a row. */
-function classesOf<T>(members: readonly T[], describe: (member: T) => { checkpoint: string; model: string }) {
-  const classes = new Map<string, [{ checkpoint: string; model: string }, T[]]>();
+function classesOf<T>(members: readonly T[], describe: (member: T) => Difference): [Difference, T[]][] {
+  const classes = new Map<string, [Difference, T[]]>();
   for (const member of members) {
     const difference = describe(member);
     const name = JSON.stringify(difference);
@@ -81,11 +84,14 @@ function classesOf<T>(members: readonly T[], describe: (member: T) => { checkpoi
   return [...classes.values()];
 }
 
-function differenceOf(mismatch: Mismatch): { checkpoint: string; model: string } {
+const IN_CHECKPOINT: Readonly<Partial<Record<MismatchReason, string>>> = { bytes: "no bytes", gradient: "no gradient for its type" };
+const IN_MODEL: Readonly<Partial<Record<MismatchReason, string>>> = { overlap: "elements overlap", gradient: "requires gradient" };
+
+function differenceOf({ reason = "shape", checkpoint, model, checkpointDtype, modelDtype }: Mismatch): Difference {
   const shape = (sizes: readonly number[]): string => `[${sizes.join(", ")}]`;
   return {
-    checkpoint: mismatch.checkpointDtype ?? (mismatch.reason === "bytes" ? "no bytes" : shape(mismatch.checkpoint)),
-    model: mismatch.modelDtype ?? (mismatch.reason === "overlap" ? "elements overlap" : shape(mismatch.model)),
+    checkpoint: checkpointDtype ?? IN_CHECKPOINT[reason] ?? shape(checkpoint),
+    model: modelDtype ?? IN_MODEL[reason] ?? shape(model),
   };
 }
 

@@ -4,9 +4,9 @@ import type { DType } from "../tensor/dtype.ts";
 
 /**
  * Why a key that exists on both sides was not loaded: shapes differ, types differ in a way the policy refuses, the checkpoint has no bytes
- * (meta), or several elements of the model's tensor are one place in memory.
+ * (meta), several elements of the model's tensor are one place in memory, or a trained parameter would get a type without gradient.
  */
-export type MismatchReason = "shape" | "dtype" | "bytes" | "overlap";
+export type MismatchReason = "shape" | "dtype" | "bytes" | "overlap" | "gradient";
 
 /** One key that exists on both sides and does not fit. */
 export interface Mismatch {

@@ -27,6 +27,7 @@ function copyFailure({ reason, checkpointDtype, modelDtype }: Mismatch): string 
   if (reason === "overlap") {
     return "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation.";
   }
+  if (reason === "gradient") return "Only Tensors of floating point and complex dtype can require gradients";
   return "the checkpoint has no bytes for it";
 }
 

@@ -1,0 +1,43 @@
+/**
+ * `npm run test:torch [cases [seed]]`: records fresh random cases with the torch of this machine and replays them against loadStateDict.
+ * The default suite replays a recording that is kept in the repository.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build, install, ROOT, run } from "./bootstrap.mjs";
+
+const PYTHONS = ["python3", "/usr/bin/python3", "python"];
+
+function findPython() {
+  // In a folder of its own: Python puts the current one on its path, and `types.py` there would break it.
+  return PYTHONS.find((python) => spawnSync(python, ["-c", "import torch"], { cwd: tmpdir(), stdio: "ignore" }).status === 0);
+}
+
+const python = findPython();
+if (python === undefined) {
+  process.stderr.write("No Python with torch here. Install one, for example: apt-get install python3-torch, or: pip install torch\n");
+  process.exit(1);
+}
+await install();
+await build();
+const folder = mkdtempSync(join(tmpdir(), "rankcast-torch-"));
+try {
+  const [cases = "300", seed = String(Math.floor(Math.random() * 1e6))] = process.argv.slice(2);
+  const path = join(folder, "transcripts.jsonl");
+  const recorded = await run(python, [join(ROOT, "test", "torch", "make_transcripts.py"), path, cases, seed], { cwd: folder });
+  process.stderr.write(`Recorded ${cases} cases with seed ${seed}.\n`);
+  const mocha = [
+    join(ROOT, "test", "node_modules", "mocha", "bin", "mocha.js"),
+    "--no-config",
+    "dist/core/module/torch-transcripts.test.js",
+  ];
+  const replayed =
+    recorded === 0
+      ? await run(process.execPath, mocha, { cwd: join(ROOT, "test"), env: { ...process.env, RANKCAST_TRANSCRIPTS: path } })
+      : 1;
+  process.exitCode = recorded || replayed;
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
