@@ -155,8 +155,21 @@ export {
   type Siblings,
   type SourceVersion,
 } from "./source/byte-source.ts";
+export { type CacheLayout, cacheLayout, torchHubDirectory } from "./source/cache-layout.ts";
+export { type CachedUrl, listCache } from "./source/cache-list.ts";
 export { unlocked } from "./source/cache-lock.ts";
+export { acquireLockFile } from "./source/cache-lock-file.ts";
+export { acquireLockSocket } from "./source/cache-lock-socket.ts";
+export {
+  type CacheRemoval,
+  type PruneOptions,
+  pruneCache,
+  removeFromCache,
+  type VerifiedUrl,
+  verifyCache,
+} from "./source/cache-maintenance.ts";
 export { ConnectionWindow } from "./source/connection-window.ts";
+export { hashFile, startHash } from "./source/content-hash.ts";
 export { addReadStats, countingSource, newReadStats, type ReadStats } from "./source/counting-source.ts";
 export { directorySiblings, noSiblings, refuseUnsafeName } from "./source/directory-siblings.ts";
 export { expectedDigest } from "./source/expected-digest.ts";
@@ -173,10 +186,12 @@ export { memorySource } from "./source/memory-source.ts";
 export { openLocal, resolved } from "./source/open-local.ts";
 export { PartQueue } from "./source/part-queue.ts";
 export { isPrivateAddress } from "./source/private-addresses.ts";
+export { processIdentity } from "./source/process-identity.ts";
 export { ProgressMeter } from "./source/progress-meter.ts";
 export { proxyFor } from "./source/proxy-rules.ts";
 export { remoteVersion, strongValidator } from "./source/remote-version.ts";
 export { parseRetryAfter, RetryPolicy } from "./source/retry-policy.ts";
+export { SilenceWatch } from "./source/silence-watch.ts";
 export { sliceSource } from "./source/slice-source.ts";
 export { bindStateDict, bindTensors } from "./state-dict/bind-state-dict.ts";
 export { manifestFromStateDict } from "./state-dict/manifest-from-state-dict.ts";

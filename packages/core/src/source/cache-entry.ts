@@ -76,7 +76,8 @@ export async function isIntact(layout: CacheLayout, entry: CacheEntry, signal?: 
   return right;
 }
 
-function entryPath(layout: CacheLayout, key: string): string {
+/** Where the entry of a key is. */
+export function entryPath(layout: CacheLayout, key: string): string {
   return join(layout.urls, `${key}.json`);
 }
 

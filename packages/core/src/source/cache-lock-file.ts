@@ -56,8 +56,11 @@ function held(path: string, tag: string, waited: boolean): CacheLock {
 async function create(path: string, text: LockText): Promise<boolean> {
   try {
     const handle = await open(path, CREATE_FLAGS, 0o600);
-    await handle.writeFile(JSON.stringify(text));
-    await handle.close();
+    try {
+      await handle.writeFile(JSON.stringify(text));
+    } finally {
+      await handle.close();
+    }
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;

@@ -6,15 +6,15 @@
  * guess it nor speak the holder's part; one who squats a name seen before only makes us wait `idleMs` and go on without the lock.
  */
 import { createHmac, randomBytes } from "node:crypto";
-import { link, open, readFile, realpath, rm } from "node:fs/promises";
+import { readFile, realpath } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ErrorRecord, toErrorRecord } from "../errors/error-record.ts";
 import type { CacheLayout } from "./cache-layout.ts";
 import { adoptable, type CacheLock, type HolderProgress, type LockRequest, unlocked } from "./cache-lock.ts";
-import { CREATE_FLAGS, makePrivateDirectory, writeError } from "./durable-file.ts";
-import { uniqueTag } from "./process-identity.ts";
+import { createWhole, makePrivateDirectory, writeError } from "./durable-file.ts";
+import { unreadable } from "./file-source.ts";
 
 /** A line from the holder. */
 interface HolderLine extends HolderProgress {
@@ -160,7 +160,7 @@ function parseLine(line: string, token: string): HolderLine | null {
 
 async function lockName(layout: CacheLayout, key: string): Promise<{ name: string; token: string }> {
   const secret = await cacheSecret(layout);
-  const root = await realpath(layout.root);
+  const root = await realpath(layout.root).catch((error: unknown) => unreadable(layout.root, error));
   const digest = (purpose: string): string =>
     createHmac("sha256", secret)
       .update(`${purpose}\n${process.getuid?.() ?? ""}\n${root}\n${key}`)
@@ -173,20 +173,7 @@ async function cacheSecret(layout: CacheLayout): Promise<string> {
   const path = join(layout.root, "lock-secret");
   const present = await readFile(path, "utf8").catch(() => "");
   if (present !== "") return present;
-  const temporary = `${path}.${uniqueTag()}.tmp`;
-  try {
-    await makePrivateDirectory(layout.root);
-    const handle = await open(temporary, CREATE_FLAGS, 0o600);
-    await handle.writeFile(randomBytes(32).toString("hex"));
-    await handle.close();
-    // A link appears whole and fails when another process was first.
-    await link(temporary, path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "EEXIST") throw error;
-    });
-    return await readFile(path, "utf8");
-  } catch (error) {
-    throw writeError(path, error);
-  } finally {
-    await rm(temporary, { force: true }).catch(() => undefined);
-  }
+  await makePrivateDirectory(layout.root);
+  await createWhole(path, randomBytes(32).toString("hex"));
+  return readFile(path, "utf8").catch((error: unknown) => unreadable(path, error));
 }

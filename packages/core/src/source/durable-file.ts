@@ -1,6 +1,6 @@
 /** Small files that are whole or absent, also after a crash; and the system errors of everything that writes. */
 import { constants } from "node:fs";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { link, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { printable } from "../errors/quote.ts";
@@ -16,18 +16,41 @@ export const CREATE_FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_E
 export async function writeWhole(path: string, text: string, options: { readonly durable: boolean }): Promise<void> {
   const temporary = `${path}.${uniqueTag()}.tmp`;
   try {
-    const handle = await open(temporary, CREATE_FLAGS, 0o600);
-    try {
-      await handle.writeFile(text);
-      if (options.durable) await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await writeNew(temporary, text, options.durable);
     await rename(temporary, path);
     if (options.durable) await syncDirectory(dirname(path));
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw writeError(path, error);
+  }
+}
+
+/**
+ * Creates `path` with this text when it is not there; whoever comes second leaves it as it is. It appears whole.
+ * @throws {SourceError} RANKCAST_CACHE_WRITE, RANKCAST_DISK_FULL.
+ */
+export async function createWhole(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${uniqueTag()}.tmp`;
+  try {
+    await writeNew(temporary, text, false);
+    // A link, unlike a rename, fails when another process was first.
+    await link(temporary, path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+    });
+  } catch (error) {
+    throw writeError(path, error);
+  } finally {
+    await rm(temporary, { force: true }).catch(() => undefined);
+  }
+}
+
+async function writeNew(path: string, text: string, durable: boolean): Promise<void> {
+  const handle = await open(path, CREATE_FLAGS, 0o600);
+  try {
+    await handle.writeFile(text);
+    if (durable) await handle.sync();
+  } finally {
+    await handle.close();
   }
 }
 

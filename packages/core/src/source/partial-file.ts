@@ -20,6 +20,7 @@ import { printable } from "../errors/quote.ts";
 import { type ByteRange, RangeSet } from "./byte-range.ts";
 import { type HashAlgorithm, type RunningHash, startHash } from "./content-hash.ts";
 import { CREATE_FLAGS, writeError, writeWhole } from "./durable-file.ts";
+import { unreadable } from "./file-source.ts";
 import { uniqueTag } from "./process-identity.ts";
 import { isSameVersion, type RemoteVersion } from "./remote-version.ts";
 
@@ -109,7 +110,7 @@ export class PartialFile {
     this.#hash = undefined;
     this.#done.clear();
     this.#remote = null;
-    await this.#handle.truncate(0);
+    await this.#attempt(() => this.#handle.truncate(0));
   }
 
   /**
@@ -132,7 +133,7 @@ export class PartialFile {
   /** The first `length` bytes, for a look at what it is; fewer when fewer are there. */
   async head(length: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(Math.min(length, this.#done.prefixBytes));
-    await this.#handle.read(bytes, 0, bytes.length, 0);
+    await this.#handle.read(bytes, 0, bytes.length, 0).catch((error: unknown) => unreadable(this.path, error));
     return bytes;
   }
 
@@ -143,15 +144,15 @@ export class PartialFile {
   async finish(sizeBytes: number): Promise<ReadonlyMap<string, string>> {
     if (this.missing(sizeBytes).length > 0) throw new SourceError("RANKCAST_HTTP_SHORT", `${printable(this.path)}: not complete`);
     const digests = this.#hash || sizeBytes > INLINE_HASH_BYTES ? this.#hashing().finish(sizeBytes) : this.#hashInline(sizeBytes);
-    const synced = this.#handle.datasync().catch((error: unknown) => {
-      throw writeError(this.path, error);
-    });
-    const [computed] = await Promise.all([digests, synced]);
+    // Both at once; neither may be left behind when the other fails.
+    const [computed, synced] = await Promise.allSettled([digests, this.#attempt(() => this.#handle.datasync())]);
+    if (computed.status === "rejected") throw computed.reason;
+    if (synced.status === "rejected") throw synced.reason;
     this.#hash = undefined;
-    await this.#handle.chmod(0o444);
-    await this.#handle.sync();
+    await this.#attempt(() => this.#handle.chmod(0o444));
+    await this.#attempt(() => this.#handle.sync());
     await this.#close();
-    return computed;
+    return computed.value;
   }
 
   /** Leaves the bytes for whoever asks next. */
@@ -166,6 +167,12 @@ export class PartialFile {
     await this.#close();
     await rm(this.path, { force: true });
     await rm(statePath(this.path), { force: true });
+  }
+
+  async #attempt(action: () => Promise<void>): Promise<void> {
+    await action().catch((error: unknown) => {
+      throw writeError(this.path, error);
+    });
   }
 
   async #close(): Promise<void> {
@@ -187,7 +194,7 @@ export class PartialFile {
 
   async #hashInline(sizeBytes: number): Promise<ReadonlyMap<string, string>> {
     const bytes = new Uint8Array(sizeBytes);
-    const { bytesRead } = await this.#handle.read(bytes, 0, sizeBytes, 0);
+    const { bytesRead } = await this.#handle.read(bytes, 0, sizeBytes, 0).catch((error: unknown) => unreadable(this.path, error));
     if (bytesRead !== sizeBytes) {
       throw new SourceError("RANKCAST_FILE_UNREADABLE", `${printable(this.path)}: could not be read back for its digest`, {
         details: { file: this.path },
