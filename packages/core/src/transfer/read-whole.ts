@@ -5,8 +5,10 @@ import { pieceTarget } from "./piece-target.ts";
 import { type ReadRun, readCounted, sourceAt } from "./read-run.ts";
 import type { FilePiece, ReadTask } from "./read-tasks.ts";
 
-/** Large enough that a request costs nothing beside it, small enough to still be in the cache when its checksum is taken. */
-const PORTION_BYTES = 4 * 2 ** 20;
+/** Of a local file: small enough to be in the cache when its checksum is taken. */
+const FILE_PORTION_BYTES = 2 ** 20;
+/** Of anything else: large enough that a round trip costs little beside it. */
+const REMOTE_PORTION_BYTES = 8 * 2 ** 20;
 
 /** Runs a task of type `whole`. @throws {FormatError} RANKCAST_CHECKSUM, RANKCAST_INFLATE. */
 export async function readWhole(run: ReadRun, task: ReadTask): Promise<void> {
@@ -21,12 +23,13 @@ async function readPortions(run: ReadRun, { piece, extent, read }: FilePiece): P
   const source = sourceAt(run, extent.source);
   const checksum = new PieceChecksum({ extent, file: source.name }, run.verify);
   const target = pieceTarget(piece, read.target);
+  const portionBytes = source.file ? FILE_PORTION_BYTES : REMOTE_PORTION_BYTES;
   // Each portion frees its own budget, so waiting for more can never wait for itself.
   let checked: Promise<void> = Promise.resolve();
   let failed = false;
   try {
-    for (let at = 0; at < piece.nbytes && !failed; at += PORTION_BYTES) {
-      const length = Math.min(PORTION_BYTES, piece.nbytes - at);
+    for (let at = 0; at < piece.nbytes && !failed; at += portionBytes) {
+      const length = Math.min(portionBytes, piece.nbytes - at);
       const release = await run.budget.take(length);
       if (run.signal.aborted) {
         release();
