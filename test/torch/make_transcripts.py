@@ -204,8 +204,8 @@ def choose_entries(plan, keys):
             shape = [1] if shape == [] and rng.random() < 0.5 else rng.choice(SHAPES)
         elif roll < quality:
             dtype = rng.choice(DTYPES)
-        # torch's lazy hook breaks on values that are no tensors.
-        if rng.random() < quality / 10 and not lazy:
+        # Values that are no tensors break the lazy hook of torch, and our hooks do not see them.
+        if rng.random() < quality / 10 and not lazy and not plan.hooked:
             entries.append([key, "other", rng.choice(["list", "int", "str", "NoneType"])])
         else:
             entries.append([key, "tensor", [dtype, shape, plan.next_base(), len(shape) > 1 and rng.random() < 0.3]])

@@ -60,6 +60,8 @@ export class EditedLayer implements StateDictLayer {
   readonly #node: ModuleNode;
   /** Undefined marks an entry as taken away. */
   readonly #edits: Map<string, unknown> = new Map();
+  /** Keys that were taken away, if only for a while. */
+  readonly #removed: Set<string> = new Set();
   #unplaced: Map<ModuleNode, string[]> | undefined;
 
   constructor(below: StateDictLayer, tree: ModuleTree, node: ModuleNode) {
@@ -73,14 +75,18 @@ export class EditedLayer implements StateDictLayer {
   }
 
   put(key: string, value: unknown): void {
+    // As in a Python dict, a key that is taken away and put back comes last.
+    if (value === undefined) this.#removed.add(key);
+    if (this.#edits.get(key) === undefined) this.#edits.delete(key);
     this.#edits.set(key, value);
     this.#unplaced = undefined;
   }
 
   keysUnder(prefix: string): string[] {
-    const kept = this.#below.keysUnder(prefix).filter((key) => this.get(key) !== undefined);
+    const kept = this.#below.keysUnder(prefix).filter((key) => !this.#removed.has(key));
     for (const [key, value] of this.#edits) {
-      if (value !== undefined && key.startsWith(prefix) && this.#below.get(key) === undefined) kept.push(key);
+      const added = this.#removed.has(key) || this.#below.get(key) === undefined;
+      if (value !== undefined && added && key.startsWith(prefix)) kept.push(key);
     }
     return kept;
   }
