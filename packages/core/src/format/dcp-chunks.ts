@@ -11,6 +11,7 @@ import { type StorageExtent, type StoragePiece, StorageRef, TensorRef } from "..
 import { tileExactly } from "../manifest/rectangle-cover.ts";
 import { bytesOf, traitsOf } from "../tensor/dtype.ts";
 import { contiguousStrides, elementCount, isContiguous, sameShape } from "../tensor/strides.ts";
+import { cutPieces } from "./cut-pieces.ts";
 
 /** One chunk: where it belongs, and the tensor that holds it. */
 export interface DcpChunk {
@@ -111,15 +112,10 @@ function isSlower({ shape, stride }: TensorRef, a: number, b: number): boolean {
 
 /** Bytes of a dense chunk inside its own storage. */
 function extentOf(whole: DcpWhole, leaf: TensorRef, nbytes: number): StorageExtent {
-  const [piece, another] = leaf.storage.pieces;
-  const begin = bytesOf(leaf.dtype, leaf.storageOffset);
-  if (piece === undefined || another !== undefined || piece.rectangle !== undefined)
-    return unsupported(whole, "chunks without bytes of their own");
-  if (begin === 0 && nbytes === piece.nbytes) return piece.extent;
-  if (piece.extent.type === "inline") return { type: "inline", bytes: piece.extent.bytes.subarray(begin, begin + nbytes) };
-  if (piece.extent.encoding !== "stored") return unsupported(whole, "a chunk that is part of a compressed record");
-  // The checksum is that of the whole record, which nobody reads here.
-  return { ...piece.extent, offset: piece.extent.offset + begin, storedBytes: nbytes, crc32: null };
+  const [piece, another] = cutPieces(leaf.storage, bytesOf(leaf.dtype, leaf.storageOffset), nbytes) ?? [];
+  if (piece === undefined || another !== undefined || piece.nbytes !== nbytes)
+    return unsupported(whole, "a chunk that is no run of bytes in a file");
+  return piece.extent;
 }
 
 function fail(whole: DcpWhole, problem: string): never {

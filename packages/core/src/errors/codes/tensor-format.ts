@@ -53,6 +53,11 @@ export const TENSOR_FORMAT_CODES = {
     meaning: "The chunks of a tensor in a distributed checkpoint do not make up that tensor.",
     remedy: "Copy the checkpoint again with the files of all ranks; they may belong to different saves.",
   },
+  RANKCAST_ZERO_LAYOUT: {
+    class: "index",
+    meaning: "The files of a DeepSpeed ZeRO checkpoint do not add up to one model.",
+    remedy: "Copy the checkpoint again with the files of all ranks; an old save in the same folder is the usual reason.",
+  },
   RANKCAST_SAVE_DTYPE: {
     class: "unsupported",
     meaning: "The file format has no element type for a tensor that was to be saved.",
