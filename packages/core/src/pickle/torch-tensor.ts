@@ -84,9 +84,10 @@ function checkedEnd(shape: readonly number[], stride: readonly number[], offset:
       product *= size;
       end += (size - 1) * (stride[axis] as number);
     }
-    if (product > Number.MAX_SAFE_INTEGER || (!empty && end > Number.MAX_SAFE_INTEGER)) {
-      throw call.refuse("RANKCAST_TENSOR_LAYOUT", `sizes (${shape.join(", ")}) and strides (${stride.join(", ")}) overflow`);
-    }
+  }
+  // Asked at the end: a 0 in the last place makes the whole tensor empty. What is too large stays too large.
+  if (product > Number.MAX_SAFE_INTEGER || (!empty && end > Number.MAX_SAFE_INTEGER)) {
+    throw call.refuse("RANKCAST_TENSOR_LAYOUT", `sizes (${shape.join(", ")}) and strides (${stride.join(", ")}) overflow`);
   }
   return empty ? 0 : end;
 }
