@@ -3,10 +3,14 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { readTerminalEnvironment } from "./environment/environment.ts";
 import { exitCodeOf, printError } from "./terminal/print-error.ts";
+import { addConvert } from "./verb/convert.ts";
+import { addDiff } from "./verb/diff.ts";
 import { addDoctor } from "./verb/doctor.ts";
+import { addDownload } from "./verb/download.ts";
 import { addInspect } from "./verb/inspect.ts";
 import { addLoad } from "./verb/load.ts";
 import { addPlan } from "./verb/plan.ts";
+import { addVerify } from "./verb/verify.ts";
 
 const USAGE_EXIT_CODE = 2;
 
@@ -18,7 +22,7 @@ const program = new Command("rankcast")
   .showHelpAfterError("(add --help for all options)")
   .enablePositionalOptions();
 
-for (const add of [addLoad, addInspect, addPlan, addDoctor]) add(program);
+for (const add of [addLoad, addInspect, addPlan, addVerify, addDownload, addConvert, addDiff, addDoctor]) add(program);
 for (const command of program.commands) command.exitOverride();
 
 try {

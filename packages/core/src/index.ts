@@ -16,12 +16,16 @@ export { compileLimits, DEFAULT_LIMITS, type LimitName, type Limits } from "./li
 // Loading
 export type { Checkpoint, CheckpointReport, CheckpointValue } from "./load/checkpoint.ts";
 export { CheckpointLoader, loadFromHttp, loadFromLocal, loadFromTorchvision } from "./load/checkpoint-loader.ts";
+export { type ConvertOptions, type ConvertReport, convertCheckpoint } from "./load/convert-checkpoint.ts";
+export { type CheckpointDifference, type DiffReport, diffCheckpoints } from "./load/diff-checkpoints.ts";
+export { type DownloadReport, downloadCheckpoint } from "./load/download-checkpoint.ts";
 export { explainLoad, type PlanReport } from "./load/explain-load.ts";
 export type { FetchHooks, FetchOptions } from "./load/fetch-options.ts";
 export { type InspectedTensor, type InspectOptions, type InspectReport, inspectCheckpoint } from "./load/inspect-checkpoint.ts";
 export { type LoadCheckpointOptions, loadCheckpoint } from "./load/load-checkpoint.ts";
 export { type LoadModelOptions, loadModelCheckpoint } from "./load/load-model-checkpoint.ts";
 export { type CheckpointHandle, type OpenCheckpointOptions, openCheckpoint } from "./load/open-checkpoint.ts";
+export { type VerifyReport, verifyCheckpoint } from "./load/verify-checkpoint.ts";
 export {
   type CompiledMapLocation,
   compileMapLocation,

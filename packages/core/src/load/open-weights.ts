@@ -2,17 +2,16 @@
 import { readCheckpoint } from "../format/read-checkpoint.ts";
 import { compileLimits, type Limits } from "../limits/limits.ts";
 import { buildManifest } from "../manifest/build-manifest.ts";
-import type { CheckpointTree, Warning } from "../manifest/checkpoint-tree.ts";
+import type { CheckpointTree } from "../manifest/checkpoint-tree.ts";
 import type { StateDictManifest } from "../manifest/manifest.ts";
 import type { LoadPlan } from "../plan/load-plan.ts";
 import { planLoad } from "../plan/plan-load.ts";
-import { resolveWeights } from "../scheme/resolve-weights.ts";
-import type { ByteSource, ResolvedSource } from "../source/byte-source.ts";
-import { newReadStats, type ReadStats } from "../source/counting-source.ts";
-import type { FetchEvent } from "../source/fetch-event.ts";
+import type { ByteSource } from "../source/byte-source.ts";
+import type { ReadStats } from "../source/counting-source.ts";
 import { StateDict } from "../tensor/state-dict.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { locateStorages } from "./locate-storages.ts";
+import { resolveFiles } from "./resolve-files.ts";
 import { treeFromStateDict } from "./tree-from-state-dict.ts";
 
 /** What opening gave. Close it when no more bytes are read from its sources. */
@@ -51,18 +50,14 @@ export interface OpenOptions extends FetchOptions, FetchHooks {
  */
 export async function openWeights(weights: string, options: OpenOptions = {}): Promise<OpenedWeights> {
   const limits = compileLimits(options.limits);
-  const stats = newReadStats();
-  const notices: Warning[] = [];
   const startMs = performance.now();
-  options.onPhase?.("resolving");
-  for (const url of options.schemes ?? []) await import(url);
-  const resolved = await resolve(weights, options, limits, stats, notices);
+  const { source, stateDict, stats, notices } = await resolveFiles(weights, options);
   const resolvedMs = performance.now();
-  const source = resolved instanceof StateDict ? null : resolved;
   try {
     options.onPhase?.("decoding");
-    const tree =
-      resolved instanceof StateDict ? treeFromStateDict(resolved) : await readCheckpoint(resolved, { limits, signal: options.signal });
+    const tree = source
+      ? await readCheckpoint(source, { limits, signal: options.signal })
+      : treeFromStateDict(stateDict ?? new StateDict());
     const name = source?.name ?? weights;
     const described = buildManifest(tree, {
       limits,
@@ -93,23 +88,4 @@ export async function openWeights(weights: string, options: OpenOptions = {}): P
     await source?.close();
     throw error;
   }
-}
-
-function resolve(
-  weights: string,
-  options: OpenOptions,
-  limits: Limits,
-  stats: ReadStats,
-  notices: Warning[],
-): Promise<ResolvedSource | StateDict> {
-  let downloading = false;
-  const onProgress = (event: FetchEvent): void => {
-    if (event.type === "notice") notices.push({ code: event.code, message: event.message });
-    if (event.type !== "progress") return;
-    if (!downloading) options.onPhase?.("downloading");
-    downloading = true;
-    options.onBytes?.(event.bytesDone, event.bytesTotal);
-  };
-  const { signal, offline, immutable, cacheDir, sha256, headers, access } = options;
-  return resolveWeights(weights, { limits, stats, onProgress, signal, offline, immutable, cacheDir, sha256, headers, access });
 }

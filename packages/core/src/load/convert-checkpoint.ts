@@ -1,0 +1,57 @@
+/** The tensors of any readable checkpoint as one safetensors file. */
+import { UsageError } from "../errors/checkpoint-error.ts";
+import { type RevKeys, reviseKeys } from "../rev-keys/revise-keys.ts";
+import { castTensor } from "../tensor/cast.ts";
+import { describeCast } from "../tensor/cast-loss.ts";
+import { type DType, isDType, traitsOf } from "../tensor/dtype.ts";
+import type { StateDict } from "../tensor/state-dict.ts";
+import { saveSafetensors } from "../write/save-safetensors.ts";
+import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
+import { loadCheckpoint } from "./load-checkpoint.ts";
+
+/** Options of `convertCheckpoint`. */
+export interface ConvertOptions extends FetchOptions, FetchHooks {
+  /** Key rewrites in order. Default `[["^module\\.", ""]]`. */
+  readonly revKeys?: RevKeys;
+  /** Floating-point tensors become this type. */
+  readonly dtype?: string;
+}
+
+/** The JSON of `rankcast convert`. */
+export interface ConvertReport {
+  readonly weights: string;
+  readonly format: string;
+  readonly output: string;
+  readonly bytes: number;
+  readonly tensors: number;
+  readonly renamed: number;
+  /** Names that are one view of one storage: `[dropped, kept]`, recorded in the file. */
+  readonly aliases: readonly (readonly [string, string])[];
+  readonly casts: readonly { readonly key: string; readonly from: DType; readonly to: DType; readonly loss: string }[];
+}
+
+/**
+ * Writes the selected state dict of `weights` to `output`, atomically.
+ * @throws {UsageError} RANKCAST_USAGE for an unknown dtype; {SourceError}, {FormatError}, {StateDictError} as reading does; {SourceError} when
+ * the disk is full. An existing file is replaced only by a complete one.
+ */
+export async function convertCheckpoint(weights: string, output: string, options: ConvertOptions = {}): Promise<ConvertReport> {
+  const { dtype, revKeys, ...fetch } = options;
+  if (dtype !== undefined && !isDType(dtype))
+    throw new UsageError("RANKCAST_USAGE", `${JSON.stringify(dtype)} is no dtype`, { details: { option: "dtype" } });
+  await using checkpoint = await loadCheckpoint(weights, fetch);
+  const { stateDict, renamed } = reviseKeys(checkpoint.stateDict, revKeys);
+  const casts = dtype === undefined ? [] : castFloats(stateDict, dtype);
+  const { bytes, aliases } = await saveSafetensors(output, stateDict, options.signal ? { signal: options.signal } : {});
+  return { weights: checkpoint.report.weights, format: checkpoint.format, output, bytes, tensors: stateDict.size, renamed, aliases, casts };
+}
+
+function castFloats(stateDict: StateDict, dtype: DType): ConvertReport["casts"] {
+  const casts: { key: string; from: DType; to: DType; loss: string }[] = [];
+  for (const [key, tensor] of stateDict) {
+    if (traitsOf(tensor.dtype).kind !== "float" || tensor.dtype === dtype) continue;
+    stateDict.set(key, castTensor(tensor, dtype));
+    casts.push({ key, from: tensor.dtype, to: dtype, loss: String(describeCast(tensor.dtype, dtype)) });
+  }
+  return casts;
+}

@@ -1,0 +1,62 @@
+/** What differs between two checkpoints; one tensor of each in memory at a time. */
+import { digestTensor } from "../tensor/digest.ts";
+import { sameShape } from "../tensor/strides.ts";
+import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
+import type { InspectedTensor } from "./inspect-checkpoint.ts";
+import { type CheckpointHandle, openCheckpoint } from "./open-checkpoint.ts";
+
+/** One name that is not the same on both sides. */
+export interface CheckpointDifference {
+  readonly name: string;
+  readonly kind: "only-in-a" | "only-in-b" | "shape" | "dtype" | "values";
+  /** `float32 [3, 4]`, absent on the side that lacks the name. */
+  readonly a?: string;
+  readonly b?: string;
+}
+
+/** The JSON of `rankcast diff`. */
+export interface DiffReport {
+  readonly a: string;
+  readonly b: string;
+  /** Names that are alike in shape, type and values. */
+  readonly equal: number;
+  readonly differences: readonly CheckpointDifference[];
+}
+
+/**
+ * Compares names, shapes, types and values of the selected state dicts.
+ * @throws {SourceError} when bytes cannot be had; {FormatError} when a side is no checkpoint; {StateDictError} when one holds no state dict.
+ */
+export async function diffCheckpoints(a: string, b: string, options: FetchOptions & FetchHooks = {}): Promise<DiffReport> {
+  await using left = await openCheckpoint(a, options);
+  await using right = await openCheckpoint(b, options);
+  const others = new Map(right.tensors.map((tensor) => [tensor.name, tensor]));
+  const differences: CheckpointDifference[] = [];
+  let equal = 0;
+  for (const tensor of left.tensors) {
+    const other = others.get(tensor.name);
+    others.delete(tensor.name);
+    const kind = other ? await compare(left, right, tensor, other) : "only-in-a";
+    if (kind === null) equal += 1;
+    else differences.push({ name: tensor.name, kind, a: describe(tensor), ...(other ? { b: describe(other) } : {}) });
+  }
+  for (const tensor of others.values()) differences.push({ name: tensor.name, kind: "only-in-b", b: describe(tensor) });
+  return { a: left.name, b: right.name, equal, differences };
+}
+
+async function compare(
+  left: CheckpointHandle,
+  right: CheckpointHandle,
+  a: InspectedTensor,
+  b: InspectedTensor,
+): Promise<CheckpointDifference["kind"] | null> {
+  if (!sameShape(a.shape, b.shape)) return "shape";
+  if (a.dtype !== b.dtype) return "dtype";
+  const [one, other] = [await left.tensor(a.name), await right.tensor(b.name)];
+  if (one.isMeta || other.isMeta) return one.isMeta === other.isMeta ? null : "values";
+  return digestTensor(one) === digestTensor(other) ? null : "values";
+}
+
+function describe({ dtype, shape }: InspectedTensor): string {
+  return `${dtype} [${shape.join(", ")}]`;
+}

@@ -1,0 +1,59 @@
+/** Weights string → files, with the caller's hooks translated. */
+import { compileLimits } from "../limits/limits.ts";
+import type { Warning } from "../manifest/checkpoint-tree.ts";
+import { resolveWeights } from "../scheme/resolve-weights.ts";
+import type { ResolvedSource } from "../source/byte-source.ts";
+import { newReadStats, type ReadStats } from "../source/counting-source.ts";
+import type { FetchEvent } from "../source/fetch-event.ts";
+import { StateDict } from "../tensor/state-dict.ts";
+import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
+
+/** What a weights string stands for, and what finding it took. */
+export interface ResolvedFiles {
+  /** Null when a scheme's loader made a state dict itself. */
+  readonly source: ResolvedSource | null;
+  readonly stateDict: StateDict | null;
+  /** Grows while bytes are read. */
+  readonly stats: ReadStats;
+  /** Things the user should know that are no failures. */
+  readonly notices: readonly Warning[];
+}
+
+/**
+ * Resolves `weights`, importing modules that register schemes first.
+ * @throws {SourceError} when the bytes cannot be had; {UsageError} for unknown schemes and limits.
+ */
+export async function resolveFiles(
+  weights: string,
+  options: FetchOptions & FetchHooks & { readonly access?: "download" | "ranges" },
+): Promise<ResolvedFiles> {
+  const limits = compileLimits(options.limits);
+  const stats = newReadStats();
+  const notices: Warning[] = [];
+  let downloading = false;
+  const onProgress = (event: FetchEvent): void => {
+    if (event.type === "notice") notices.push({ code: event.code, message: event.message });
+    if (event.type !== "progress") return;
+    if (!downloading) options.onPhase?.("downloading");
+    downloading = true;
+    options.onBytes?.(event.bytesDone, event.bytesTotal);
+  };
+  options.onPhase?.("resolving");
+  for (const url of options.schemes ?? []) await import(url);
+  const { signal, offline, immutable, cacheDir, sha256, headers, access } = options;
+  const resolved = await resolveWeights(weights, {
+    limits,
+    stats,
+    onProgress,
+    signal,
+    offline,
+    immutable,
+    cacheDir,
+    sha256,
+    headers,
+    access,
+  });
+  return resolved instanceof StateDict
+    ? { source: null, stateDict: resolved, stats, notices }
+    : { source: resolved, stateDict: null, stats, notices };
+}

@@ -1,0 +1,44 @@
+/** Reads and checks everything a checkpoint holds. */
+import { readEnvironment } from "../environment/environment.ts";
+import type { Warning } from "../manifest/checkpoint-tree.ts";
+import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
+import { loadState } from "./load-state.ts";
+import { openWeights } from "./open-weights.ts";
+
+/** The JSON of `rankcast verify`. */
+export interface VerifyReport {
+  readonly weights: string;
+  readonly format: string;
+  readonly bytes: number;
+  /** Of the file, when it was known or computed. */
+  readonly sha256?: string;
+  readonly tensors: number;
+  /** Whether stored checksums cover all tensor bytes, some, or none. */
+  readonly checksums: "present" | "partial" | "absent";
+  readonly opaque: readonly { readonly path: string; readonly global: string; readonly dangerous: boolean }[];
+  readonly warnings: readonly Warning[];
+}
+
+/**
+ * Checks structure, bounds, every stored checksum and, where it is known, the file's digest.
+ * @throws {FormatError} for the first thing that is wrong; {SourceError} when the bytes cannot be had.
+ */
+export async function verifyCheckpoint(weights: string, options: FetchOptions & FetchHooks = {}): Promise<VerifyReport> {
+  const opened = await openWeights(weights, { ...options, scope: "whole" });
+  try {
+    await loadState(opened, { ...options, verify: true, noMmap: readEnvironment().noMmap });
+    const { manifest, name, bytes, sha256 } = opened;
+    return {
+      weights: name,
+      format: manifest.format,
+      bytes,
+      ...(sha256 === null ? {} : { sha256 }),
+      tensors: manifest.tensors.length,
+      checksums: manifest.checksums,
+      opaque: manifest.opaque,
+      warnings: manifest.warnings,
+    };
+  } finally {
+    await opened.close();
+  }
+}
