@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { readTerminalEnvironment } from "./environment/environment.ts";
 import { exitCodeOf, printError } from "./terminal/print-error.ts";
+import { addCache } from "./verb/cache.ts";
 import { addConvert } from "./verb/convert.ts";
 import { addDiff } from "./verb/diff.ts";
 import { addDoctor } from "./verb/doctor.ts";
@@ -22,7 +23,7 @@ const program = new Command("rankcast")
   .showHelpAfterError("(add --help for all options)")
   .enablePositionalOptions();
 
-for (const add of [addLoad, addInspect, addPlan, addVerify, addDownload, addConvert, addDiff, addDoctor]) add(program);
+for (const add of [addLoad, addInspect, addPlan, addVerify, addDownload, addConvert, addDiff, addCache, addDoctor]) add(program);
 for (const command of program.commands) command.exitOverride();
 
 try {

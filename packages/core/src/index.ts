@@ -18,6 +18,7 @@ export type { Checkpoint, CheckpointReport, CheckpointValue } from "./load/check
 export { CheckpointLoader, loadFromHttp, loadFromLocal, loadFromTorchvision } from "./load/checkpoint-loader.ts";
 export { type ConvertOptions, type ConvertReport, convertCheckpoint } from "./load/convert-checkpoint.ts";
 export { type CheckpointDifference, type DiffReport, diffCheckpoints } from "./load/diff-checkpoints.ts";
+export { type DownloadCache, openDownloadCache } from "./load/download-cache.ts";
 export { type DownloadReport, downloadCheckpoint } from "./load/download-checkpoint.ts";
 export { explainLoad, type PlanReport } from "./load/explain-load.ts";
 export type { FetchHooks, FetchOptions } from "./load/fetch-options.ts";

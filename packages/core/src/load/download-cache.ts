@@ -1,0 +1,41 @@
+/** The download cache as an object: what `rankcast cache` shows and does. */
+import { readEnvironment } from "../environment/environment.ts";
+import { cacheLayout } from "../source/cache-layout.ts";
+import { type CachedUrl, listCache } from "../source/cache-list.ts";
+import {
+  type CacheRemoval,
+  type PruneOptions,
+  pruneCache,
+  removeFromCache,
+  type VerifiedUrl,
+  verifyCache,
+} from "../source/cache-maintenance.ts";
+
+/** One cache directory. */
+export interface DownloadCache {
+  readonly directory: string;
+  /** What is in it, last used first. */
+  list(): Promise<CachedUrl[]>;
+  /** Hashes every file again; damaged ones are removed when told. */
+  verify(options?: {
+    readonly remove?: boolean;
+    readonly signal?: AbortSignal;
+    readonly onVerified?: (result: VerifiedUrl) => void;
+  }): Promise<VerifiedUrl[]>;
+  /** Removes what a URL, the beginning of a SHA-256, or a path names. @throws {SourceError} RANKCAST_NOT_FOUND when it names nothing. */
+  remove(selector: string): Promise<CacheRemoval>;
+  /** Removes left-overs, then what is old, then what is too much. */
+  prune(options?: PruneOptions): Promise<CacheRemoval>;
+}
+
+/** The cache in `cacheDir`, or where the environment puts it (`RANKCAST_HOME` first). */
+export function openDownloadCache(cacheDir?: string): DownloadCache {
+  const layout = cacheLayout(readEnvironment(), cacheDir);
+  return {
+    directory: layout.root,
+    list: () => listCache(layout),
+    verify: (options) => verifyCache(layout, options),
+    remove: (selector) => removeFromCache(layout, selector),
+    prune: (options) => pruneCache(layout, options),
+  };
+}
