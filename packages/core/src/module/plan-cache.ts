@@ -4,11 +4,12 @@
  */
 import type { ModuleMetadata } from "../tensor/state-dict.ts";
 import { sameShape } from "../tensor/strides.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { StateDictLike } from "./draft-plan.ts";
 import type { CompiledLoadOptions } from "./load-options.ts";
 import type { Module } from "./module.ts";
 import { type ModuleTree, moduleTree } from "./module-tree.ts";
+import { PlaceTable } from "./place-table.ts";
 import { type KeyPlan, ownsMemory, type PlannedKey, squeeze } from "./planned-key.ts";
 import { SourceSignature } from "./source-signature.ts";
 import { StateDictPlan } from "./state-dict-plan.ts";
@@ -46,7 +47,7 @@ export interface PlanOrigin {
 export function rememberPlan({ module, tree, stateDict, options, plan, pairs }: PlanOrigin): void {
   const plans = plan.planned.map((each) => each.plan);
   // A default that is not the model's own value was made by a migration and cannot be made again without it.
-  if (plans.some(({ fromCheckpoint, mode }) => !fromCheckpoint && mode !== "keep")) return;
+  if (plans.some(({ fromCheckpoint, mode }) => !fromCheckpoint && mode !== "keep") || !writesApart(plan.planned)) return;
   const sources = SourceSignature.of(stateDict);
   if (sources === undefined) return;
   PLANS.set(module, {
@@ -121,16 +122,10 @@ function pairOf(a: PlannedKey | undefined, b: PlannedKey | undefined): TiedPair[
   return a && b ? [[a, b]] : [];
 }
 
-/** Whether no two keys are written into one storage: then nothing can overlap that did not before. */
+/** Whether no two keys are written to the same place: then the ties are those that were found before. */
 function writesApart(planned: readonly PlannedKey[]): boolean {
-  const written = new Set<object>();
-  let writes = 0;
-  for (const { plan, held } of planned) {
-    if (plan.mode !== "copy" || !(held instanceof Tensor)) continue;
-    writes += 1;
-    written.add(held.storage);
-  }
-  return written.size === writes;
+  const places = new PlaceTable<true>();
+  return planned.every(({ plan, held }) => plan.mode !== "copy" || places.at(held).push(true) === 1);
 }
 
 function extraKeysOf(stateDict: StateDictLike): readonly string[] {

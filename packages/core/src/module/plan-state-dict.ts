@@ -48,14 +48,13 @@ function makePlan(module: Module, stateDict: StateDictLike, options: CompiledLoa
   const tree = moduleTree(module);
   const draft = draftPlan(tree, stateDict, options);
   applyJoins(draft);
-  const ties = joinTied(draft.planned);
-  const report = buildReport(tree, stateDict, draft, compareTied(ties.pairs), options);
+  const pairs = joinTied(draft.planned);
+  const report = buildReport(tree, stateDict, draft, compareTied(pairs), options);
   const { strict, onMismatch, minMatched, allocate } = options;
   const policy = { strict, onMismatch, minMatched };
   const { planned, extraStates, actions } = draft;
   const plan = new StateDictPlan({ report, policy, planned, extraStates, actions, allocate, reused: false });
-  const repeatable = draft.repeatable && !ties.sharedMemory && verdictOf(report, policy) === null;
-  if (repeatable) rememberPlan({ module, tree, stateDict, options, plan, pairs: ties.pairs });
+  if (draft.repeatable && verdictOf(report, policy) === null) rememberPlan({ module, tree, stateDict, options, plan, pairs });
   return plan;
 }
 

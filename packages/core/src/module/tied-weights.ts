@@ -7,47 +7,35 @@ import type { DType } from "../tensor/dtype.ts";
 import { sameShape } from "../tensor/strides.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { LocalKey, ModuleTree } from "./module-tree.ts";
+import { PlaceTable } from "./place-table.ts";
 import { joinSlot, type PlannedKey } from "./planned-key.ts";
-import type { OpenTensor, TensorSlot } from "./tensor-slot.ts";
+import type { TensorSlot } from "./tensor-slot.ts";
 import { castedCopy } from "./write-tensor.ts";
 
 /** Two planned keys that must bring the same values. */
 export type TiedPair = readonly [first: PlannedKey, second: PlannedKey];
 
-/** What ties were found. */
-export interface Ties {
-  /** Pairs whose values have to be compared. */
-  readonly pairs: readonly TiedPair[];
-  /** Whether some tensors of the model share memory without being one tensor: their overlaps have to be looked at each time. */
-  readonly sharedMemory: boolean;
+/** Lets one key of each tied set do the work: it fills the others' slots, the others become `tied`. Returns the pairs to compare. */
+export function joinTied(planned: readonly PlannedKey[]): TiedPair[] {
+  const places = new PlaceTable<PlannedKey>();
+  const pairs: TiedPair[] = [];
+  for (const entry of planned) joinKnown(places.at(entry.held), entry, pairs);
+  return pairs.filter(([a, b]) => a.plan.fromCheckpoint && b.plan.fromCheckpoint);
 }
 
-/** Lets one key of each tied set do the work: it fills the others' slots, the others become `tied`. */
-export function joinTied(planned: readonly PlannedKey[]): Ties {
-  const byMemory = new Map<object, PlannedKey[]>();
-  const pairs: TiedPair[] = [];
-  let sharedMemory = false;
-  for (const entry of planned) {
-    const memory = identityOf(entry.held);
-    const known = byMemory.get(memory);
-    if (known === undefined) {
-      byMemory.set(memory, [entry]);
-      continue;
-    }
-    const at = known.findIndex((other) => isTied(other, entry));
-    const first = known[at];
-    if (first === undefined) {
-      known.push(entry);
-      sharedMemory = true;
-      continue;
-    }
-    // A value that is the model's own must not win over one from the checkpoint.
-    const [worker, idle] = first.plan.mode === "keep" && entry.plan.mode !== "keep" ? [entry, first] : [first, entry];
-    joinSlots(worker, idle);
-    known[at] = worker;
-    pairs.push([worker, idle]);
+/** `known` are keys at the same place that are not tied to each other. */
+function joinKnown(known: PlannedKey[], entry: PlannedKey, pairs: TiedPair[]): void {
+  const at = known.findIndex((other) => isTied(other, entry));
+  const first = known[at];
+  if (first === undefined) {
+    known.push(entry);
+    return;
   }
-  return { pairs: pairs.filter(([a, b]) => a.plan.fromCheckpoint && b.plan.fromCheckpoint), sharedMemory };
+  // A value that is the model's own must not win over one from the checkpoint.
+  const [worker, idle] = first.plan.mode === "keep" && entry.plan.mode !== "keep" ? [entry, first] : [first, entry];
+  joinSlots(worker, idle);
+  known[at] = worker;
+  pairs.push([worker, idle]);
 }
 
 /** One tensor under two names; or two views of the same elements that would both be written, while adopted ones part ways. */
@@ -104,7 +92,7 @@ function bytesBefore(tensor: Tensor): number {
 /** Finds other names of a key's tensor. Built on first use: most loads miss nothing. */
 export class AliasIndex {
   readonly #tree: ModuleTree;
-  #bySlot: Map<object, LocalKey[]> | undefined;
+  #places: PlaceTable<LocalKey> | undefined;
 
   constructor(tree: ModuleTree) {
     this.#tree = tree;
@@ -112,26 +100,15 @@ export class AliasIndex {
 
   /** Other keys that name the same tensor. */
   aliasesOf(local: LocalKey): readonly LocalKey[] {
-    this.#bySlot ??= indexBySlot(this.#tree);
-    const { slot } = local;
-    return (this.#bySlot.get(identityOf(slot.held)) ?? []).filter((other) => other !== local && namesSame(other.slot, slot));
+    this.#places ??= indexPlaces(this.#tree);
+    return this.#places.at(local.slot.held).filter((other) => other !== local && namesSame(other.slot, local.slot));
   }
 }
 
-function indexBySlot(tree: ModuleTree): Map<object, LocalKey[]> {
-  const index = new Map<object, LocalKey[]>();
-  for (const local of tree.byKey.values()) {
-    const identity = identityOf(local.slot.held);
-    const known = index.get(identity);
-    if (known) known.push(local);
-    else index.set(identity, [local]);
-  }
-  return index;
-}
-
-/** Tensors with different identities have no memory in common. */
-function identityOf(held: Tensor | OpenTensor): object {
-  return held instanceof Tensor ? held.storage : held;
+function indexPlaces(tree: ModuleTree): PlaceTable<LocalKey> {
+  const places = new PlaceTable<LocalKey>();
+  for (const local of tree.byKey.values()) places.at(local.slot.held).push(local);
+  return places;
 }
 
 function namesSame(a: TensorSlot, b: TensorSlot): boolean {
