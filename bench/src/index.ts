@@ -1,2 +1,0 @@
-/** Names for sister packages and tests. */
-export {};

@@ -1,0 +1,123 @@
+/** How the command behaves towards people and programs: exit codes, streams, help, plan, doctor. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { generateCheckpoint } from "@rankcast/bench/generated-checkpoint";
+import { expect } from "chai";
+import { commandSandbox } from "../support/command-sandbox.js";
+import { expectFailure } from "../support/expect-failure.js";
+import { FIXTURES } from "../support/fixtures.js";
+import { originServer } from "../support/origin-server.js";
+
+const CHECKPOINT = `${FIXTURES}accepted/torch-zip/state_dict_t213.pt`;
+const ESCAPE = /\u001b\[/;
+const VERBS = ["load", "inspect", "plan", "doctor"];
+
+describe("scenario: the command line", function () {
+  this.timeout(60_000);
+  const sandbox = commandSandbox();
+  const origin = originServer();
+
+  it("--help of the program and of every verb goes to stdout with exit code 0", async () => {
+    const program = await sandbox().run(["--help"]);
+    expect(program).to.include({ exitCode: 0, stderr: "" });
+    for (const verb of VERBS) {
+      expect(program.stdout).to.match(new RegExp(`^\\s+${verb}\\b`, "m"));
+      const help = await sandbox().run([verb, "--help"]);
+      expect(help).to.include({ exitCode: 0, stderr: "" });
+      expect(help.stdout).to.contain("--json");
+    }
+  });
+
+  it("wrong usage is exit code 2, before any work", async () => {
+    const wrong = [
+      [],
+      ["frobnicate"],
+      ["load"],
+      ["load", CHECKPOINT, "--no-such-flag"],
+      ["load", CHECKPOINT, "--replicas-per-rank", "many"],
+      ["load", CHECKPOINT, "--nproc-per-node", "0"],
+      ["load", CHECKPOINT, "--assign", "perhaps"],
+      ["load", CHECKPOINT, "--sha256", "xyz"],
+      ["load", CHECKPOINT, "--rev-key", "no arrow"],
+      ["load", CHECKPOINT, "--limit", "tensors=lots"],
+    ];
+    for (const args of wrong) {
+      const { exitCode, stdout, stderr } = await sandbox().run(args);
+      expect(exitCode, `${args.join(" ")}: ${stderr}`).to.equal(2);
+      expect(stdout).to.equal("");
+      expect(stderr).to.not.equal("");
+      expect(stderr).to.not.match(/^\s+at .+:\d+:\d+\)?$/m);
+    }
+  });
+
+  it("wrong usage under --json is a document, too", async () => {
+    const error = expectFailure(await sandbox().run(["load", CHECKPOINT, "--assign", "perhaps", "--json"]), sandbox(), 2);
+    expect(error.class).to.equal("usage");
+    expect(error.message).to.contain("perhaps");
+    const unknownFlag = expectFailure(await sandbox().run(["load", CHECKPOINT, "--json", "--no-such-flag"]), sandbox(), 2);
+    expect(unknownFlag.message).to.contain("--no-such-flag");
+  });
+
+  it("the report is a table on stdout; phases are plain lines on stderr when it is no terminal", async () => {
+    const { exitCode, stdout, stderr } = await sandbox().run(["load", CHECKPOINT, "--nproc-per-node", "2"]);
+    expect(exitCode, stderr).to.equal(0);
+    expect(stdout).to.match(/9/);
+    expect(stdout).to.contain("rank");
+    expect(stdout + stderr).to.not.match(ESCAPE);
+    const lines = stderr.trimEnd().split("\n");
+    expect(lines.length).to.be.at.least(1);
+    expect(lines.length, stderr).to.be.below(12);
+  });
+
+  it("FORCE_COLOR colours errors, NO_COLOR and pipes do not", async () => {
+    const missing = ["inspect", "/no/such/file.pt"];
+    expect((await sandbox().run(missing, { env: { FORCE_COLOR: "1" } })).stderr).to.match(ESCAPE);
+    expect((await sandbox().run(missing, { env: { NO_COLOR: "1" } })).stderr).to.not.match(ESCAPE);
+    const plain = await sandbox().run(missing);
+    expect(plain.exitCode).to.equal(1);
+    expect(plain.stderr).to.not.match(ESCAPE);
+    expect(plain.stderr).to.contain("/no/such/file.pt");
+  });
+
+  it("plan says what a load would do and reads no tensor bytes", async () => {
+    const { path, bytes } = await generateCheckpoint(join(sandbox().directory, "model.pt"), 8 * 2 ** 20);
+    const url = origin().serve("/model.pt", readFileSync(path));
+    const { exitCode, stdout, stderr } = await sandbox().run(["plan", url, "--json"]);
+    expect(exitCode, stderr).to.equal(0);
+    expect(JSON.parse(stdout)).to.be.an("object");
+    expect(origin().bodyBytes).to.be.below(bytes / 8);
+    const local = await sandbox().run(["plan", path]);
+    expect(local.exitCode, local.stderr).to.equal(0);
+    expect(local.stdout).to.match(/8(\.\d+)? MiB/);
+  });
+
+  it("inspect without --digest reads headers only", async () => {
+    const { path, bytes } = await generateCheckpoint(join(sandbox().directory, "model.pt"), 8 * 2 ** 20);
+    const url = origin().serve("/model.pt", readFileSync(path));
+    const { exitCode, stdout, stderr } = await sandbox().run(["inspect", url]);
+    expect(exitCode, stderr).to.equal(0);
+    expect(stdout).to.contain("module.layer.15.weight");
+    expect(origin().bodyBytes).to.be.below(bytes / 8);
+  });
+
+  it("doctor looks at the machine and says what to do about problems", async () => {
+    const { exitCode, stdout } = await sandbox().run(["doctor"]);
+    expect(exitCode).to.equal(0);
+    expect(stdout).to.contain(process.versions.node);
+    const json = await sandbox().run(["doctor", "--json"], { env: { RANK: "0" } });
+    expect(json.exitCode).to.equal(1);
+    const { findings } = JSON.parse(json.stdout) as { findings: { name: string; status: string; remedy?: string }[] };
+    expect(findings.find(({ name }) => name === "launcher")).to.include({ status: "problem" });
+    expect(findings.filter(({ status }) => status === "problem").every(({ remedy }) => remedy)).to.equal(true);
+  });
+
+  it("rev keys and subtree decide what is loaded", async () => {
+    const args = ["load", CHECKPOINT, "--json", "--replicas-per-rank", "0", "--rev-key", "^conv\\.=>stem."];
+    const renamed = await sandbox().run(args);
+    expect(renamed.exitCode, renamed.stderr).to.equal(0);
+    expect(JSON.parse(renamed.stdout).ranks[0].replicas[0]).to.include({ matched: 9, renamed: 2 });
+    const subtree = await sandbox().run(["load", CHECKPOINT, "--json", "--replicas-per-rank", "0", "--subtree", "bn."]);
+    expect(subtree.exitCode, subtree.stderr).to.equal(0);
+    expect(JSON.parse(subtree.stdout).ranks[0].replicas[0]).to.include({ matched: 5 });
+  });
+});

@@ -1,0 +1,2 @@
+/** A replica module without createReplica. */
+export const width = 1024;

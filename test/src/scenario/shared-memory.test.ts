@@ -1,0 +1,67 @@
+/** One copy of the weights per node, however many replicas look at it; and the same bytes where nothing can be mapped. */
+import { join } from "node:path";
+import { type GeneratedCheckpoint, generateCheckpoint } from "@rankcast/bench/generated-checkpoint";
+import { expect } from "chai";
+import { type CommandSandbox, commandSandbox } from "../support/command-sandbox.js";
+import { expectReport, type ReportDocument } from "../support/expect-report.js";
+
+const CHECKPOINT_BYTES = 64 * 2 ** 20;
+
+describe("scenario: memory of a node", function () {
+  this.timeout(120_000);
+  const sandbox = commandSandbox();
+  let checkpoint: GeneratedCheckpoint;
+
+  beforeEach(async () => {
+    checkpoint = await generateCheckpoint(join(sandbox().directory, "model.pt"), CHECKPOINT_BYTES);
+  });
+
+  it("eight replicas hold the bytes of one", async function () {
+    if (process.platform !== "linux") this.skip();
+    const one = await load(sandbox(), checkpoint.path, 1, 1, ["--immutable"]);
+    const eight = await load(sandbox(), checkpoint.path, 4, 2, ["--immutable"]);
+    const alone = one.memory.pssBytes ?? Number.NaN;
+    const together = eight.memory.pssBytes ?? Number.NaN;
+    // Both touched every page: less would mean that nothing was measured.
+    expect(alone).to.be.above(0.9 * CHECKPOINT_BYTES);
+    expect(together).to.be.above(0.9 * CHECKPOINT_BYTES);
+    // Beside the weights each replica costs some of its own (heap, manifest), never a copy: that would be 7 * 64 MiB more.
+    expect(together - alone).to.be.below(CHECKPOINT_BYTES);
+    expect(eight.memory.sharedBytes).to.equal(one.memory.sharedBytes);
+    expect(eight.segments.every(({ kind }) => kind === "file")).to.equal(true);
+  });
+
+  it("a file that may be rewritten in place is copied once per node, not per replica", async function () {
+    if (process.platform !== "linux") this.skip();
+    const report = await load(sandbox(), checkpoint.path, 4, 2, []);
+    expect(report.segments.map(({ kind }) => kind)).to.deep.equal(["memfd"]);
+    expect(report.memory.pssBytes ?? Number.NaN).to.be.within(0.9 * CHECKPOINT_BYTES, 2 * CHECKPOINT_BYTES);
+  });
+
+  it("without mapping every rank reads, with the same digests", async () => {
+    const mapped = await load(sandbox(), checkpoint.path, 2, 2, ["--immutable", "--digest"]);
+    const read = await load(sandbox(), checkpoint.path, 2, 2, ["--digest"], { RANKCAST_NO_MMAP: "1" });
+    expect(read.segments.every(({ kind }) => kind === "shared")).to.equal(true);
+    expect(digestsOf(read)).to.deep.equal(digestsOf(mapped));
+    expect(digestsOf(read)).to.have.length(1);
+  });
+});
+
+async function load(
+  sandbox: CommandSandbox,
+  path: string,
+  ranks: number,
+  replicas: number,
+  more: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<ReportDocument> {
+  const counts = ["--nproc-per-node", `${ranks}`, "--replicas-per-rank", `${replicas}`];
+  const result = await sandbox.run(["load", path, ...counts, "--prefault", "--json", ...more], { env });
+  expect(result.exitCode, result.stderr).to.equal(0);
+  expect(sandbox.leftovers()).to.deep.equal([]);
+  return expectReport(result.stdout);
+}
+
+function digestsOf(report: ReportDocument): (string | undefined)[] {
+  return [...new Set(report.ranks.flatMap(({ replicas }) => replicas.map(({ digest }) => digest)))];
+}

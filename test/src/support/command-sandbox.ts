@@ -1,0 +1,153 @@
+/**
+ * Runs the built command line (or a script) as a user would: a process of its own with a clean environment, its own home, cache and
+ * temporary directory, and a mark by which everything it leaves behind can be found.
+ */
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { processesMarked } from "./process-table.js";
+import { REPOSITORY } from "./source-files.js";
+
+/** The command that `npm install rankcast` would put on the path. */
+export const RANKCAST = join(REPOSITORY, "packages", "cli", "bin", "rankcast.js");
+
+/** How a process ended and what it wrote. */
+export interface CommandResult {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** How to run a command. */
+export interface CommandOptions {
+  /** On top of the clean environment; undefined takes a variable away. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** The process is killed after this time and the test fails. Default 60 000: a hang must not take the suite down. */
+  readonly timeoutMs?: number;
+}
+
+/** A command that is running. */
+export interface RunningCommand {
+  readonly pid: number;
+  /** Resolves once stderr holds `text`; rejects when the process ends without it. */
+  waitForStderr(text: string): Promise<void>;
+  kill(signal: NodeJS.Signals): void;
+  readonly ended: Promise<CommandResult>;
+}
+
+const MARK = "RANKCAST_TEST_MARK";
+const TIMEOUT_MS = 60_000;
+const SHARED_MEMORY = "/dev/shm";
+
+/** See the module comment. */
+export class CommandSandbox {
+  /** Below `/tmp` and short: a unix socket's path has at most 107 bytes. */
+  readonly directory = mkdtempSync("/tmp/rc-");
+  readonly cacheHome = join(this.directory, "cache");
+  readonly temporary = join(this.directory, "tmp");
+  readonly #mark = randomUUID();
+  readonly #sharedBefore = new Set(sharedMemoryNames());
+
+  constructor() {
+    mkdirSync(this.temporary);
+  }
+
+  /** Runs `rankcast` to its end. */
+  run(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return this.start([RANKCAST, ...args], options).ended;
+  }
+
+  /** Starts `node` with these arguments. */
+  start(args: readonly string[], { env = {}, timeoutMs = TIMEOUT_MS }: CommandOptions = {}): RunningCommand {
+    const clean = {
+      PATH: process.env["PATH"],
+      HOME: this.directory,
+      TMPDIR: this.temporary,
+      RANKCAST_HOME: this.cacheHome,
+      [MARK]: this.#mark,
+      ...env,
+    };
+    const child = spawn(process.execPath, [...args], { env: clean, cwd: this.directory, stdio: ["ignore", "pipe", "pipe"] });
+    const out: Buffer[] = [];
+    const err: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => void out.push(chunk));
+    child.stderr.on("data", (chunk: Buffer) => void err.push(chunk));
+    const text = (chunks: readonly Buffer[]): string => Buffer.concat(chunks).toString("utf8");
+    const ended = new Promise<CommandResult>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        for (const pid of this.processes()) process.kill(pid, "SIGKILL");
+        reject(new Error(`no end within ${timeoutMs} ms: node ${args.join(" ")}\nstdout: ${text(out)}\nstderr: ${text(err)}`));
+      }, timeoutMs);
+      child.once("error", reject);
+      child.once("close", (exitCode, signal) => {
+        clearTimeout(timer);
+        resolve({ exitCode, signal, stdout: text(out), stderr: text(err) });
+      });
+    });
+    const waitForStderr = async (expected: string): Promise<void> => {
+      while (!text(err).includes(expected)) {
+        const over = await Promise.race([once(child.stderr, "data").then(() => false), ended.then(() => true)]);
+        if (over && !text(err).includes(expected)) throw new Error(`ended without ${JSON.stringify(expected)} on stderr: ${text(err)}`);
+      }
+    };
+    return { pid: child.pid ?? -1, waitForStderr, kill: (signal) => void child.kill(signal), ended };
+  }
+
+  /** Writes a file below the sandbox; returns its absolute path. */
+  write(name: string, content: string | Uint8Array): string {
+    const path = join(this.directory, name);
+    writeFileSync(path, content);
+    return path;
+  }
+
+  /** Paths of all files in the cache, relative to it, sorted. */
+  cacheFiles(): string[] {
+    return filesBelow(this.cacheHome);
+  }
+
+  /** Living processes that started in this sandbox. */
+  processes(): number[] {
+    return processesMarked(MARK, this.#mark);
+  }
+
+  /** What commands have left behind outside the cache: processes, temporary files and sockets, shared memory. */
+  leftovers(): string[] {
+    const shared = sharedMemoryNames().filter((name) => !this.#sharedBefore.has(name));
+    return [
+      ...this.processes().map((pid) => `process ${pid}`),
+      ...filesBelow(this.temporary).map((path) => `temporary file ${path}`),
+      ...shared.map((name) => `shared memory ${name}`),
+    ];
+  }
+
+  /** Ends what is still running and removes the directory. */
+  close(): void {
+    for (const pid of this.processes()) process.kill(pid, "SIGKILL");
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Registers hooks in the surrounding `describe`; the returned function gives the current test's sandbox. */
+export function commandSandbox(): () => CommandSandbox {
+  let sandbox: CommandSandbox;
+  beforeEach(() => {
+    sandbox = new CommandSandbox();
+  });
+  afterEach(() => sandbox.close());
+  return () => sandbox;
+}
+
+function sharedMemoryNames(): string[] {
+  return existsSync(SHARED_MEMORY) ? readdirSync(SHARED_MEMORY).filter((name) => name.startsWith("rankcast")) : [];
+}
+
+function filesBelow(directory: string): string[] {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1))
+    .sort();
+}
