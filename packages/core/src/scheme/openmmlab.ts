@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { printable } from "../errors/quote.ts";
+import { nearestNames } from "../errors/nearest-names.ts";
 import type { ResolvedSource } from "../source/byte-source.ts";
 import { resolveLocalPath } from "../source/local-path.ts";
 import { loadFromLocal } from "./local.ts";
@@ -35,7 +36,7 @@ export async function loadFromOpenMmlab(uri: string, context: SettledOptions): P
   const home = mmengineHome(context);
   const table = new Map([...(await readIndex(join(home, "open_mmlab.json"))), ...Object.entries(context.tables?.openMmlab ?? {})]);
   const target = table.get(name);
-  if (target === undefined) throw unknownModel(scheme, name, table.keys(), REMEDY);
+  if (target === undefined) throw unknownModel(scheme, name, nearestNames(name, table.keys()), REMEDY);
   return /^https?:\/\//.test(target) ? openRemote(target, context) : loadFromLocal(join(home, target), context);
 }
 
@@ -48,7 +49,7 @@ export async function loadFromMmcls(uri: string, context: SettledOptions): Promi
   const table = new Map(Object.entries(context.tables?.mmcls ?? {}));
   const target = table.get(name);
   if (target === undefined)
-    throw unknownModel("mmcls://", name, table.keys(), "Give the file's URL, or pass the index in the option tables.");
+    throw unknownModel("mmcls://", name, nearestNames(name, table.keys()), "Give the file's URL, or pass the index in the option tables.");
   return { ...(await openRemote(target, context)), subtree: "backbone" };
 }
 

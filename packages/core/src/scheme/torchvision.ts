@@ -1,4 +1,5 @@
 /** `torchvision://`: every published weight of torchvision by name, and the names older code uses. */
+import { nearestNames } from "../errors/nearest-names.ts";
 import type { ResolvedSource } from "../source/byte-source.ts";
 import { openRemote } from "./open-remote.ts";
 import { notice, type ResolveOptions, settleOptions } from "./resolve-context.ts";
@@ -62,7 +63,7 @@ export function resolveTorchvision(name: string): TorchvisionWeights {
   if (file !== undefined) return describe(wanted, file);
   const legacy = LEGACY.get(wanted) ?? wanted;
   const old = MODELS.get(legacy)?.weights["imagenet1k_v1"];
-  if (old === undefined) throw unknownModel("torchvision://", name, knownNames());
+  if (old === undefined) throw unknownModel("torchvision://", name, nearestTo(wanted));
   const key = `${legacy}.imagenet1k_v1`;
   return { ...describe(key, old), notice: `torchvision://${name} is an old name and means ${key}; ${legacy}.default may be newer` };
 }
@@ -101,9 +102,11 @@ function urlOf(file: string | undefined): string {
   return `${TORCHVISION_BASE}${file}`;
 }
 
-function* knownNames(): Generator<string> {
-  for (const [name, model] of MODELS) {
-    yield `${name}.default`;
-    for (const member of Object.keys(model.weights)) yield `${name}.${member}`;
-  }
+/** A member is as long as most models' names and would outweigh a mistake in them: models are compared alone, then completed. */
+function nearestTo(wanted: string): string[] {
+  const [model = ""] = wanted.split(".");
+  const members = Object.keys(MODELS.get(model)?.weights ?? {});
+  return members.length > 0
+    ? members.map((member) => `${model}.${member}`)
+    : nearestNames(model, MODELS.keys()).map((each) => `${each}.default`);
 }

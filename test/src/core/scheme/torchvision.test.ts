@@ -41,6 +41,15 @@ describe("torchvision names", () => {
     const error = await expectError("RANKCAST_MODEL_UNKNOWN", () => resolveTorchvision("resnet5.defalt"));
     expect(error.class).to.equal("not-found");
     expect(error.message).to.match(/unknown model "resnet5\.defalt"; nearest: resnet\d+\.default/);
+    for (const [name, nearest] of [
+      ["resnet81", "resnet18.default"],
+      ["ressnet50", "resnet50.default"],
+      ["VGG17", "vgg16.default"],
+      ["ResNet50_Weights.V3", "resnet50.imagenet1k_v2"],
+    ] as const) {
+      const typo = await expectError("RANKCAST_MODEL_UNKNOWN", () => resolveTorchvision(name));
+      expect(typo.details["nearest"], name).to.include(nearest);
+    }
     for (const name of ["nope", "resnet50.toString", "__proto__", "constructor.default", "resnet50.", ".default", ""]) {
       await expectError("RANKCAST_MODEL_UNKNOWN", () => resolveTorchvision(name));
     }
