@@ -1,5 +1,6 @@
 /** The command line: verbs, and one way for every failure to end. */
 import { readFileSync } from "node:fs";
+import { UsageError } from "@rankcast/core";
 import { Command, CommanderError } from "commander";
 import { readTerminalEnvironment } from "./environment/environment.ts";
 import { exitCodeOf, printError } from "./terminal/print-error.ts";
@@ -30,11 +31,19 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
-    // Help and version are no failures; commander has printed everything else already.
+    // Help and version are no failures. Commander has told people already; programs get the same as a document.
+    if (error.exitCode !== 0 && jsonWanted()) fail(new UsageError("RANKCAST_USAGE", error.message.replace(/^error: /, "")));
     process.exitCode = error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
   } else {
-    const json = process.argv.includes("--json");
-    printError(error, { json, colour: readTerminalEnvironment().colour, write: (text) => void process.stderr.write(text) });
+    fail(error);
     process.exitCode = exitCodeOf(error);
   }
+}
+
+function jsonWanted(): boolean {
+  return process.argv.includes("--json");
+}
+
+function fail(error: unknown): void {
+  printError(error, { json: jsonWanted(), colour: readTerminalEnvironment().colour, write: (text) => void process.stderr.write(text) });
 }

@@ -105,6 +105,7 @@ export { type DeviceTag, parseDeviceTag } from "./map-location/device-tag.ts";
 // Memory, plan, segments, composers
 export { attachStorages } from "./memory/attach-storages.ts";
 export { createMemorySegment, type MemorySegment } from "./memory/memory-segment.ts";
+export { type MemoryUse, readMemoryUse } from "./memory/memory-use.ts";
 export { nativeMemory } from "./memory/native-memory.ts";
 export type { SegmentDescriptor, StoragePlacement } from "./memory/segment.ts";
 export { commitStateDict } from "./module/commit-state-dict.ts";

@@ -9,6 +9,8 @@ import { FIXTURES } from "../support/fixtures.js";
 import { originServer } from "../support/origin-server.js";
 
 const CHECKPOINT = `${FIXTURES}accepted/torch-zip/state_dict_t213.pt`;
+/** Many times what headers need: what is read beside them (a window of the file's end) must not grow with the file. */
+const CHECKPOINT_BYTES = 32 * 2 ** 20;
 const ESCAPE = /\u001b\[/;
 const VERBS = ["load", "inspect", "plan", "doctor"];
 
@@ -80,7 +82,7 @@ describe("scenario: the command line", function () {
   });
 
   it("plan says what a load would do and reads no tensor bytes", async () => {
-    const { path, bytes } = await generateCheckpoint(join(sandbox().directory, "model.pt"), 8 * 2 ** 20);
+    const { path, bytes } = await generateCheckpoint(join(sandbox().directory, "model.pt"), CHECKPOINT_BYTES);
     const url = origin().serve("/model.pt", readFileSync(path));
     const { exitCode, stdout, stderr } = await sandbox().run(["plan", url, "--json"]);
     expect(exitCode, stderr).to.equal(0);
@@ -88,11 +90,11 @@ describe("scenario: the command line", function () {
     expect(origin().bodyBytes).to.be.below(bytes / 8);
     const local = await sandbox().run(["plan", path]);
     expect(local.exitCode, local.stderr).to.equal(0);
-    expect(local.stdout).to.match(/8(\.\d+)? MiB/);
+    expect(local.stdout).to.match(/33554432 bytes|32(\.0)? MiB/);
   });
 
   it("inspect without --digest reads headers only", async () => {
-    const { path, bytes } = await generateCheckpoint(join(sandbox().directory, "model.pt"), 8 * 2 ** 20);
+    const { path, bytes } = await generateCheckpoint(join(sandbox().directory, "model.pt"), CHECKPOINT_BYTES);
     const url = origin().serve("/model.pt", readFileSync(path));
     const { exitCode, stdout, stderr } = await sandbox().run(["inspect", url]);
     expect(exitCode, stderr).to.equal(0);
@@ -104,7 +106,7 @@ describe("scenario: the command line", function () {
     const { exitCode, stdout } = await sandbox().run(["doctor"]);
     expect(exitCode).to.equal(0);
     expect(stdout).to.contain(process.versions.node);
-    const json = await sandbox().run(["doctor", "--json"], { env: { RANK: "0" } });
+    const json = await sandbox().run(["doctor", "--json"], { env: { RANK: "1" } });
     expect(json.exitCode).to.equal(1);
     const { findings } = JSON.parse(json.stdout) as { findings: { name: string; status: string; remedy?: string }[] };
     expect(findings.find(({ name }) => name === "launcher")).to.include({ status: "problem" });

@@ -1,4 +1,5 @@
 /** The main job over HTTP: the origin is asked once, whatever the number of ranks and replicas. */
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type GeneratedCheckpoint, generateCheckpoint } from "@rankcast/bench/generated-checkpoint";
@@ -40,12 +41,40 @@ describe("scenario: one download for every rank", () => {
 
     const seen = origin().requests.length;
     const warm = await load(sandbox(), url);
-    expect(origin().requests.slice(seen)).to.deep.equal([]);
-    expect(warm.origin).to.include({ requests: 0, bytesRead: 0, cacheHits: 1 });
+    // One question whether the URL still stands for the same file; no byte of it.
+    expect(origin().requests.slice(seen)).to.deep.equal(["HEAD /weights/model.pt"]);
+    expect(warm.origin).to.include({ requests: 1, bytesRead: 0, cacheHits: 1 });
     expectAllLoaded(warm);
     expect(digestsOf(warm)).to.deep.equal(digestsOf(cold));
     expect(filesOfSize(sandbox(), bytes.length)).to.deep.equal(cached);
     expect(sandbox().leftovers()).to.deep.equal([]);
+  });
+
+  it("a name that holds the file's hash is not even asked about again", async () => {
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const url = origin().serve(`/model-${sha256.slice(0, 8)}.pth`, bytes);
+    await load(sandbox(), url);
+    const seen = origin().requests.length;
+    const warm = await load(sandbox(), url);
+    expect(origin().requests).to.have.length(seen);
+    expect(warm.origin).to.include({ requests: 0, bytesRead: 0, cacheHits: 1 });
+    expect(warm.sha256).to.equal(sha256);
+  });
+
+  it("what is cached loads when the origin is down, and the report says that nobody was asked", async () => {
+    const url = origin().serve("/model.pt", bytes);
+    const before = await load(sandbox(), url);
+    await origin().close();
+    const after = await load(sandbox(), url);
+    expect(digestsOf(after)).to.deep.equal(digestsOf(before));
+    expect(after.warnings.map(({ code }) => code)).to.include("RANKCAST_CACHE_UNCONFIRMED");
+  });
+
+  it("a file that changed at the origin is fetched anew", async () => {
+    const url = origin().serve("/model.pt", bytes);
+    await load(sandbox(), url);
+    origin().serve("/model.pt", readFileSync(`${FIXTURES}accepted/torch-zip/state_dict_t213.pt`));
+    expect((await load(sandbox(), url)).ranks[0]?.replicas[0]?.matched).to.equal(9);
   });
 
   it("two URLs with one file name are two entries of the cache", async () => {

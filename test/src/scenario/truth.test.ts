@@ -49,7 +49,7 @@ describe("scenario: what is in the file", () => {
   }
 
   it("inspect --state-dict names tensors as a load would", async () => {
-    const path = `${FIXTURES}accepted/torch-zip/mmengine_like.pth`;
+    const path = `${FIXTURES}accepted/torch-legacy/checkpoint_t213.pt`;
     const all = await inspect(["inspect", path, "--json"]);
     const selected = await inspect(["inspect", path, "--json", "--state-dict"]);
     const inside = all.tensors.filter(({ name }) => name.startsWith("state_dict."));

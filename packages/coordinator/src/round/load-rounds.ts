@@ -3,7 +3,7 @@
  * at a time; a round that failed leaves nothing behind.
  */
 import { type CheckpointError, DistributionError, type FetchOptions, type LoadReportFields } from "@rankcast/core";
-import { asCheckpointError, type PlacedSegments } from "@rankcast/core/internal";
+import { asCheckpointError, type PlacedSegments, readMemoryUse } from "@rankcast/core/internal";
 import { type FetchedWeights, type FetchListener, type FetchWeights, publishedWeights } from "../fetch/fetch-weights.ts";
 import type { Arrive, CoordinatorMessage, Hello, LoadRequest, Publication } from "../grpc/coordination-server.ts";
 import { mergeRankResults, type RankResult } from "./merge-rank-results.ts";
@@ -39,6 +39,9 @@ interface Round {
   beginMs: number | null;
   committedMs: number | null;
   loadMs: number;
+  /** Proportional set size of this process when the round began. */
+  readonly pssBytes: number | null;
+  pssGrowthBytes: number | null;
 }
 
 const PREFIX = "round/";
@@ -87,6 +90,7 @@ export class LoadRounds {
     const stage = arrival.barrier.slice(PREFIX.length);
     if (round && stage === "committed")
       round.loadMs = Math.max(round.loadMs, (arrival.payload as { loadMs?: number } | undefined)?.loadMs ?? 0);
+    if (round && stage === "reported") round.pssGrowthBytes ??= this.#pssGrowth(round);
     if (round && stage === "prepared" && !round.verified && arrival.failure === undefined) round.held.push({ rank, arrival });
     else this.#host.admit(rank, arrival);
   }
@@ -149,6 +153,8 @@ export class LoadRounds {
       beginMs: null,
       committedMs: null,
       loadMs: 0,
+      pssBytes: readMemoryUse().pssBytes,
+      pssGrowthBytes: null,
     };
     this.#rounds.set(sequence, round);
     return round;
@@ -191,7 +197,15 @@ export class LoadRounds {
       startMs: (beginMs ?? 0) - this.#startMs,
       totalMs: (committedMs ?? 0) - (beginMs ?? 0),
       loadMs,
+      coordinatorPssBytes: round.pssGrowthBytes,
       members: this.#host.members(),
     });
+  }
+
+  /** Read when ranks read theirs, after the load's last barrier: pages that several processes map are shared out among all of them. */
+  #pssGrowth({ pssBytes }: Round): number | null {
+    for (const { pid } of this.#host.members().values()) if (pid === process.pid) return 0;
+    const now = readMemoryUse().pssBytes;
+    return now === null || pssBytes === null ? null : now - pssBytes;
   }
 }

@@ -22,6 +22,8 @@ export interface RoundFacts {
   readonly startMs: number;
   readonly totalMs: number;
   readonly loadMs: number;
+  /** Growth of the coordinator's own process; 0 when it is a thread of a rank, which counts it. */
+  readonly coordinatorPssBytes: number | null;
   readonly members: ReadonlyMap<number, Hello>;
 }
 
@@ -58,7 +60,10 @@ export function mergeRankResults(results: ReadonlyMap<number, RankResult>, facts
       totalMs,
     },
     memory: {
-      pssBytes: sumOrNull(ordered.map(([, { memory }]) => differenceOrNull(memory.after.pssBytes, memory.before.pssBytes))),
+      pssBytes: sumOrNull([
+        facts.coordinatorPssBytes,
+        ...ordered.map(([, { memory }]) => differenceOrNull(memory.after.pssBytes, memory.before.pssBytes)),
+      ]),
       peakRssBytes: Object.fromEntries(ordered.map(([rank, { memory }]) => [String(rank), memory.after.peakRssBytes])),
       sharedBytes: segments.reduce((sum, segment) => sum + segment.bytes, 0),
     },

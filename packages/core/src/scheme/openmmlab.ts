@@ -5,8 +5,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SourceError } from "../errors/checkpoint-error.ts";
-import { printable } from "../errors/quote.ts";
 import { nearestNames } from "../errors/nearest-names.ts";
+import { printable } from "../errors/quote.ts";
 import type { ResolvedSource } from "../source/byte-source.ts";
 import { resolveLocalPath } from "../source/local-path.ts";
 import { loadFromLocal } from "./local.ts";

@@ -3,10 +3,9 @@
  * begin (all want the same) → weights published → prepared (nothing touched yet) → committed → reported (not part of the load's time).
  */
 import { type CheckpointError, DistributionError, LoadReport, type LoadReportFields, type ReplicaReport } from "@rankcast/core";
-import { nativeMemory, type PlacedSegments } from "@rankcast/core/internal";
+import { type MemoryUse, nativeMemory, type PlacedSegments, readMemoryUse } from "@rankcast/core/internal";
 import type { Published } from "../grpc/coordinator-channel.ts";
 import { prepareDelivery } from "../replica/delivery.ts";
-import { type MemoryUse, readMemoryUse } from "../replica/memory-use.ts";
 import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import type { RankSession } from "../session/rank-session.ts";
