@@ -17,7 +17,7 @@ import { compareTied, joinTied } from "./tied-weights.ts";
  * Plans a load and judges it. The model, the state dict and its tensors stay as they are. Costs one look-up per key; when keys, shapes, model
  * and options are those of the module's last good plan, that plan is used again.
  * @throws {StateDictError} RANKCAST_STATE_DICT_STRICT, RANKCAST_STATE_DICT_MISMATCH, RANKCAST_STATE_DICT_NOTHING_MATCHED or
- * RANKCAST_STATE_DICT_MIN_MATCHED when the result is not acceptable, RANKCAST_STATE_DICT_SUBTREE when the subtree is empty,
+ * RANKCAST_STATE_DICT_MIN_MATCHED when the result is not acceptable, RANKCAST_SELECT_SUBTREE when the subtree is empty,
  * RANKCAST_STATE_DICT_HOOK when a hook fails, RANKCAST_STATE_DICT_TYPE when `stateDict` is no Map.
  * @throws {UsageError} RANKCAST_USAGE for a wrong option, RANKCAST_MODULE_NAME when `into` leads nowhere.
  */

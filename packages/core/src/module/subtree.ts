@@ -10,7 +10,7 @@ const PREFIXES_MAX = 20;
 /**
  * Entries whose keys start with `prefix` and a dot, without it; metadata and extra state go with them. `conv2d` does not match `conv2d_2.w`
  * (semantics B11).
- * @throws {StateDictError} RANKCAST_STATE_DICT_SUBTREE when nothing lies under it; the message lists what there is.
+ * @throws {StateDictError} RANKCAST_SELECT_SUBTREE when nothing lies under it; the message lists what there is.
  */
 export function selectSubtree(stateDict: StateDictLike, prefix: string): StateDict {
   const dotted = prefix.endsWith(".") ? prefix : `${prefix}.`;
@@ -38,7 +38,7 @@ function nothingUnder(stateDict: StateDictLike, dotted: string): StateDictError 
   }
   const prefixes = [...present];
   return new StateDictError(
-    "RANKCAST_STATE_DICT_SUBTREE",
+    "RANKCAST_SELECT_SUBTREE",
     `${dotted} is not in the pretrained model; its keys start with ${prefixes.slice(0, PREFIXES_MAX).map(quote).join(", ")}${prefixes.length > PREFIXES_MAX ? ", …" : ""}`,
     { details: { subtree: dotted, prefixes } },
   );

@@ -191,7 +191,7 @@ describe("policies", () => {
 
   it("B11: a prefix with nothing under it lists the prefixes there are", () => {
     const error = failureOf(() => loadStateDict(linear(1, 1), checkpoint({ "backbone.a": [1], "head.b": [1] }), { subtree: "neck" }));
-    expect(error).to.include({ code: "RANKCAST_STATE_DICT_SUBTREE" });
+    expect(error).to.include({ code: "RANKCAST_SELECT_SUBTREE" });
     expect(error.message).to.equal('neck. is not in the pretrained model; its keys start with "backbone", "head"');
   });
 

@@ -28,11 +28,6 @@ export const STATE_DICT_CODES = {
     meaning: "Fewer of the model's keys were loaded than minMatched asks for.",
     remedy: "Rename keys with revKeys, or lower minMatched.",
   },
-  RANKCAST_STATE_DICT_SUBTREE: {
-    class: "state-dict",
-    meaning: "No key of the checkpoint lies under the prefix asked for.",
-    remedy: "Use one of the prefixes that the message lists.",
-  },
   RANKCAST_STATE_DICT_STALE_PLAN: {
     class: "state-dict",
     meaning: "The model changed between planning and committing a load, or the plan was committed before.",
