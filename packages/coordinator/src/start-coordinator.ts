@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { nativeMemory, readEnvironment } from "@rankcast/core/internal";
+import { nativeMemory, readEnvironment } from "@rankcast/core/runtime";
 import { fetchWeights } from "./fetch/fetch-weights.ts";
 import { startCoordinationServer } from "./grpc/coordination-server.ts";
 import { type CoordinatorEvent, NodeCoordinator } from "./node/node-coordinator.ts";

@@ -1,7 +1,7 @@
 /** A coordinator in a thread of a rank's process: what runs when no launcher of ours started the ranks. */
 import { rmSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import { toErrorRecord } from "@rankcast/core/internal";
+import { toErrorRecord } from "@rankcast/core/runtime";
 import { startCoordinator } from "./start-coordinator.ts";
 
 interface ThreadOptions {

@@ -1,7 +1,7 @@
 /** `rankcast diff`: keys, shapes, dtypes, values. */
 
 import { diffCheckpoints } from "@rankcast/core";
-import { printable } from "@rankcast/core/internal";
+import { printable } from "@rankcast/core/runtime";
 import type { Command } from "commander";
 import { addCheckpointOptions, type CheckpointFlags, fetchOptionsOf } from "../option/checkpoint-options.ts";
 

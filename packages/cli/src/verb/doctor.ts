@@ -1,7 +1,7 @@
 /** `rankcast doctor`: what this machine offers and what would be in the way. */
 import { statfsSync } from "node:fs";
 import { cpus, freemem, totalmem } from "node:os";
-import { describeError, detectRank, nativeMemory, readEnvironment, readHostFacts } from "@rankcast/core/internal";
+import { describeError, detectRank, nativeMemory, readEnvironment, readHostFacts } from "@rankcast/core/runtime";
 import type { Command } from "commander";
 import { allVariables } from "../environment/environment.ts";
 import { formatBytes } from "../terminal/format-bytes.ts";

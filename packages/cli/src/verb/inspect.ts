@@ -1,7 +1,7 @@
 /** `rankcast inspect`: what is in a checkpoint, reading headers only where the format allows. */
 
 import { type InspectReport, inspectCheckpoint } from "@rankcast/core";
-import { printable } from "@rankcast/core/internal";
+import { printable } from "@rankcast/core/runtime";
 import type { Command } from "commander";
 import { addCheckpointOptions, type CheckpointFlags, fetchOptionsOf } from "../option/checkpoint-options.ts";
 import { formatBytes } from "../terminal/format-bytes.ts";

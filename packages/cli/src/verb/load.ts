@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type LoadReport, UsageError } from "@rankcast/core";
-import { detectRank, readHostFacts } from "@rankcast/core/internal";
+import { detectRank, readHostFacts } from "@rankcast/core/runtime";
 import type { Command } from "commander";
 import { allVariables, readTerminalEnvironment } from "../environment/environment.ts";
 import { addCheckpointOptions, type CheckpointFlags, fetchOptionsOf, revKeysOf } from "../option/checkpoint-options.ts";

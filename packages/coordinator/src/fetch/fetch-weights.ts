@@ -12,7 +12,7 @@ import {
   type ReadStats,
   readEnvironment,
   type StateDictManifest,
-} from "@rankcast/core/internal";
+} from "@rankcast/core/runtime";
 
 /** Weights on this node, ready to attach. */
 export interface FetchedWeights {

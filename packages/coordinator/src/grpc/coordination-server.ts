@@ -2,7 +2,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { Server, ServerCredentials, type ServerDuplexStream, type ServiceDefinition, status } from "@grpc/grpc-js";
 import { DistributionError } from "@rankcast/core";
-import { asCheckpointError } from "@rankcast/core/internal";
+import { asCheckpointError } from "@rankcast/core/runtime";
 import { COORDINATION_SERVICE, type CoordinatorMessage, type Hello, type RankMessage } from "@rankcast/proto";
 
 export {

@@ -3,7 +3,7 @@
  * `ConnectionListener`.
  */
 import { type CheckpointError, DistributionError, type LoadReportFields } from "@rankcast/core";
-import { asCheckpointError, type ErrorRecord, fromErrorRecord, type MemberPlace } from "@rankcast/core/internal";
+import { asCheckpointError, type ErrorRecord, fromErrorRecord, type MemberPlace } from "@rankcast/core/runtime";
 import type { FetchWeights } from "../fetch/fetch-weights.ts";
 import {
   type ConnectionListener,

@@ -14,7 +14,7 @@ import {
   type FailDecision,
   stepBarrier,
   toErrorRecord,
-} from "@rankcast/core/internal";
+} from "@rankcast/core/runtime";
 import type { Arrive, Hello } from "../grpc/coordination-server.ts";
 import { placeOf } from "./root-cause.ts";
 

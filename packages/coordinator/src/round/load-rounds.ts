@@ -3,7 +3,7 @@
  * at a time; a round that failed leaves nothing behind.
  */
 import { type CheckpointError, DistributionError, type FetchOptions, type LoadReportFields } from "@rankcast/core";
-import { asCheckpointError, type PlacedSegments, readMemoryUse } from "@rankcast/core/internal";
+import { asCheckpointError, type PlacedSegments, readMemoryUse } from "@rankcast/core/runtime";
 import { type FetchedWeights, type FetchListener, type FetchWeights, publishedWeights } from "../fetch/fetch-weights.ts";
 import type { Arrive, CoordinatorMessage, Hello, LoadRequest, Publication } from "../grpc/coordination-server.ts";
 import { mergeRankResults, type RankResult } from "./merge-rank-results.ts";

@@ -1,6 +1,6 @@
 /** Which rank failed first, written into the error that every rank gets. */
 import { CheckpointError, DistributionError } from "@rankcast/core";
-import { type ErrorRecord, fromErrorRecord, type MemberPlace, toErrorRecord } from "@rankcast/core/internal";
+import { type ErrorRecord, fromErrorRecord, type MemberPlace, toErrorRecord } from "@rankcast/core/runtime";
 import type { Hello, WireError } from "../grpc/coordination-server.ts";
 
 /** Where a rank runs, for blame. */

@@ -1,5 +1,4 @@
 /** The first half of every load: from a weights string to a validated manifest and a plan. Reads no tensor bytes. */
-import { readCheckpoint } from "../format/read-checkpoint.ts";
 import { compileLimits, type Limits } from "../limits/limits.ts";
 import { buildManifest } from "../manifest/build-manifest.ts";
 import type { CheckpointTree } from "../manifest/checkpoint-tree.ts";
@@ -55,6 +54,8 @@ export async function openWeights(weights: string, options: OpenOptions = {}): P
   const resolvedMs = performance.now();
   try {
     options.onPhase?.("decoding");
+    // Readers and schemes are half of this package's code; a rank that only attaches what its coordinator has read never needs them.
+    const { readCheckpoint } = await import("../format/read-checkpoint.ts");
     const tree = source
       ? await readCheckpoint(source, { limits, signal: options.signal })
       : treeFromStateDict(stateDict ?? new StateDict());

@@ -1,7 +1,6 @@
 /** Weights string → files, with the caller's hooks translated. */
 import { compileLimits } from "../limits/limits.ts";
 import type { Warning } from "../manifest/checkpoint-tree.ts";
-import { resolveWeights } from "../scheme/resolve-weights.ts";
 import type { ResolvedSource } from "../source/byte-source.ts";
 import { newReadStats, type ReadStats } from "../source/counting-source.ts";
 import type { FetchEvent } from "../source/fetch-event.ts";
@@ -40,6 +39,7 @@ export async function resolveFiles(
   };
   options.onPhase?.("resolving");
   for (const url of options.schemes ?? []) await import(url);
+  const { resolveWeights } = await import("../scheme/resolve-weights.ts");
   const { signal, offline, immutable, cacheDir, sha256, headers, access } = options;
   const resolved = await resolveWeights(weights, {
     limits,

@@ -1,5 +1,5 @@
 /** The only reader of `process.env` in this package (law L7). */
-import { readEnvironment } from "@rankcast/core/internal";
+import { readEnvironment } from "@rankcast/core/runtime";
 
 /** What a rank takes from its environment. */
 export interface RankEnvironment {

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 import { DistributionError } from "@rankcast/core";
-import { type ErrorRecord, fromErrorRecord } from "@rankcast/core/internal";
+import { type ErrorRecord, fromErrorRecord } from "@rankcast/core/runtime";
 
 /** A coordinator in a thread of this process. */
 export interface CoordinatorThread {

@@ -1,7 +1,7 @@
 /** The door of a rank: finds out who it is and who coordinates it, and joins. */
 import { randomUUID } from "node:crypto";
 import { DistributionError } from "@rankcast/core";
-import { detectRank, nativeMemory, type RankIdentity, readHostFacts, requireIdentity } from "@rankcast/core/internal";
+import { detectRank, nativeMemory, type RankIdentity, readHostFacts, requireIdentity } from "@rankcast/core/runtime";
 import { readRankEnvironment } from "../environment/environment.ts";
 import { type Hello, PROTOCOL_VERSION } from "../grpc/coordinator-channel.ts";
 import { RankSession } from "../session/rank-session.ts";

@@ -13,7 +13,7 @@ import {
   nativeMemory,
   type PlacedSegments,
   planLoad,
-} from "@rankcast/core/internal";
+} from "@rankcast/core/runtime";
 
 /** A published state dict. */
 export interface PublishedStateDict {

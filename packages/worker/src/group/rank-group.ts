@@ -1,6 +1,6 @@
 /** The collective operations of one rank. */
 import { DistributionError, type LoadReport, type Module, type StateDict } from "@rankcast/core";
-import type { RankIdentity } from "@rankcast/core/internal";
+import type { RankIdentity } from "@rankcast/core/runtime";
 import { ReplicaPool, type ReplicaPoolOptions } from "../pool/replica-pool.ts";
 import { ReplicaHost } from "../replica/replica-host.ts";
 import { localReplicaSet, type ReplicaSet } from "../replica/replica-set.ts";

@@ -3,7 +3,7 @@
  * begin (all want the same) → weights published → prepared (nothing touched yet) → committed → reported (not part of the load's time).
  */
 import { type CheckpointError, DistributionError, LoadReport, type LoadReportFields, type ReplicaReport } from "@rankcast/core";
-import { type MemoryUse, nativeMemory, type PlacedSegments, readMemoryUse } from "@rankcast/core/internal";
+import { type MemoryUse, nativeMemory, type PlacedSegments, readMemoryUse } from "@rankcast/core/runtime";
 import type { Published } from "../grpc/coordinator-channel.ts";
 import { prepareDelivery } from "../replica/delivery.ts";
 import type { ReplicaLoadOptions } from "../replica/replica-host.ts";

@@ -3,7 +3,7 @@
  * replica. The only file that knows piscina.
  */
 import { DistributionError } from "@rankcast/core";
-import { fromErrorRecord } from "@rankcast/core/internal";
+import { fromErrorRecord } from "@rankcast/core/runtime";
 import { Piscina } from "piscina";
 import type { ReplicaContext } from "../replica/replica-context.ts";
 import type { ThreadResult, ThreadTask, ThreadValues } from "./thread-tasks.ts";

@@ -1,6 +1,6 @@
 /** What runs in a replica's thread. Errors go back as records, because a rejection between threads keeps neither class nor code. */
 import { DistributionError } from "@rankcast/core";
-import { toErrorRecord } from "@rankcast/core/internal";
+import { toErrorRecord } from "@rankcast/core/runtime";
 import { callReplicaFunction, createModel, importReplicaModule } from "../replica/import-replica-module.ts";
 import { rehearse } from "../replica/rehearse.ts";
 import type { ReplicaModule } from "../replica/replica-context.ts";

@@ -1,6 +1,6 @@
 /** What a pool asks of a replica's thread and what comes back. Crosses threads by structured clone. */
 import type { ReplicaReport } from "@rankcast/core";
-import type { ErrorRecord } from "@rankcast/core/internal";
+import type { ErrorRecord } from "@rankcast/core/runtime";
 import type { ReplicaContext } from "../replica/replica-context.ts";
 import type { Delivery, ExportedTensor, ReplicaFacts, ReplicaLoadOptions } from "../replica/replica-host.ts";
 

@@ -7,7 +7,7 @@ import {
   type PlacedSegments,
   type StateDictManifest,
   unflattenPlacements,
-} from "@rankcast/core/internal";
+} from "@rankcast/core/runtime";
 
 /** Plain data; crosses threads by structured clone (shared buffers are shared, not copied). */
 export interface Delivery {

@@ -1,6 +1,6 @@
 /** Loads a user's replica module and calls its exports, with every failure typed. */
 import { CheckpointError, DistributionError, Module } from "@rankcast/core";
-import { quote } from "@rankcast/core/internal";
+import { quote } from "@rankcast/core/runtime";
 import type { ReplicaContext, ReplicaModule } from "./replica-context.ts";
 
 /**

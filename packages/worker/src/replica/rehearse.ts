@@ -10,7 +10,7 @@ import {
   manifestFromStateDict,
   nativeMemory,
   planLoad,
-} from "@rankcast/core/internal";
+} from "@rankcast/core/runtime";
 import { prepareDelivery } from "./delivery.ts";
 import { ReplicaHost } from "./replica-host.ts";
 

@@ -16,7 +16,7 @@ import {
   Storage,
   Tensor,
 } from "@rankcast/core";
-import { bindStateDict, commitStateDict, copyInto, decodeManifest, planStateDict, type StateDictPlan } from "@rankcast/core/internal";
+import { bindStateDict, commitStateDict, copyInto, decodeManifest, planStateDict, type StateDictPlan } from "@rankcast/core/runtime";
 import { type Delivery, receiveDelivery } from "./delivery.ts";
 import { digestModule } from "./digest-module.ts";
 import { touchPages } from "./touch-pages.ts";

@@ -3,7 +3,7 @@
  * Only the coordinator decides and times out; when it is gone, everything waiting rejects and nothing new is accepted.
  */
 import { type CheckpointError, DistributionError } from "@rankcast/core";
-import { type ErrorRecord, fromErrorRecord, toErrorRecord } from "@rankcast/core/internal";
+import { type ErrorRecord, fromErrorRecord, toErrorRecord } from "@rankcast/core/runtime";
 import {
   type ChannelListener,
   type CoordinatorChannel,
