@@ -1,8 +1,8 @@
 /** Small files of `torch.save`, built by hand. */
 import { memorySource, npz, plainPickle, safetensors, type TreeValue, torchLegacy, torchTar, torchZip } from "@rankcast/core/internal";
-import { buildZip, type ZipRecord } from "./build-zip.js";
-import { type ReadTensors, readTensors, readTree } from "./read-tensors.js";
-import { bytesOf, dict, type Part, pickle, tensor, text, u64 } from "./write-pickle.js";
+import { buildZip, type ZipRecord } from "./build-zip.ts";
+import { type ReadTensors, readTensors, readTree } from "./read-tensors.ts";
+import { bytesOf, dict, type Part, pickle, tensor, text, u64 } from "./write-pickle.ts";
 
 /** Formats in the order in which they are asked. */
 export const TORCH_FORMATS = [safetensors, npz, torchZip, torchLegacy, torchTar, plainPickle];

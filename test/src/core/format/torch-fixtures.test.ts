@@ -1,8 +1,8 @@
 import { CheckpointError } from "@rankcast/core";
 import { npz, plainPickle, safetensors, torchLegacy, torchTar, torchZip } from "@rankcast/core/internal";
 import { expect } from "chai";
-import { EXPECTED, type FixtureRow, fixtureBytes, refusalClasses } from "../../support/fixtures.js";
-import { type ReadTensors, readTensors } from "../../support/read-tensors.js";
+import { EXPECTED, type FixtureRow, fixtureBytes, refusalClasses } from "../../support/fixtures.ts";
+import { type ReadTensors, readTensors } from "../../support/read-tensors.ts";
 
 const FORMATS = [safetensors, npz, torchZip, torchLegacy, torchTar, plainPickle];
 const OURS = new Set(["torch-zip", "torch-legacy", "torch-tar", "pickle"]);

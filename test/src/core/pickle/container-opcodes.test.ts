@@ -1,8 +1,8 @@
 import type { TreeDict } from "@rankcast/core/internal";
 import { expect } from "chai";
-import { expectError } from "../../support/expect-error.js";
-import { read, readPlain } from "../../support/plain-tree.js";
-import { bytesOf, type Part, text } from "../../support/write-pickle.js";
+import { expectError } from "../../support/expect-error.ts";
+import { read, readPlain } from "../../support/plain-tree.ts";
+import { bytesOf, type Part, text } from "../../support/write-pickle.ts";
 
 const one = (...parts: readonly Part[]): unknown => readPlain(bytesOf(...parts, "."));
 

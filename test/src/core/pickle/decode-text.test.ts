@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { readPlain } from "../../support/plain-tree.js";
-import { bytesOf, u32 } from "../../support/write-pickle.js";
+import { readPlain } from "../../support/plain-tree.ts";
+import { bytesOf, u32 } from "../../support/write-pickle.ts";
 
 const PARAMETERS = { numRuns: 300 };
 

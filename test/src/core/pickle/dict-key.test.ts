@@ -1,8 +1,8 @@
 import { KeyTuple, type TreeDict } from "@rankcast/core/internal";
 import { expect } from "chai";
-import { expectError } from "../../support/expect-error.js";
-import { read, readPlain } from "../../support/plain-tree.js";
-import { bytesOf, int, type Part } from "../../support/write-pickle.js";
+import { expectError } from "../../support/expect-error.ts";
+import { read, readPlain } from "../../support/plain-tree.ts";
+import { bytesOf, int, type Part } from "../../support/write-pickle.ts";
 
 const dict = (...pairs: readonly Part[]): unknown => readPlain(bytesOf("}(", ...pairs, "u."));
 const TWO_POINT_ZERO = "G\x40\x00\x00\x00\x00\x00\x00\x00";

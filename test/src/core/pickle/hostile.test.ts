@@ -2,9 +2,9 @@
 import { readdirSync } from "node:fs";
 import { OpaqueValue, type TreeDict, TreeList, type TreeValue } from "@rankcast/core/internal";
 import { expect } from "chai";
-import { expectError } from "../../support/expect-error.js";
-import { plain, read, readPlain } from "../../support/plain-tree.js";
-import { bytesOf, call, dict, global, int, pickle, text, tuple, u16, u32 } from "../../support/write-pickle.js";
+import { expectError } from "../../support/expect-error.ts";
+import { plain, read, readPlain } from "../../support/plain-tree.ts";
+import { bytesOf, call, dict, global, int, pickle, text, tuple, u16, u32 } from "../../support/write-pickle.ts";
 
 const MARK = "touch rankcast_was_here";
 

@@ -1,9 +1,9 @@
 import { compileLimits } from "@rankcast/core";
 import { type GlobalRef, globalKey, KNOWN_GLOBALS, OpaqueValue, readPickle, type TreeValue } from "@rankcast/core/internal";
 import { expect } from "chai";
-import { expectError } from "../../support/expect-error.js";
-import { plain, read, readPlain } from "../../support/plain-tree.js";
-import { bytesOf, type Part, text } from "../../support/write-pickle.js";
+import { expectError } from "../../support/expect-error.ts";
+import { plain, read, readPlain } from "../../support/plain-tree.ts";
+import { bytesOf, type Part, text } from "../../support/write-pickle.ts";
 
 const one = (...parts: readonly Part[]): unknown => readPlain(bytesOf(...parts, "."));
 const THING = "cacme.bits\nThing\n";

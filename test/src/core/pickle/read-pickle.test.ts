@@ -11,10 +11,10 @@ import {
   type TreeList,
 } from "@rankcast/core/internal";
 import { expect } from "chai";
-import { expectError } from "../../support/expect-error.js";
-import { plain, read, readPlain } from "../../support/plain-tree.js";
-import { bytesOf, text, u32 } from "../../support/write-pickle.js";
-import { RECORDED_ARRAYS, RECORDED_PICKLES } from "./recorded-pickles.js";
+import { expectError } from "../../support/expect-error.ts";
+import { plain, read, readPlain } from "../../support/plain-tree.ts";
+import { bytesOf, text, u32 } from "../../support/write-pickle.ts";
+import { RECORDED_ARRAYS, RECORDED_PICKLES } from "./recorded-pickles.ts";
 
 const OPTIONS: PickleOptions = { limits: compileLimits(), where: { file: "model.pt", baseOffset: 0 } };
 

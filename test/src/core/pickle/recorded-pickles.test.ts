@@ -1,8 +1,8 @@
 import { Storage } from "@rankcast/core";
 import { OpaqueValue, type StorageRef, TensorRef } from "@rankcast/core/internal";
 import { expect } from "chai";
-import { plain, read, readPlain } from "../../support/plain-tree.js";
-import { RECORDED_ARRAYS, RECORDED_PICKLES } from "./recorded-pickles.js";
+import { plain, read, readPlain } from "../../support/plain-tree.ts";
+import { RECORDED_ARRAYS, RECORDED_PICKLES } from "./recorded-pickles.ts";
 
 const SPECIAL: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ["None", null],

@@ -1,7 +1,7 @@
 import { expect } from "chai";
-import { expectError } from "../../support/expect-error.js";
-import { read, readPlain } from "../../support/plain-tree.js";
-import { bytesOf, type Part, u32, u64 } from "../../support/write-pickle.js";
+import { expectError } from "../../support/expect-error.ts";
+import { read, readPlain } from "../../support/plain-tree.ts";
+import { bytesOf, type Part, u32, u64 } from "../../support/write-pickle.ts";
 
 const one = (...parts: readonly Part[]): unknown => readPlain(bytesOf(...parts, "."));
 

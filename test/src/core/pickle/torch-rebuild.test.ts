@@ -1,9 +1,9 @@
 import { OpaqueValue, TensorRef } from "@rankcast/core/internal";
 import { expect } from "chai";
-import { expectError } from "../../support/expect-error.js";
-import { plain } from "../../support/plain-tree.js";
-import { pickleOf, readFile, readW, TWELVE, torchZipFile } from "../../support/torch-file.js";
-import { call, dict, global, int, storage, tensor, text, tuple } from "../../support/write-pickle.js";
+import { expectError } from "../../support/expect-error.ts";
+import { plain } from "../../support/plain-tree.ts";
+import { pickleOf, readFile, readW, TWELVE, torchZipFile } from "../../support/torch-file.ts";
+import { call, dict, global, int, storage, tensor, text, tuple } from "../../support/write-pickle.ts";
 
 const LAYOUT = [int(0), tuple(int(3), int(4)), tuple(int(4), int(1))];
 const HOOKS = call("collections", "OrderedDict");

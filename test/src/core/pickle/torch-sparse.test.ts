@@ -1,8 +1,8 @@
 import { SparseRef, TensorRef } from "@rankcast/core/internal";
 import { expect } from "chai";
-import { expectError } from "../../support/expect-error.js";
-import { readW } from "../../support/torch-file.js";
-import { call, global, int, storage, tensor, text, tuple } from "../../support/write-pickle.js";
+import { expectError } from "../../support/expect-error.ts";
+import { readW } from "../../support/torch-file.ts";
+import { call, global, int, storage, tensor, text, tuple } from "../../support/write-pickle.ts";
 
 const BYTES = new Uint8Array(8 * 24);
 const STORAGES = { 0: BYTES, 1: BYTES };

@@ -2,9 +2,9 @@ import { compileLimits } from "@rankcast/core";
 import { TensorRef } from "@rankcast/core/internal";
 import { expect } from "chai";
 import fc from "fast-check";
-import { expectError } from "../../support/expect-error.js";
-import { readW } from "../../support/torch-file.js";
-import { global, int, type TensorPickle, tensor, text, tuple } from "../../support/write-pickle.js";
+import { expectError } from "../../support/expect-error.ts";
+import { readW } from "../../support/torch-file.ts";
+import { global, int, type TensorPickle, tensor, text, tuple } from "../../support/write-pickle.ts";
 
 const FLOAT_3 = "G\x40\x08\x00\x00\x00\x00\x00\x00";
 const read = (parts: TensorPickle): Promise<unknown> => readW(tensor(parts));
