@@ -15,7 +15,7 @@ describe("docs/from-vis4d.md", () => {
     const names = [...right.matchAll(/`(?:await )?([A-Za-z]+)(?:\.[a-z][A-Za-z]*)?\(/g)].map(([, name]) => name as string);
     const methods = [...right.matchAll(/module\.([A-Za-z]+)\(/g)].map(([, name]) => name as string);
     expect(names).to.include.members(["loadModelCheckpoint", "loadStateDict", "registerStateMigration", "Parameter"]);
-    const known = new Set([...Object.keys(core), "group", "module", "super"]);
+    const known = new Set([...Object.keys(core), "group", "module", "loadFromStateDict", "super"]);
     expect(names.filter((name) => !known.has(name))).to.deep.equal([]);
     expect(methods.filter((name) => !(name in Module.prototype))).to.deep.equal([]);
     for (const name of ["ModuleWrapper", "registerDevice"]) expect(core).to.have.property(name);
