@@ -53,4 +53,14 @@ export const DISTRIBUTION_CODES = {
     meaning: "The launcher restarted the job while this rank waited.",
     remedy: "Look at the launcher's output for the failure that made it restart.",
   },
+  RANKCAST_INTERRUPTED: {
+    class: "cancelled",
+    meaning: "A signal ended the launcher, which ended its ranks.",
+    remedy: "Start the job again when you want the result.",
+  },
+  RANKCAST_LOG_DIR: {
+    class: "disk-full",
+    meaning: "The launcher cannot write where logs and error files should go.",
+    remedy: "Check that the folder exists, is writable and has room, or choose another one with --log-dir.",
+  },
 } as const satisfies Record<string, ErrorCodeRow>;

@@ -1,0 +1,62 @@
+/** torchrun's tree of log files: `<log dir>/<run id>_<random>/attempt_<n>/<local rank>/{stdout.log,stderr.log,error.json}`. */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { SourceError } from "@rankcast/core";
+
+/** Files of one rank in one attempt. */
+export interface RankFiles {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly error: string;
+}
+
+/** The tree of one launch. */
+export interface LogTree {
+  readonly directory: string;
+  /** Whether the files stay when the launch is over. */
+  readonly kept: boolean;
+  /**
+   * Makes a rank's folder.
+   * @throws {SourceError} RANKCAST_LOG_DIR when it cannot be made.
+   */
+  filesOf(attempt: number, localRank: number): RankFiles;
+  /** Removes the tree unless it is kept. */
+  close(): void;
+}
+
+/**
+ * Makes the tree's root below `logDir`, or in the system's temporary folder, where it is removed at the end unless `kept`.
+ * @throws {SourceError} RANKCAST_LOG_DIR when it cannot be made.
+ */
+export function openLogTree(logDir: string | null, runId: string, keepsOutput: boolean): LogTree {
+  const base = logDir ?? tmpdir();
+  // Run ids may hold colons, which some file systems do not take.
+  const prefix = `${logDir === null ? "rankcast_" : ""}${runId.replaceAll(/[^\w.-]/g, "_")}_`;
+  const directory = make(base, () => {
+    mkdirSync(base, { recursive: true });
+    return mkdtempSync(join(base, prefix));
+  });
+  const kept = logDir !== null || keepsOutput;
+  return {
+    directory,
+    kept,
+    filesOf: (attempt, localRank) => {
+      const folder = join(directory, `attempt_${attempt}`, String(localRank));
+      make(folder, () => mkdirSync(folder, { recursive: true }));
+      return { stdout: join(folder, "stdout.log"), stderr: join(folder, "stderr.log"), error: join(folder, "error.json") };
+    },
+    close: () => {
+      if (!kept) rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function make<T>(path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SourceError("RANKCAST_LOG_DIR", `cannot make a folder for logs: ${reason}`, { cause, details: { logDir: path } });
+  }
+}
