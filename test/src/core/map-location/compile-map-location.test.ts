@@ -35,6 +35,7 @@ describe("mapLocation", () => {
         `don't know how to restore data location of torch.storage.UntypedStorage (tagged with ${tag}); ${known}`,
       );
     }
+    expect(refusal("foo5")).to.include("don't know how to restore");
     expect(refusal("cuda5")).to.equal(`Invalid device string: 'cuda5'; ${known}`);
     expect(refusal("cuda:0")).to.equal(`Attempting to deserialize object on a CUDA device but there is none here; ${known}`);
     expect(refusal("meta:1")).to.include(known);
@@ -71,7 +72,7 @@ describe("mapLocation", () => {
     const meta = compileMapLocation("meta");
     expect(meta.headersOnly).to.equal(true);
     expect(meta.locate(STORAGES)[0]).to.deep.equal({ device: "meta", memory: "none" });
-    expect(compileMapLocation("cpu").headersOnly).to.equal(false);
+    for (const spec of ["cpu", { "*": "meta" }, () => "meta"]) expect(compileMapLocation(spec).headersOnly).to.equal(false);
     expect(
       compileMapLocation({ "*": "meta" })
         .locate(STORAGES)

@@ -1,5 +1,5 @@
 /** The module tree itself. */
-import { loadStateDict, Module, ModuleWrapper, moduleFromStateDict, Parameter, StateDict, unwrapModule } from "@rankcast/core";
+import { loadStateDict, Module, ModuleWrapper, moduleFromStateDict, Parameter, StateDict, Tensor, unwrapModule } from "@rankcast/core";
 import { expect } from "chai";
 import { checkpoint, failureOf, linear, nest, ramp, typed, valuesOf, zeros } from "./models.ts";
 
@@ -85,6 +85,17 @@ describe("moduleFromStateDict", () => {
     expect([...model.namedParameters()].map(([name]) => name)).to.deep.equal(["in.weight", "half.weight"]);
     loadStateDict(model, given, { strict: true });
     expect(model.stateDict().get("half.weight")?.dtype).to.equal("float16");
+  });
+
+  it("trains what the checkpoint trained", () => {
+    const trained = new Tensor({ dtype: "float32", shape: [1], storage: ramp([1]).storage, requiresGrad: true });
+    const model = moduleFromStateDict(
+      new StateDict([
+        ["a", trained],
+        ["b", ramp([1])],
+      ]),
+    );
+    expect([...model.namedParameters()].map(([, { requiresGrad }]) => requiresGrad)).to.deep.equal([true, false]);
   });
 
   it("looks at the memory of the state dict when it is not meta", () => {

@@ -30,6 +30,11 @@ describe("suggestPrefixEdit", () => {
     expect(edit).to.deep.equal({ pattern: "^encoder\\.", replacement: "backbone.", gain: 80 });
   });
 
+  it("H8: looks at prefixes of up to six components", () => {
+    expect(suggestPrefixEdit(keys("a.b.c.d.e.f.", NAMES), keys("", NAMES))?.gain).to.equal(80);
+    expect(suggestPrefixEdit(keys("a.b.c.d.e.f.g.", NAMES), keys("", NAMES))).to.equal(undefined);
+  });
+
   it("H8: counts what an edit would lose", () => {
     const model = new Map([...keys("", ["head.weight", "head.bias"]), ...keys("net.", ["head.weight"])]);
     const checkpoint = new Map([...keys("", ["head.weight"]), ...keys("x.", ["none"])]);
@@ -67,6 +72,12 @@ describe("findNearMisses", () => {
 
   it("H8: another layer is no misspelling", () => {
     expect(findNearMisses(["layers.3.weight"], ["layers.4.weight"])).to.deep.equal([]);
+  });
+
+  it("H8: a name that is a little longer is a pair, one that is much longer is not", () => {
+    expect(findNearMisses(["encoder.weight"], ["encoder.weights"])).to.have.length(1);
+    expect(findNearMisses(["encoder.weight"], ["encoder.weights_all"])).to.deep.equal([]);
+    expect(findNearMisses(["x".repeat(300)], [`${"x".repeat(299)}y`])).to.deep.equal([]);
   });
 
   it("H8: names that have little in common are no pair", () => {

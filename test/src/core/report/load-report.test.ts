@@ -82,6 +82,34 @@ describe("LoadReport", () => {
     expect(error.message).to.include("2 more keys would match with --rev-key '^it'\\''s\\.=>'");
   });
 
+  it("names what was loaded where, then the outcome, then warnings", () => {
+    const lines = new LoadReport({
+      weights: "w.pt",
+      format: "torch-zip",
+      bytes: 1536 * 1024,
+      worldSize: 2,
+      nodes: 1,
+      timings: { startMs: 0, resolveMs: 0, fetchMs: 0, decodeMs: 0, broadcastMs: 0, loadMs: 0, barrierMs: 0, totalMs: 1234 },
+      ranks: [0, 1].map((rank) => ({
+        rank,
+        localRank: rank,
+        nodeRank: 0,
+        host: "h",
+        pid: 1,
+        replicas: [replica({ matched: 3, expected: 3 })],
+      })),
+      warnings: [{ code: "odd", message: "something odd" }],
+    })
+      .toString()
+      .split("\n");
+    expect(lines).to.deep.equal([
+      "w.pt (torch-zip, 1.5 MiB) · 2 ranks, 2 replicas, 1 node · generation 0 · 1.23 s",
+      "Net: 3/3 keys loaded",
+      "<All keys matched successfully>",
+      "warning: something odd",
+    ]);
+  });
+
   it("does not let names act on a terminal", () => {
     const text = reportOf([replica({ expected: 1, missing: ["a\u001b[2Jb"], unexpected: ["\u202eevil"] })]).toString();
     expect(text).to.include("a\\u001b[2Jb").and.include("\\u202eevil");
@@ -99,7 +127,11 @@ describe("LoadReport", () => {
 
   it("caps the table and says so", () => {
     const missing = Array.from({ length: 100 }, (_, at) => `name${at}`);
-    expect(reportOf([replica({ expected: 100, missing })]).toString()).to.include("… and 40 more rows");
+    const lines = reportOf([replica({ expected: 100, missing })])
+      .toString()
+      .split("\n");
+    expect(lines).to.have.length(63);
+    expect(lines.at(-1)).to.include("… and 40 more rows");
   });
 });
 
@@ -161,6 +193,25 @@ describe("mergeReports", () => {
         expect(text(mergeReports(mergeReports(a, b), c))).to.equal(text(mergeReports(a, mergeReports(b, c))));
       }),
     );
+  });
+
+  it("unites replicas of one rank, takes equal ones once and fills what one side lacks", () => {
+    const part = (indices: readonly number[], weights: string): LoadReport =>
+      new LoadReport({
+        weights,
+        ranks: [
+          { rank: 0, localRank: 0, nodeRank: 0, host: "h", pid: 1, replicas: indices.map((index) => replica({ index, matched: index })) },
+        ],
+        warnings: [{ code: "w", message: "same" }],
+      });
+    const whole = mergeReports(part([2, 0], ""), part([1, 2], "w.pt"));
+    expect(whole.ranks[0]?.replicas.map(({ index, matched }) => [index, matched])).to.deep.equal([
+      [0, 0],
+      [1, 1],
+      [2, 2],
+    ]);
+    expect(whole).to.include({ weights: "w.pt" });
+    expect(whole.warnings).to.have.length(1);
   });
 
   it("unites ranks and replicas and adds up what was read", () => {
