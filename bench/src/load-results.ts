@@ -1,0 +1,99 @@
+/** What a bench run found, as a file that says where it came from and as a table for people. */
+import { execFileSync } from "node:child_process";
+import { arch, cpus, release, totalmem, type } from "node:os";
+import type { LoadCase, LoadCost } from "./load-run.js";
+
+/** The best of several runs of one case. */
+export interface LoadRow extends LoadCase, LoadCost {
+  /** `cold`: empty cache, over HTTP. `cached`: a second run. `plain`: every rank reads and copies for itself. */
+  readonly how: "cold" | "cached" | "plain";
+  readonly checkpointBytes: number;
+  /** `ms` of every run, in order. */
+  readonly runs: readonly number[];
+}
+
+/** A whole run of the bench. */
+export interface LoadResults {
+  readonly machine: {
+    readonly cpu: string;
+    readonly cores: number;
+    readonly memoryBytes: number;
+    readonly system: string;
+    readonly node: string;
+  };
+  readonly commit: string;
+  readonly rows: readonly LoadRow[];
+  /** Ratios that the project has promised to keep, with their bounds; for the biggest checkpoint of the run. */
+  readonly targets: readonly LoadTarget[];
+}
+
+/** One promise. */
+export interface LoadTarget {
+  readonly name: string;
+  readonly ratio: number;
+  readonly atMost: number;
+}
+
+const TIME_RATIO_MAX = 1.3;
+const MEMORY_RATIO_MAX = 1.15;
+const MIB = 2 ** 20;
+
+/** Adds machine, commit and targets to rows. */
+export function completeResults(rows: readonly LoadRow[]): LoadResults {
+  const machine = {
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: cpus().length,
+    memoryBytes: totalmem(),
+    system: `${type()} ${release().split("-")[0]} ${arch()}`,
+    node: process.versions.node,
+  };
+  return { machine, commit: commit(), rows, targets: targetsOf(rows) };
+}
+
+/** Cached, 4 ranks of 2 replicas against 1 of 1: neither time nor memory may grow with the number of models. */
+export function targetsOf(rows: readonly LoadRow[]): LoadTarget[] {
+  const biggest = Math.max(...rows.map(({ checkpointBytes }) => checkpointBytes));
+  const find = (ranks: number, replicas: number): LoadRow | undefined =>
+    rows.find((row) => row.how === "cached" && row.checkpointBytes === biggest && row.ranks === ranks && row.replicas === replicas);
+  const [one, eight] = [find(1, 1), find(4, 2)];
+  if (!one || !eight) return [];
+  return [
+    { name: "time of 4 x 2 to 1 x 1, cached", ratio: eight.ms / one.ms, atMost: TIME_RATIO_MAX },
+    { name: "memory of 4 x 2 to 1 x 1, cached", ratio: eight.pssBytes / one.pssBytes, atMost: MEMORY_RATIO_MAX },
+  ];
+}
+
+/** The rows as a Markdown table; the last column is the plain way's time divided by this row's. */
+export function renderTable(rows: readonly LoadRow[]): string {
+  const head = ["checkpoint", "ranks x replicas", "how", "ms", "copied MiB", "memory in all MiB", "peak of a rank MiB", "plain / this"];
+  const body = rows.map((row) => {
+    const plain = rows.find(
+      (other) =>
+        other.how === "plain" &&
+        other.checkpointBytes === row.checkpointBytes &&
+        other.ranks === row.ranks &&
+        other.replicas === row.replicas,
+    );
+    const ratio = plain && row.how !== "cold" ? (plain.ms / row.ms).toFixed(1) : "";
+    const mib = (bytes: number): string => (bytes / MIB).toFixed(0);
+    return [
+      `${mib(row.checkpointBytes)} MiB`,
+      `${row.ranks} x ${row.replicas}`,
+      row.how,
+      row.ms.toFixed(0),
+      mib(row.copiedBytes),
+      mib(row.pssBytes),
+      mib(row.peakRssBytes),
+      ratio,
+    ];
+  });
+  return [head, head.map(() => "---"), ...body].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+function commit(): string {
+  try {
+    return execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  } catch {
+    return "unknown";
+  }
+}
