@@ -49,7 +49,7 @@ export interface ExportedTensor {
 export class ReplicaHost {
   /** The model; null until the first load when it is to be built from the checkpoint. */
   model: Module | null;
-  #prepared: { plan: StateDictPlan; model: Module; renamed: number; storages: readonly Storage[]; prefault: boolean } | null = null;
+  #prepared: { plan: StateDictPlan; model: Module; renamed: number } | null = null;
 
   constructor(model: Module | null) {
     this.model = model;
@@ -66,7 +66,9 @@ export class ReplicaHost {
     const { stateDict, renamed } = reviseKeys(bindStateDict(manifest, storages), options.revKeys);
     const model = this.model ?? moduleFromStateDict(stateDict, { meta: true });
     const plan = planStateDict(model, stateDict, options);
-    this.#prepared = { plan, model, renamed, storages, prefault: options.prefault ?? false };
+    // Here and not in the commit: the coordinator verifies meanwhile, and nobody waits at the last barrier.
+    if (options.prefault) touchPages(storages);
+    this.#prepared = { plan, model, renamed };
   }
 
   /**
@@ -79,7 +81,6 @@ export class ReplicaHost {
     this.#prepared = null;
     commitStateDict(prepared.plan);
     this.model = prepared.model;
-    if (prepared.prefault) touchPages(prepared.model);
     return { ...prepared.plan.report, renamed: prepared.renamed };
   }
 

@@ -1,20 +1,19 @@
 /** First touches, paid before the barrier instead of inside the first forward pass. */
-import type { Module, Tensor } from "@rankcast/core";
+import type { Storage } from "@rankcast/core";
 
 const PAGE_BYTES = 4096;
+// One view of a storage may not exceed 4 GiB on Node 20.
+const WINDOW_BYTES = 2 ** 30;
 
-/** Reads one byte of every page that the model's tensors lie on; returns their sum so that no compiler drops the reads. */
-export function touchPages(model: Module): number {
+/** Reads one byte of every page that the storages lie on; returns their sum so that no compiler drops the reads. */
+export function touchPages(storages: Iterable<Storage>): number {
   let sum = 0;
-  for (const tensor of tensorsOf(model)) {
-    if (tensor.isMeta) continue;
-    const { storage } = tensor;
-    const bytes = storage.bytes();
-    for (let at = 0; at < bytes.length; at += PAGE_BYTES) sum += bytes[at] ?? 0;
+  for (const storage of storages) {
+    if (storage.buffer === null) continue;
+    for (let begin = 0; begin < storage.nbytes; begin += WINDOW_BYTES) {
+      const bytes = storage.bytes(begin, Math.min(WINDOW_BYTES, storage.nbytes - begin));
+      for (let at = 0; at < bytes.length; at += PAGE_BYTES) sum += bytes[at] ?? 0;
+    }
   }
   return sum;
-}
-
-function tensorsOf(model: Module): Iterable<Tensor> {
-  return model.stateDict().values();
 }
