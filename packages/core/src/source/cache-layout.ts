@@ -18,7 +18,6 @@ export interface CacheLayout {
   readonly urls: string;
   readonly partial: string;
   readonly verified: string;
-  readonly locks: string;
 }
 
 /**
@@ -33,7 +32,6 @@ export function cacheLayout(environment: Environment, cacheDir?: string): CacheL
     urls: join(root, "urls"),
     partial: join(root, "partial"),
     verified: join(root, "verified"),
-    locks: join(root, "locks"),
   };
 }
 

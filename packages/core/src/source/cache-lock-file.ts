@@ -22,8 +22,9 @@ interface LockText {
  * @throws {SourceError} RANKCAST_CACHE_WRITE; the reason of an aborted signal.
  */
 export async function acquireLockFile(request: LockRequest): Promise<CacheLock> {
-  const path = join(request.layout.locks, `${request.key}.lock`);
-  await makePrivateDirectory(request.layout.locks);
+  const directory = join(request.root, "locks");
+  const path = join(directory, `${request.key}.lock`);
+  await makePrivateDirectory(directory);
   for (let waited = false; ; waited = true) {
     request.signal?.throwIfAborted();
     const tag = uniqueTag();

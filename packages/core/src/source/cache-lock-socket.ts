@@ -11,7 +11,6 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ErrorRecord, toErrorRecord } from "../errors/error-record.ts";
-import type { CacheLayout } from "./cache-layout.ts";
 import { adoptable, type CacheLock, type HolderProgress, type LockRequest, unlocked } from "./cache-lock.ts";
 import { createWhole, makePrivateDirectory, writeError } from "./durable-file.ts";
 import { unreadable } from "./file-source.ts";
@@ -34,7 +33,7 @@ const REFUSED_PAUSE_MS = 5;
  * @throws {SourceError} RANKCAST_CACHE_WRITE; a failure taken over from the holder; the reason of an aborted signal.
  */
 export async function acquireLockSocket(request: LockRequest): Promise<CacheLock> {
-  const { name, token } = await lockName(request.layout, request.key);
+  const { name, token } = await lockName(request.root, request.key);
   const startedMs = performance.now();
   for (let waited = false; ; waited = true) {
     request.signal?.throwIfAborted();
@@ -158,9 +157,9 @@ function parseLine(line: string, token: string): HolderLine | null {
   }
 }
 
-async function lockName(layout: CacheLayout, key: string): Promise<{ name: string; token: string }> {
-  const secret = await cacheSecret(layout);
-  const root = await realpath(layout.root).catch((error: unknown) => unreadable(layout.root, error));
+async function lockName(directory: string, key: string): Promise<{ name: string; token: string }> {
+  const secret = await cacheSecret(directory);
+  const root = await realpath(directory).catch((error: unknown) => unreadable(directory, error));
   const digest = (purpose: string): string =>
     createHmac("sha256", secret)
       .update(`${purpose}\n${process.getuid?.() ?? ""}\n${root}\n${key}`)
@@ -169,11 +168,11 @@ async function lockName(layout: CacheLayout, key: string): Promise<{ name: strin
 }
 
 /** 32 random bytes per cache, created by whoever comes first. */
-async function cacheSecret(layout: CacheLayout): Promise<string> {
-  const path = join(layout.root, "lock-secret");
+async function cacheSecret(directory: string): Promise<string> {
+  const path = join(directory, "lock-secret");
   const present = await readFile(path, "utf8").catch(() => "");
   if (present !== "") return present;
-  await makePrivateDirectory(layout.root);
+  await makePrivateDirectory(directory);
   await createWhole(path, randomBytes(32).toString("hex"));
   return readFile(path, "utf8").catch((error: unknown) => unreadable(path, error));
 }

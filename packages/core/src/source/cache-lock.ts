@@ -6,7 +6,6 @@
  */
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { type ErrorRecord, fromErrorRecord } from "../errors/error-record.ts";
-import type { CacheLayout } from "./cache-layout.ts";
 
 /** How far the holder is. */
 export interface HolderProgress {
@@ -16,7 +15,8 @@ export interface HolderProgress {
 
 /** What is needed to get or wait for a lock. */
 export interface LockRequest {
-  readonly layout: CacheLayout;
+  /** A directory that all who share the lock share; holds what the lock needs. */
+  readonly root: string;
   readonly key: string;
   /** A holder that gives no sign of life for this long is waited for no longer. */
   readonly idleMs: number;

@@ -2,6 +2,7 @@
 import { Worker } from "node:worker_threads";
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { printable } from "../errors/quote.ts";
+import type { HashAlgorithm } from "./hash-algorithms.ts";
 
 /** Message to the hash thread. @internal */
 export type HashRequest =
@@ -9,8 +10,8 @@ export type HashRequest =
       readonly verb: "start";
       readonly job: number;
       readonly path: string;
-      readonly algorithms: readonly string[];
-      readonly preamble: string;
+      readonly algorithms: readonly HashAlgorithm[];
+      readonly sizeBytes: number;
     }
   | { readonly verb: "available" | "finish"; readonly job: number; readonly bytes: number }
   | { readonly verb: "end"; readonly job: number };
@@ -18,9 +19,6 @@ export type HashRequest =
 export type HashResponse =
   | { readonly job: number; readonly digests: readonly (readonly [string, string])[] }
   | { readonly job: number; readonly error: string };
-
-/** What to compute. `git-sha1` is the identity of a blob in git, which Hugging Face uses for small files. */
-export type HashAlgorithm = "sha256" | "md5" | "sha1";
 
 /** A digest under way. */
 export interface RunningHash {
@@ -41,15 +39,15 @@ const ANNOUNCE_BYTES = 4 * 2 ** 20;
 let thread: HashThread | undefined;
 
 /**
- * Starts hashing the file at `path`, which must exist; nothing is read before `available` or `finish`. `preamble` is hashed before the file.
- * One thread serves the whole process and ends with its last job.
+ * Starts hashing the file at `path`, which must exist; nothing is read before `available` or `finish`. Only `git-sha1` needs to know `sizeBytes`
+ * at the start. One thread serves the whole process and ends with its last job.
  */
-export function startHash(path: string, algorithms: readonly HashAlgorithm[] = ["sha256"], preamble = ""): RunningHash {
+export function startHash(path: string, algorithms: readonly HashAlgorithm[] = ["sha256"], sizeBytes = 0): RunningHash {
   thread ??= new HashThread(() => {
     thread = undefined;
   });
   const running = thread;
-  const job = running.start(path, algorithms, preamble);
+  const job = running.start(path, algorithms, sizeBytes);
   let announced = 0;
   return {
     available(bytes) {
@@ -101,13 +99,13 @@ class HashThread {
     this.#worker.on("exit", () => this.#failAll(new Error("the hash thread ended")));
   }
 
-  start(path: string, algorithms: readonly HashAlgorithm[], preamble: string): number {
+  start(path: string, algorithms: readonly HashAlgorithm[], sizeBytes: number): number {
     const job = this.#nextJob++;
     const { promise, resolve, reject } = withResolvers<ReadonlyMap<string, string>>();
     // A job that fails before anybody waits for it is reported by `finish`.
     promise.catch(() => undefined);
     this.#jobs.set(job, { path, promise, resolve, reject });
-    this.post({ verb: "start", job, path, algorithms, preamble });
+    this.post({ verb: "start", job, path, algorithms, sizeBytes });
     return job;
   }
 

@@ -3,17 +3,16 @@ import { SourceError } from "../errors/checkpoint-error.ts";
 import { printable } from "../errors/quote.ts";
 import { type CacheEntry, isIntact, objectPath, readEntry, touchEntry } from "./cache-entry.ts";
 import { type CacheLayout, torchHubDirectory } from "./cache-layout.ts";
-import type { CacheLock } from "./cache-lock.ts";
 import { storeObject } from "./cache-store.ts";
 import type { ReadStats } from "./counting-source.ts";
-import { makePrivateDirectory } from "./durable-file.ts";
 import { digestMismatch, type ExpectedDigest, expectedDigest, meets } from "./expected-digest.ts";
 import type { FetchEvent } from "./fetch-event.ts";
 import { type FetchContext, type FetchOptions, openFetchContext } from "./fetch-options.ts";
-import { type DownloadOutcome, download } from "./http-download.ts";
+import type { DownloadOutcome } from "./http-download.ts";
 import { type HttpTarget, parseHttpUrl, readableName, urlKey } from "./http-url.ts";
-import { PartialFile } from "./partial-file.ts";
-import { claimPartial, sweepPartials, sweepTemporaries } from "./partial-store.ts";
+import { lockedDownload } from "./locked-download.ts";
+import type { PartialFile } from "./partial-file.ts";
+import { sweepTemporaries } from "./partial-store.ts";
 import { revalidate } from "./revalidate.ts";
 import { findInTorchCache } from "./torch-cache.ts";
 
@@ -93,18 +92,18 @@ class Fetch {
         },
       );
     }
-    await makePrivateDirectory(this.#layout.root);
-    const lock = await this.#lock();
-    try {
+    return lockedDownload(this.#context, this.#target, {
+      key: this.#key,
+      lockRoot: this.#layout.root,
+      partialDirectory: this.#layout.partial,
+      digestKnown: this.#expected?.enforced === true,
       // Whoever held the lock has just asked the server; its file is taken as it is.
-      const present = lock.waited ? await this.#intactEntry() : null;
-      const fetched = present ?? (await this.#download(lock));
-      await lock.release();
-      return fetched;
-    } catch (error) {
-      await lock.release(error);
-      throw error;
-    }
+      present: () => this.#intactEntry(),
+      store: (partial, outcome, digests) => this.#store(partial, outcome, this.#verify(digests)),
+      sweep: async () => {
+        for (const directory of [this.#layout.root, this.#layout.urls, this.#layout.verified]) await sweepTemporaries(directory);
+      },
+    });
   }
 
   async find(): Promise<FetchedFile | null> {
@@ -151,58 +150,8 @@ class Fetch {
     return { ...found, immutable: false, name: this.#target.name, origin: { ...this.#context.stats } };
   }
 
-  #lock(): Promise<CacheLock> {
-    return this.#context.lock({
-      layout: this.#layout,
-      key: this.#key,
-      idleMs: this.#context.limits.idleMs,
-      signal: this.#context.options.signal,
-      onWait: (progress) => this.#tell({ type: "waiting", name: this.#target.name, ...progress }),
-    });
-  }
-
-  async #download(lock: CacheLock): Promise<FetchedFile> {
-    await makePrivateDirectory(this.#layout.partial);
-    await sweepPartials(this.#layout.partial);
-    for (const directory of [this.#layout.root, this.#layout.urls, this.#layout.verified]) await sweepTemporaries(directory);
-    const partial = await claimPartial(this.#layout.partial, this.#key);
-    try {
-      return await this.#downloadInto(partial, lock);
-    } catch (error) {
-      // Bytes of an earlier process may be at fault: once more, without them.
-      const suspect = partial.resumedBytes > 0 && error instanceof SourceError && error.code === "RANKCAST_HASH_MISMATCH";
-      if (!suspect) throw error;
-      return this.#downloadInto(await PartialFile.create(this.#layout.partial, this.#key), lock);
-    }
-  }
-
-  async #downloadInto(partial: PartialFile, lock: CacheLock): Promise<FetchedFile> {
-    try {
-      const outcome = await download({
-        session: this.#context.session,
-        target: this.#target,
-        partial,
-        digestKnown: this.#expected?.enforced === true,
-        listener: (event) => {
-          if (event.type === "progress") lock.tell({ bytesDone: event.bytesDone, bytesTotal: event.bytesTotal });
-          this.#tell(event);
-        },
-      });
-      const digests = await partial.finish(outcome.sizeBytes);
-      const sha256 = this.#verify(outcome, digests);
-      return await this.#store(partial, outcome, sha256);
-    } catch (error) {
-      await (mayResume(error) ? partial.release() : partial.discard());
-      throw error;
-    }
-  }
-
-  #verify(outcome: DownloadOutcome, digests: ReadonlyMap<string, string>): string {
+  #verify(digests: ReadonlyMap<string, string>): string {
     const { name } = this.#target;
-    for (const each of outcome.announced) {
-      const actual = digests.get(each.algorithm);
-      if (actual !== undefined && actual !== each.hex) throw digestMismatch(name, each.hex, actual, each.algorithm);
-    }
     const sha256 = digests.get("sha256") ?? "";
     if (this.#expected !== null && !meets(this.#expected, sha256)) {
       const mismatch = digestMismatch(name, this.#expected.prefix, sha256, "sha256");
@@ -252,10 +201,4 @@ class Fetch {
   #tell(event: FetchEvent): void {
     this.#context.options.onProgress?.(event);
   }
-}
-
-/** After trouble of the network, or when the caller gave up, the bytes are good and wait for the next try; after a refusal they are not. */
-function mayResume(error: unknown): boolean {
-  if (!(error instanceof SourceError)) return true;
-  return error.class === "network" || (error.code === "RANKCAST_HTTP_STATUS" && Number(error.details["status"]) >= 429);
 }

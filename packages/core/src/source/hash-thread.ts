@@ -2,10 +2,11 @@
  * The thread that hashes files while they are written, so that neither the event loop nor the download waits for SHA-256. It reads the bytes back
  * from the page cache: ranges may arrive in any order and in any process, the hash only follows the part that is complete from byte 0.
  */
-import { createHash, type Hash } from "node:crypto";
+import type { Hash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
 import type { HashRequest, HashResponse } from "./content-hash.ts";
+import { createContentHash } from "./hash-algorithms.ts";
 
 interface Job {
   readonly file: number;
@@ -24,8 +25,7 @@ const buffer = new Uint8Array(2 ** 20);
 const jobs = new Map<number, Job>();
 
 function start(request: Extract<HashRequest, { verb: "start" }>): void {
-  const hashes = new Map(request.algorithms.map((algorithm) => [algorithm, createHash(algorithm)]));
-  for (const hash of hashes.values()) if (request.preamble !== "") hash.update(request.preamble);
+  const hashes = new Map(request.algorithms.map((algorithm) => [algorithm, createContentHash(algorithm, request.sizeBytes)]));
   jobs.set(request.job, { file: openSync(request.path, "r"), hashes, position: 0, available: 0, finish: null, queued: false });
 }
 

@@ -1,7 +1,7 @@
 /** What a body must not be, and what the server itself says its digest is. */
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { printable, quote } from "../errors/quote.ts";
-import type { HashAlgorithm } from "./content-hash.ts";
+import type { HashAlgorithm } from "./hash-algorithms.ts";
 import type { HttpResponse } from "./http-client.ts";
 
 /** Enough of a body to see a web page. */
@@ -51,7 +51,7 @@ export function announcedDigests(response: Pick<HttpResponse, "header">, wholeBo
   return found;
 }
 
-const DIGEST_HEX_LENGTH: Readonly<Record<HashAlgorithm, number>> = { sha256: 64, sha1: 40, md5: 32 };
+const DIGEST_HEX_LENGTH: Readonly<Record<HashAlgorithm, number>> = { sha256: 64, "git-sha1": 40, md5: 32 };
 const LABELS: readonly (readonly [HashAlgorithm, string])[] = [
   ["sha256", "sha-256"],
   ["md5", "md5"],

@@ -11,16 +11,16 @@
  * Its owner is part of its name. The state file is written before the file it describes and removed after it. What was written
  * before a reboot is not believed: a file system may keep sizes and lose bytes when power fails.
  */
-import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { open, rm, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { printable } from "../errors/quote.ts";
 import { type ByteRange, RangeSet } from "./byte-range.ts";
-import { type HashAlgorithm, type RunningHash, startHash } from "./content-hash.ts";
+import { type RunningHash, startHash } from "./content-hash.ts";
 import { CREATE_FLAGS, writeError, writeWhole } from "./durable-file.ts";
 import { unreadable } from "./file-source.ts";
+import { createContentHash, type HashAlgorithm } from "./hash-algorithms.ts";
 import { uniqueTag } from "./process-identity.ts";
 import { isSameVersion, type RemoteVersion } from "./remote-version.ts";
 
@@ -183,7 +183,7 @@ export class PartialFile {
   }
 
   #hashing(): RunningHash {
-    this.#hash ??= startHash(this.path, [...this.#algorithms]);
+    this.#hash ??= startHash(this.path, [...this.#algorithms], this.#remote?.sizeBytes);
     return this.#hash;
   }
 
@@ -200,7 +200,9 @@ export class PartialFile {
         details: { file: this.path },
       });
     }
-    return new Map([...this.#algorithms].map((algorithm) => [algorithm, createHash(algorithm).update(bytes).digest("hex")]));
+    return new Map(
+      [...this.#algorithms].map((algorithm) => [algorithm, createContentHash(algorithm, sizeBytes).update(bytes).digest("hex")]),
+    );
   }
 
   /** One save at a time. A state that can not be saved costs a resume, not the download. */

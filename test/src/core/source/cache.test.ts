@@ -197,7 +197,6 @@ describe("74, 75: when the system runs out", function () {
 
 describe("locks", () => {
   const directory = temporaryDirectory();
-  const layout = () => cacheLayout(readEnvironment({}), directory());
   for (const [name, acquire] of [
     ["socket", acquireLockSocket],
     ["file", acquireLockFile],
@@ -206,7 +205,7 @@ describe("locks", () => {
       let inside = 0;
       let most = 0;
       const work = async (key: string): Promise<void> => {
-        const lock = await acquire({ layout: layout(), key, idleMs: 5_000 });
+        const lock = await acquire({ root: directory(), key, idleMs: 5_000 });
         inside += 1;
         most = Math.max(most, inside);
         await new Promise((resolve) => setImmediate(resolve));
@@ -216,15 +215,15 @@ describe("locks", () => {
       };
       await Promise.all([1, 2, 3, 4].map(() => work("a")));
       expect(most).to.equal(1);
-      const one = await acquire({ layout: layout(), key: "a", idleMs: 5_000 });
-      await (await acquire({ layout: layout(), key: "b", idleMs: 5_000 })).release();
+      const one = await acquire({ root: directory(), key: "a", idleMs: 5_000 });
+      await (await acquire({ root: directory(), key: "b", idleMs: 5_000 })).release();
       await one.release();
     });
 
     it(`of the ${name} kind stop waiting when told`, async () => {
-      const lock = await acquire({ layout: layout(), key: "a", idleMs: 5_000 });
+      const lock = await acquire({ root: directory(), key: "a", idleMs: 5_000 });
       const controller = new AbortController();
-      const waiting = acquire({ layout: layout(), key: "a", idleMs: 5_000, signal: controller.signal }).catch((error: unknown) => error);
+      const waiting = acquire({ root: directory(), key: "a", idleMs: 5_000, signal: controller.signal }).catch((error: unknown) => error);
       setImmediate(() => controller.abort());
       expect(await waiting).to.have.property("name", "AbortError");
       await lock.release();
@@ -232,12 +231,12 @@ describe("locks", () => {
   }
 
   it("show waiting ones the holder's progress and its failure, if the server is at fault", async () => {
-    const lock = await acquireLockSocket({ layout: layout(), key: "a", idleMs: 5_000 });
+    const lock = await acquireLockSocket({ root: directory(), key: "a", idleMs: 5_000 });
     lock.tell({ bytesDone: 3, bytesTotal: 9 });
     const seen: unknown[] = [];
     const told = new Promise<void>((resolve) => {
       const waiting = acquireLockSocket({
-        layout: layout(),
+        root: directory(),
         key: "a",
         idleMs: 5_000,
         onWait: (progress) => {
@@ -252,8 +251,8 @@ describe("locks", () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(seen[0]).to.deep.equal({ bytesDone: 3, bytesTotal: 9 });
     expect(seen.at(-1)).to.equal("failed");
-    const next = await acquireLockSocket({ layout: layout(), key: "a", idleMs: 5_000 });
-    const other = acquireLockSocket({ layout: layout(), key: "a", idleMs: 5_000 });
+    const next = await acquireLockSocket({ root: directory(), key: "a", idleMs: 5_000 });
+    const other = acquireLockSocket({ root: directory(), key: "a", idleMs: 5_000 });
     await new Promise((resolve) => setTimeout(resolve, 20));
     await next.release(new SourceError("RANKCAST_HTTP_AUTH", "whose credentials?"));
     expect((await other).waited).to.equal(true);
@@ -261,14 +260,14 @@ describe("locks", () => {
   });
 
   it("are passed over when the holder gives no sign of life", async () => {
-    await mkdir(layout().locks, { recursive: true });
-    await writeFile(join(layout().locks, "a.lock"), "unreadable");
-    await utimes(join(layout().locks, "a.lock"), 1, 1);
-    await (await acquireLockFile({ layout: layout(), key: "a", idleMs: 1_000 })).release();
-    await writeFile(join(layout().locks, "b.lock"), JSON.stringify({ tag: "x", owner: { ...(await deadOwner()) } }));
-    const lock = await acquireLockFile({ layout: layout(), key: "b", idleMs: 60_000 });
+    await mkdir(join(directory(), "locks"), { recursive: true });
+    await writeFile(join(join(directory(), "locks"), "a.lock"), "unreadable");
+    await utimes(join(join(directory(), "locks"), "a.lock"), 1, 1);
+    await (await acquireLockFile({ root: directory(), key: "a", idleMs: 1_000 })).release();
+    await writeFile(join(join(directory(), "locks"), "b.lock"), JSON.stringify({ tag: "x", owner: { ...(await deadOwner()) } }));
+    const lock = await acquireLockFile({ root: directory(), key: "b", idleMs: 60_000 });
     await lock.release();
-    expect((await readdir(layout().locks)).filter((name) => name.startsWith("b"))).to.deep.equal([]);
+    expect((await readdir(join(directory(), "locks"))).filter((name) => name.startsWith("b"))).to.deep.equal([]);
   });
 });
 
@@ -287,7 +286,7 @@ describe("hashing in a thread", () => {
     await writeFile(path, bytes);
     const both = startHash(path, ["sha256", "md5"]);
     for (let available = 0; available < bytes.length; available += 1_000_000) both.available(available);
-    const prefixed = startHash(path, ["sha1"], `blob ${bytes.length}\0`);
+    const prefixed = startHash(path, ["git-sha1"], bytes.length);
     const [digests, git, whole] = await Promise.all([
       both.finish(bytes.length),
       prefixed.finish(bytes.length),
@@ -296,7 +295,7 @@ describe("hashing in a thread", () => {
     expect(digests.get("sha256")).to.equal(sha256(bytes));
     expect(whole).to.equal(sha256(bytes));
     expect(digests.get("md5")).to.equal(createHash("md5").update(bytes).digest("hex"));
-    expect(git.get("sha1")).to.equal(createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex"));
+    expect(git.get("git-sha1")).to.equal(createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex"));
   });
 
   it("fails when the file is missing or shorter, and can be cancelled", async () => {
