@@ -133,6 +133,7 @@ export { toVis4dMessage } from "./report/vis4d-message.ts";
 // Schemes
 export { builtInSchemes, defaultSchemes } from "./scheme/default-schemes.ts";
 export { loadFromHttp } from "./scheme/http.ts";
+export { parseHubUri } from "./scheme/hugging-face-location.ts";
 export { loadFromLocal } from "./scheme/local.ts";
 export type { ResolveContext, ResolveOptions, WeightTables } from "./scheme/resolve-context.ts";
 export { resolveWeights } from "./scheme/resolve-weights.ts";

@@ -1,5 +1,6 @@
 /** The schemes everybody has. */
 import { loadFromHttp } from "./http.ts";
+import { loadFromHuggingFace } from "./hugging-face.ts";
 import { loadFromLocal } from "./local.ts";
 import { loadFromModelZoo, MODEL_ZOOS } from "./model-zoo.ts";
 import { loadFromMmcls, loadFromOpenMmlab } from "./openmmlab.ts";
@@ -14,6 +15,7 @@ export function builtInSchemes(): SchemeRegistry {
   registry.register(["torchvision://", "modelzoo://"], loadFromTorchvision, { name: "torchvision" });
   registry.register([...MODEL_ZOOS.keys()], loadFromModelZoo, { name: "model zoo" });
   registry.register(["open-mmlab://", "openmmlab://"], loadFromOpenMmlab, { name: "openmmlab" });
+  registry.register("hf://", loadFromHuggingFace, { name: "hugging face" });
   registry.register("mmcls://", loadFromMmcls, { name: "mmcls" });
   return registry;
 }

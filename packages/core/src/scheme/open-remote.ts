@@ -12,6 +12,7 @@ import { openHttp } from "../source/http-source.ts";
 import { parseHttpUrl } from "../source/http-url.ts";
 import { resolved } from "../source/open-local.ts";
 import type { SettledOptions } from "./resolve-context.ts";
+import { prefetchShards } from "./shard-prefetch.ts";
 
 /** What a scheme knows about a file beside its URL. */
 export interface RemoteKnowledge {
@@ -28,7 +29,9 @@ export interface RemoteKnowledge {
 export async function openRemote(url: string, context: SettledOptions, known: RemoteKnowledge = {}): Promise<ResolvedSource> {
   const target = applyMirrors(url, context);
   const entry = await openRemoteFile(target, context, known);
-  return resolved(entry.name, entry, remoteSiblings(target, context, known));
+  const siblings = remoteSiblings(target, context, known);
+  await prefetchShards(parseHttpUrl(target).url.pathname, entry, siblings, context);
+  return resolved(entry.name, entry, siblings);
 }
 
 /** Opens one file. @throws {SourceError} as `fetchToCache` and `openHttp`. */
@@ -57,11 +60,7 @@ export function applyMirrors(url: string, context: SettledOptions): string {
 
 /** Null when the server has no ranges: the file must then be downloaded. */
 async function openRanged(url: string, options: FetchOptions, context: SettledOptions): Promise<ByteSource | null> {
-  const { session, stats } = openFetchContext(options);
-  const close = (): void => {
-    addReadStats(context.stats, stats);
-    session.close();
-  };
+  const { session } = openFetchContext(options, context.stats);
   try {
     const source = await openHttp(session, url);
     return {
@@ -71,11 +70,11 @@ async function openRanged(url: string, options: FetchOptions, context: SettledOp
       readInto: (target, offset, signal) => source.readInto(target, offset, signal),
       async close() {
         await source.close();
-        close();
+        session.close();
       },
     };
   } catch (error) {
-    close();
+    session.close();
     if (error instanceof SourceError && error.code === "RANKCAST_HTTP_RANGE") return null;
     throw error;
   }

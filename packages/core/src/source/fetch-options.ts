@@ -50,11 +50,10 @@ export interface FetchContext {
   readonly session: HttpSession;
 }
 
-/** Fills in the defaults and opens a session, which the caller closes. */
-export function openFetchContext(options: FetchOptions): FetchContext {
+/** Fills in the defaults and opens a session, which the caller closes. Everything is counted into `stats`. */
+export function openFetchContext(options: FetchOptions, stats: ReadStats = newReadStats()): FetchContext {
   const environment = options.environment ?? readEnvironment();
   const limits = options.limits ?? DEFAULT_LIMITS;
-  const stats = newReadStats();
   const session = openHttpSession({
     signal: options.signal,
     limits,

@@ -3,17 +3,18 @@ import { parseContentRange, rangeHeader } from "./byte-range.ts";
 import type { ByteSource, SourceVersion } from "./byte-source.ts";
 import { truncated } from "./file-source.ts";
 import { refuseHtml } from "./http-body-checks.ts";
-import { changed, lengthError, rangeError, shortBody } from "./http-errors.ts";
+import { changed, connectionError, lengthError, rangeError, shortBody } from "./http-errors.ts";
 import { type LocatedResponse, send } from "./http-request.ts";
 import type { HttpSession } from "./http-session.ts";
 import { type HttpTarget, parseHttpUrl } from "./http-url.ts";
 import { responseError } from "./response-error.ts";
-import { RetryPolicy } from "./retry-policy.ts";
+import { withRetries } from "./with-retries.ts";
 
 /** Small reads fetch whole blocks: the next one is usually beside the last. */
 const BLOCK_BYTES = 2 ** 16;
 /** Blocks kept. */
 const BLOCKS_MAX = 64;
+const EXPIRED = new Set([401, 403, 404, 410]);
 /** A server without ranges is fine for a file that fits here. */
 const WHOLE_BYTES_MAX = 2 ** 20;
 
@@ -25,7 +26,7 @@ const WHOLE_BYTES_MAX = 2 ** 20;
 export async function openHttp(session: HttpSession, url: string): Promise<ByteSource> {
   const target = parseHttpUrl(url);
   const opening = await withRetries(session, target.name, session.signal, (idleMs) => openFirst(session, target, idleMs));
-  return new HttpSource(session, target.name, opening);
+  return new HttpSource(session, target, opening);
 }
 
 interface Opening {
@@ -66,9 +67,14 @@ class HttpSource implements ByteSource {
   /** By index, least recently used first. */
   readonly #blocks = new Map<number, Promise<Uint8Array>>();
   readonly #closed = new AbortController();
+  /** The URL itself, for when the address it redirected to has run out. */
+  readonly #origin: HttpTarget;
+  #location: HttpTarget;
 
-  constructor(session: HttpSession, name: string, opening: Opening) {
-    this.name = name;
+  constructor(session: HttpSession, origin: HttpTarget, opening: Opening) {
+    this.name = origin.name;
+    this.#origin = origin;
+    this.#location = opening.target;
     this.version = opening.version;
     this.sizeBytes = opening.version.sizeBytes;
     this.#session = session;
@@ -131,8 +137,15 @@ class HttpSource implements ByteSource {
     const { identity } = this.#opening;
     const strong = identity !== null && /^"[^"]*"$/.test(identity);
     const headers = { range: rangeHeader(range), ...(strong ? { "if-range": identity } : {}) };
-    const response = await send(this.#session, this.#opening.target, { headers, idleMs, signal });
+    const location = this.#location;
+    const response = await send(this.#session, location, { headers, idleMs, signal });
+    if (location !== this.#origin && EXPIRED.has(response.status)) {
+      response.discard();
+      this.#location = this.#origin;
+      throw connectionError(this.name, { code: "EXPIRED_REDIRECT" });
+    }
     if (response.status !== 206 && response.status !== 200) throw await responseError(this.name, response);
+    this.#location = response.target;
     const sizeBytes = response.status === 206 ? partialSize(this.name, response, range) : response.lengthBytes;
     if (identityOf(response) !== identity || sizeBytes !== this.sizeBytes) {
       response.discard();
@@ -169,23 +182,4 @@ function partialSize(name: string, response: LocatedResponse, asked: { begin: nu
 /** What tells two versions apart, weak or strong: the parts are compared, not put together. */
 function identityOf(response: LocatedResponse): string | null {
   return response.header("etag") ?? response.header("last-modified");
-}
-
-async function withRetries<T>(
-  session: HttpSession,
-  name: string,
-  signal: AbortSignal | undefined,
-  action: (idleMs: number) => Promise<T>,
-): Promise<T> {
-  const policy = new RetryPolicy(session.limits, () => {
-    session.stats.retries += 1;
-  });
-  const run = policy.start();
-  for (;;) {
-    try {
-      return await session.connections.with(() => action(policy.attemptIdleMs));
-    } catch (error) {
-      await policy.again(run, error, name, signal);
-    }
-  }
 }

@@ -1,0 +1,52 @@
+/** The Hugging Face hub's protocol over a few files in memory: resolve with a redirect to a storage server, revision lists, tokens. */
+import { createHash } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { LyingServer, serveFile } from "./lying-server.ts";
+
+export const COMMIT = "0123456789abcdef0123456789abcdef01234567";
+
+export interface FakeHub {
+  readonly hub: LyingServer;
+  /** Where large files are redirected to. */
+  readonly storage: LyingServer;
+  close(): Promise<void>;
+}
+
+/** Files above 100 bytes count as large (LFS). `token` makes the repository private. */
+export async function startHub(repo: string, files: ReadonlyMap<string, Buffer>, token?: string): Promise<FakeHub> {
+  const storage = await LyingServer.start((request, response, index) => {
+    const path = decodeURIComponent(new URL(request.url ?? "", "http://x").pathname.slice(1));
+    serveFile(files.get(path) ?? Buffer.alloc(0), {}, () => storage)(request, response, index);
+  });
+  const hub = await LyingServer.start((request, response, index) => answer(request, response, index));
+  const refuse = (response: ServerResponse, status: number, code: string): unknown =>
+    response.writeHead(status, { "x-error-code": code, "x-error-message": `${code} it is.` }).end();
+  const answer = (request: IncomingMessage, response: ServerResponse, index: number): unknown => {
+    const path = decodeURIComponent(new URL(request.url ?? "", "http://x").pathname);
+    if (token !== undefined && request.headers.authorization !== `Bearer ${token}`) return refuse(response, 401, "RepoNotFound");
+    const list = new RegExp(`^/api/models/${repo}/revision/(.+)$`).exec(path);
+    if (list) {
+      const siblings = [...files.keys()].map((rfilename) => ({ rfilename }));
+      return response.end(JSON.stringify({ sha: COMMIT, siblings }));
+    }
+    const file = new RegExp(`^/${repo}/resolve/(main|v1|refs/pr/2|${COMMIT})/(.+)$`).exec(path)?.[2];
+    const bytes = file === undefined ? undefined : files.get(file);
+    if (file === undefined || bytes === undefined) return refuse(response, 404, file === undefined ? "RepoNotFound" : "EntryNotFound");
+    response.setHeader("x-repo-commit", COMMIT);
+    if (bytes.length <= 100) {
+      const id = createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
+      return serveFile(bytes, { etag: `"${id}"` })(request, response, index);
+    }
+    response.setHeader("x-linked-etag", `"${createHash("sha256").update(bytes).digest("hex")}"`);
+    response.setHeader("x-linked-size", bytes.length);
+    return response.writeHead(302, { location: `${storage.url}/${encodeURIComponent(file)}?X-Amz-Signature=hidden` }).end();
+  };
+  return {
+    hub,
+    storage,
+    async close() {
+      await hub.close();
+      await storage.close();
+    },
+  };
+}
