@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { nativeMemory, readEnvironment } from "@rankcast/core/runtime";
+import { nativeMemory, readEnvironment, readMemoryUse } from "@rankcast/core/runtime";
 import { fetchWeights } from "./fetch/fetch-weights.ts";
 import { startCoordinationServer } from "./grpc/coordination-server.ts";
 import { type CoordinatorEvent, NodeCoordinator } from "./node/node-coordinator.ts";
@@ -52,6 +52,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     worldSize,
     localWorldSize: worldSize,
     fetch: fetchWeights,
+    pssBytes: () => readMemoryUse().pssBytes,
     onEvent,
     barrierTimeoutMs: options.barrierTimeoutMs ?? BARRIER_TIMEOUT_MS,
   });

@@ -40,6 +40,8 @@ export interface NodeCoordinatorOptions {
   readonly onEvent?: ((event: CoordinatorEvent) => void) | undefined;
   /** How long ranks may keep each other waiting at a barrier after the first has arrived. */
   readonly barrierTimeoutMs: number;
+  /** Proportional set size of this process; null where the kernel does not tell. */
+  readonly pssBytes: () => number | null;
 }
 
 interface Member {
@@ -81,6 +83,7 @@ export class NodeCoordinator implements ConnectionListener {
       fail: (barrier, digest, cause) => this.#board.fail(barrier, digest, withRootCause(cause, ...this.#localRankZero())),
       members: () => new Map([...this.#members].map(([rank, { connection }]) => [rank, connection.hello])),
       now,
+      pssBytes: options.pssBytes,
     });
   }
 

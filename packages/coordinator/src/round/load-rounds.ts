@@ -3,7 +3,7 @@
  * at a time; a round that failed leaves nothing behind.
  */
 import { type CheckpointError, DistributionError, type FetchOptions, type LoadReportFields } from "@rankcast/core";
-import { asCheckpointError, type PlacedSegments, readMemoryUse } from "@rankcast/core/runtime";
+import { asCheckpointError, type PlacedSegments } from "@rankcast/core/runtime";
 import { type FetchedWeights, type FetchListener, type FetchWeights, publishedWeights } from "../fetch/fetch-weights.ts";
 import type { Arrive, CoordinatorMessage, Hello, LoadRequest, Publication } from "../grpc/coordination-server.ts";
 import { mergeRankResults, type RankResult } from "./merge-rank-results.ts";
@@ -21,6 +21,8 @@ export interface RoundsHost {
   /** Who takes part, by rank. */
   members(): ReadonlyMap<number, Hello>;
   now(): number;
+  /** Proportional set size of this process; null where the kernel does not tell. */
+  pssBytes(): number | null;
 }
 
 type Stage = "begin" | "prepared" | "committed" | "reported";
@@ -153,7 +155,7 @@ export class LoadRounds {
       beginMs: null,
       committedMs: null,
       loadMs: 0,
-      pssBytes: readMemoryUse().pssBytes,
+      pssBytes: this.#host.pssBytes(),
       pssGrowthBytes: null,
     };
     this.#rounds.set(sequence, round);
@@ -205,7 +207,7 @@ export class LoadRounds {
   /** Read when ranks read theirs, after the load's last barrier: pages that several processes map are shared out among all of them. */
   #pssGrowth({ pssBytes }: Round): number | null {
     for (const { pid } of this.#host.members().values()) if (pid === process.pid) return 0;
-    const now = readMemoryUse().pssBytes;
+    const now = this.#host.pssBytes();
     return now === null || pssBytes === null ? null : now - pssBytes;
   }
 }

@@ -85,7 +85,14 @@ function fetchedWeights(log: string[]): FetchedWeights {
 }
 
 function start(fetch: FetchWeights, count = 3): { node: NodeCoordinator; ranks: FakeRank[] } {
-  const node = new NodeCoordinator({ jobId: "job", epoch: 0, worldSize: 3, localWorldSize: 3, fetch, barrierTimeoutMs: 60_000 });
+  const identity = { jobId: "job", epoch: 0, worldSize: 3, localWorldSize: 3 };
+  // The coordinator's own process grows by 7 bytes each time somebody looks.
+  let pssBytes = 0;
+  const grow = (): number => {
+    pssBytes += 7;
+    return pssBytes;
+  };
+  const node = new NodeCoordinator({ ...identity, fetch, barrierTimeoutMs: 60_000, pssBytes: grow });
   return { node, ranks: Array.from({ length: count }, (_, rank) => new FakeRank(node, rank)) };
 }
 
@@ -127,7 +134,7 @@ describe("NodeCoordinator", () => {
         memory: { pssBytes: number };
         ranks: { pid: number }[];
       };
-      expect([report.generation, report.worldSize, report.memory.pssBytes]).to.deep.equal([0, 3, 60]);
+      expect([report.generation, report.worldSize, report.memory.pssBytes]).to.deep.equal([0, 3, 3 * 20 + 7]);
       expect(report.ranks.map(({ pid }) => pid)).to.deep.equal([100, 101, 102]);
     }
     node.close();
