@@ -82,6 +82,39 @@ describe("commitStateDict", () => {
     expect([...(model.ownParameters.get("w")?.tensor.toFloat32Array() ?? [])]).to.deep.equal([0, 0]);
   });
 
+  it("F11: says so when taking back fails, with all causes", () => {
+    const fragile = withState(
+      (state) => {
+        if (state === "old") throw new Error("cannot go back");
+      },
+      () => "old",
+    );
+    const bad = withState(() => {
+      throw new Error("bad state");
+    });
+    const given = checkpoint({ "fragile.w": [2] });
+    given.extraState.set("fragile._extra_state", "new");
+    given.extraState.set("bad._extra_state", "new");
+    const error = failureOf(() => loadStateDict(nest({ fragile, bad }), given));
+    expect(error.details["restored"]).to.equal(false);
+    expect((error.cause as AggregateError).errors.map(String)).to.deep.equal(["Error: bad state", "Error: cannot go back"]);
+  });
+
+  it("F11: several changes are taken back in reverse order", () => {
+    const events: string[] = [];
+    const model = withParameters({ w: [1] });
+    model.registerLoadPreHook((view) => {
+      for (const name of ["first", "second"]) view.onCommit({ apply: () => events.push(name), undo: () => events.push(`undo ${name}`) });
+      view.onCommit({
+        apply: () => {
+          throw new Error("third");
+        },
+      });
+    });
+    failureOf(() => loadStateDict(model, checkpoint({ w: [1] })));
+    expect(events).to.deep.equal(["first", "second", "undo second", "undo first"]);
+  });
+
   it("F11: want of memory is noticed before anything changed", () => {
     const model = withParameters({ w: [2] });
     model.registerParameter("m", Parameter.meta("float32", [1]));
@@ -113,6 +146,29 @@ describe("commitStateDict", () => {
     ]);
     loadStateDict(model, exchanged, { strict: true });
     expect(valuesOf(model)).to.deep.equal({ a: [5, 6], b: [1, 2] });
+  });
+
+  it("sources in memory that the load writes to are read before", () => {
+    const memory = Float32Array.of(1, 2, 3, 4, 5, 6);
+    const part = (begin: number, end: number): Tensor => Tensor.from(memory.subarray(begin, end), [end - begin]);
+    const model = new Module();
+    for (const [name, begin] of [
+      ["a", 0],
+      ["b", 2],
+      ["c", 4],
+    ] as const) {
+      model.registerParameter(name, new Parameter(part(begin, begin + 2)));
+    }
+    model.registerParameter("m", Parameter.meta("float32", [2]));
+    // Each reads what another one writes; `m` would look at bytes that are overwritten.
+    const shifted = new StateDict([
+      ["a", part(1, 3)],
+      ["b", part(3, 5)],
+      ["c", part(0, 2)],
+      ["m", part(2, 4)],
+    ]);
+    loadStateDict(model, shifted, { strict: true });
+    expect(valuesOf(model)).to.deep.equal({ a: [2, 3], b: [4, 5], c: [1, 2], m: [3, 4] });
   });
 
   it("a misaligned tensor is copied instead of adopted, so that its data can be shown", () => {

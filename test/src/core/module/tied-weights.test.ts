@@ -61,6 +61,30 @@ describe("tied weights", () => {
     expect(failureOf(() => loadStateDict(model, pair(ramp([2], 5))))).to.include({ code: "RANKCAST_STATE_DICT_MISMATCH" });
   });
 
+  it("F16: ties are found in models that live in one buffer, and neighbours are not taken for ties", () => {
+    const memory = new Float32Array(6);
+    const part = (begin: number, end: number): Parameter => new Parameter(Tensor.from(memory.subarray(begin, end), [end - begin]));
+    const model = new Module();
+    for (const [name, begin, end] of [
+      ["a", 0, 2],
+      ["b", 2, 4],
+      ["b2", 2, 4],
+      ["b3", 2, 3],
+      ["c", 4, 6],
+    ] as const) {
+      model.registerParameter(name, part(begin, end));
+    }
+    const { report } = examineStateDict(model, checkpoint({ a: [2], b: [2], c: [2] }));
+    expect(report.tied).to.deep.equal([{ key: "b2", sameAs: "b" }]);
+    expect(report.missing).to.deep.equal(["b3"]);
+    const different = new StateDict([
+      ["a", ramp([2], 1)],
+      ["b", ramp([2], 3)],
+      ["b2", ramp([2], 4)],
+    ]);
+    expect(examineStateDict(model, different).report.errors.map(({ key }) => key)).to.deep.equal(["b2"]);
+  });
+
   it("F16: names without bytes are not compared", () => {
     const model = tiedModel(Parameter.meta("float32", [2]));
     const given = new StateDict([

@@ -1,6 +1,6 @@
 /** Reports: texts, JSON and merging (semantics section H). */
 import { LoadReport, type LoadReportFields, loadStateDict, mergeReports, type ReplicaReport, StateDict } from "@rankcast/core";
-import { EMPTY_REPLICA_REPORT } from "@rankcast/core/internal";
+import { EMPTY_REPLICA_REPORT, toIncompatibleKeys, toTorchMessage } from "@rankcast/core/internal";
 import { expect } from "chai";
 import fc from "fast-check";
 import { checkpoint, failureOf, linear, nest, ramp, withParameters } from "../module/models.ts";
@@ -24,6 +24,45 @@ describe("LoadReport", () => {
         "missing keys in source state_dict: m1, m2\n",
     );
     expect(loadStateDict(withParameters({ ok: [1] }), checkpoint({ ok: [1] })).toVis4dMessage()).to.equal("");
+  });
+
+  it("F18: toIncompatibleKeys is what torch's call returns, as Python prints it", () => {
+    expect(toIncompatibleKeys(replica({ missing: ["a", "it's"], unexpected: ["both ' and \"", "back\\slash"] }))).to.equal(
+      "_IncompatibleKeys(missing_keys=['a', \"it's\"], unexpected_keys=['both \\' and \"', 'back\\\\slash'])",
+    );
+    expect(toIncompatibleKeys(replica({}))).to.equal("<All keys matched successfully>");
+    const ignored = replica({ ignored: 1, ignoredKeys: [{ key: "a", kind: "missing", rule: "a" }] });
+    expect(toIncompatibleKeys(ignored)).to.equal("_IncompatibleKeys(missing_keys=[], unexpected_keys=[])");
+  });
+
+  it("F5: problems stand where torch lists them, between the mismatches", () => {
+    const mismatch = (key: string) => ({ key, checkpoint: [1], model: [2] });
+    const problem = (message: string, mismatchesBefore: number) => ({ key: "", message, fatal: false, mismatchesBefore });
+    const text = toTorchMessage(replica({ mismatched: ["a", "b", "c"].map(mismatch), errors: [problem("one", 0), problem("two", 2)] }));
+    expect(text.split("\n\t").map((line) => line.slice(0, 19))).to.deep.equal([
+      "Error(s) in loading",
+      "one",
+      "size mismatch for a",
+      "size mismatch for b",
+      "two",
+      "size mismatch for c",
+    ]);
+  });
+
+  it("F9: lossy casts are rows of the table, others only counted", () => {
+    const casts = [
+      { key: "l.0.w", from: "float64", to: "float32", lossy: "rounding" },
+      { key: "l.1.w", from: "float64", to: "float32", lossy: "rounding" },
+      { key: "m", from: "float16", to: "float32", lossy: false },
+    ] as const;
+    const lines = reportOf([replica({ matched: 3, expected: 3, casts })])
+      .toString()
+      .split("\n");
+    expect(lines[0]).to.equal("Net: 3/3 keys loaded, 3 cast");
+    expect(lines.slice(2).map((line) => line.trim().split(/ {2,}/))).to.deep.equal([
+      ["status", "key", "in checkpoint", "in model"],
+      ["cast", "l.{0,1}.w", "float64", "float32 (rounding)"],
+    ]);
   });
 
   it("H3: the report says what was loaded and what was not, and its JSON is the contract's", () => {
@@ -199,6 +238,7 @@ describe("mergeReports", () => {
     const part = (indices: readonly number[], weights: string): LoadReport =>
       new LoadReport({
         weights,
+        ...(weights === "" ? {} : { sha256: "aa" }),
         ranks: [
           { rank: 0, localRank: 0, nodeRank: 0, host: "h", pid: 1, replicas: indices.map((index) => replica({ index, matched: index })) },
         ],
@@ -210,7 +250,7 @@ describe("mergeReports", () => {
       [1, 1],
       [2, 2],
     ]);
-    expect(whole).to.include({ weights: "w.pt" });
+    expect(whole).to.include({ weights: "w.pt", sha256: "aa" });
     expect(whole.warnings).to.have.length(1);
   });
 
