@@ -128,7 +128,7 @@ export function makeScalar(args: Args, call: PickleCall): TreeValue {
   const nbytes = bytesOf(dtype.elementType, 1);
   const bytes = bytesOfContent(content, call).slice();
   if (bytes.length !== nbytes)
-    throw call.refuse("RANKCAST_TENSOR_LAYOUT", `a ${dtype.elementType} has ${nbytes} bytes, not ${bytes.length}`);
+    throw call.refuse("RANKCAST_TENSOR_LAYOUT", `a scalar of ${dtype.elementType} needs ${nbytes} bytes, its content has ${bytes.length}`);
   if (dtype.bigEndian) swapComponents(bytes, traitsOf(dtype.elementType).swapBytes);
   const storage = new Storage(bytes.buffer, bytes.byteOffset, nbytes);
   const value = decodeElement({ dtype: dtype.elementType, storage, conj: false, neg: false }, 0);

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { readPlain } from "../../support/plain-tree.ts";
 import { bytesOf, u32 } from "../../support/write-pickle.ts";
 
-const PARAMETERS = { numRuns: 300 };
+const PARAMETERS = { numRuns: 100 };
 
 describe("texts of pickles", () => {
   it("decodes what TextEncoder encodes", () => {

@@ -129,6 +129,15 @@ describe("numpy's arrays", () => {
     expect(elements[0]).to.have.property("kind", "tensor");
   });
 
+  it("as scalars are swapped by component when they are big-endian", () => {
+    const scalar = (type: string, content: string): unknown =>
+      value(call("numpy.core.multiarray", "scalar", dtype(type), `C${String.fromCharCode(content.length)}${content}`));
+    expect(scalar(">i2", "\x01\x02")).to.equal(258);
+    expect(scalar("<i2", "\x01\x02")).to.equal(513);
+    expect(scalar(">c8", "\x3f\x80\0\0\xc0\0\0\0")).to.deep.equal({ re: 1, im: -2 });
+    expect(() => scalar("<i2", "\x01")).to.throw("needs 2 bytes, its content has 1");
+  });
+
   it("have a byte order, given once", async () => {
     const ordered = (order: string, ...more: Part[]): Uint8Array =>
       bytesOf(dtype("f4"), tuple(int(3), text(order), "N", "N", "N", int(-1), int(-1), int(0)), "b", ...more);

@@ -104,6 +104,7 @@ describe("opcodes that frame a pickle", () => {
       frame(2, "X", u32(1), "a."),
       frame(5, "X", u32(1), "a."),
       frame(3, "]\x95", u64(2), "Na."),
+      frame(13, "]\x95", u64(2), "Na."),
       frame(2, "]c", "os\nsystem\n."),
       frame(3, "cos\nsystem\n."),
       frame(4, "B", u32(3), "abc."),

@@ -3,7 +3,7 @@ import { TensorRef } from "@rankcast/core/internal";
 import { expect } from "chai";
 import fc from "fast-check";
 import { expectError } from "../../support/expect-error.ts";
-import { readW } from "../../support/torch-file.ts";
+import { readW, TWELVE } from "../../support/torch-file.ts";
 import { global, int, type TensorPickle, tensor, text, tuple } from "../../support/write-pickle.ts";
 
 const FLOAT_3 = "G\x40\x08\x00\x00\x00\x00\x00\x00";
@@ -116,6 +116,7 @@ describe("storages of a zip", () => {
     for (const key of [text("../data.pkl"), text(""), text("0/../0"), text("0 "), text("x"), int(0), text("1".repeat(21)), "N"]) {
       await expectError("RANKCAST_STORAGE_KEY", read({ key }));
     }
+    await expectError("RANKCAST_STORAGE_KEY", readW(tensor({ key: text("x") }), { storages: { x: TWELVE } }));
     const missing = await expectError("RANKCAST_STORAGE_KEY", read({ key: text("7") }));
     expect(missing.message).to.include("storage 7 has no record data/7");
   });
