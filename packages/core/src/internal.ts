@@ -130,6 +130,8 @@ export { suggestPrefixEdit } from "./report/suggest-prefix-edit.ts";
 export { toIncompatibleKeys, toTorchMessage } from "./report/torch-message.ts";
 export { type VerdictPolicy, verdictOf } from "./report/verdict.ts";
 export { toVis4dMessage } from "./report/vis4d-message.ts";
+export { awsAccount } from "./scheme/aws-credentials.ts";
+export { s3Signer } from "./scheme/aws-signature.ts";
 // Schemes
 export { builtInSchemes, defaultSchemes } from "./scheme/default-schemes.ts";
 export { loadFromHttp } from "./scheme/http.ts";
