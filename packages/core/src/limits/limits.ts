@@ -65,6 +65,15 @@ export const DEFAULT_LIMITS = {
   npyHeaderBytes: 65_536,
   ggufEntries: 100_000,
   ggufStringBytes: 10 * MIB,
+  /** Rules that rename keys; the longest list in use has 27. */
+  revKeyRules: 1000,
+  revKeyPatternCharacters: 4096,
+  /** Steps of matching for one key and rule: about 100 ms. Ordinary ones need fewer than 1000. */
+  revKeySteps: 4_000_000,
+  /** One key and one rule that is a JavaScript RegExp, which can only be stopped by the clock. */
+  revKeyMs: 150,
+  /** All keys and all rules together. */
+  revKeysMs: 10_000,
   /** A redirect chain longer than this is a loop. */
   redirects: 5,
   /** A server that sends no byte for this long is gone. */

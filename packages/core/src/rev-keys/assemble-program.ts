@@ -1,5 +1,6 @@
 /** From the nodes of a pattern to instructions. The order in which alternatives are tried is CPython's. */
 import { CharacterSet } from "./character-set.ts";
+import { firstCharacters } from "./first-characters.ts";
 import { widthOf } from "./node-width.ts";
 import {
   ASCII,
@@ -13,10 +14,12 @@ import {
   type SetMember,
   UNBOUNDED,
 } from "./pattern-nodes.ts";
-import { NO_MAX, OP, PLACE, type Program } from "./program.ts";
+import { type MemoKey, NO_MAX, OP, PLACE, type Program } from "./program.ts";
 
 /** Counted repeats are written out up to this many words: a loop that counts cannot use the memo. */
 const UNROLLED_WORDS_MAX = 2000;
+/** A choice inside so many nested loops of what can be empty is not worth remembering. */
+const EMPTY_LOOPS_MAX = 4;
 const NEWLINE: readonly SetMember[] = [{ type: "range", first: 10, last: 10 }];
 
 /** Assembles a pattern. Cannot fail: what cannot be matched was refused by the parser. */
@@ -25,15 +28,17 @@ export function assembleProgram(pattern: ParsedPattern): Program {
   assembler.sequence(pattern.body);
   assembler.emit(OP.MATCH);
   const [begin] = pattern.body;
-  const anchored = begin?.type === "place" && (begin.place === "textBegin" || (begin.place === "lineBegin" && (begin.flags & MULTILINE) === 0));
+  const anchored =
+    begin?.type === "place" && (begin.place === "textBegin" || (begin.place === "lineBegin" && (begin.flags & MULTILINE) === 0));
   return {
     code: Int32Array.from(assembler.code),
     sets: assembler.sets,
     slots: assembler.slots,
     memos: assembler.memos,
+    memoChoices: assembler.memoChoices,
     groupCount: pattern.groupCount,
     anchored,
-    first: begin?.type === "set" ? new CharacterSet(begin.members, begin.negate, begin.flags) : undefined,
+    first: firstCharacters(pattern.body),
   };
 }
 
@@ -41,7 +46,11 @@ class Assembler {
   readonly code: number[] = [];
   readonly sets: CharacterSet[] = [];
   slots: number;
-  memos = 0;
+  readonly memos: MemoKey[] = [];
+  /** Values of `memos` so far that a choice may have. */
+  #memoChoices = 0;
+  /** Slots of the loops around that iterate without counting but look whether an iteration was empty. */
+  readonly #emptyLoops: number[] = [];
   readonly #pattern: ParsedPattern;
   readonly #setNumbers = new Map<string, number>();
   /** Above 0 inside lookarounds, atomic groups and counted loops, where a failure may have other reasons than the position. */
@@ -192,7 +201,10 @@ class Assembler {
   #counted(body: Sequence, min: number, max: number, lazy: boolean): void {
     const slot = this.slots;
     this.slots += 2;
-    this.#contextual += 1;
+    // With no bounds to count for, all that the rest of an iteration depends on is whether it has consumed something.
+    const counts = min > 1 || max !== UNBOUNDED;
+    if (counts) this.#contextual += 1;
+    else this.#emptyLoops.push(slot);
     this.emit(OP.LOOP_BEGIN, slot);
     const loop = this.emit(OP.LOOP, slot, clamp(min), clamp(max), lazy ? 1 : 0, 0);
     // A lazy loop that could not go on outside comes back to the instruction behind LOOP; a greedy one skips it.
@@ -200,7 +212,8 @@ class Assembler {
     this.sequence(body);
     this.emit(OP.LOOP_NEXT, slot, loop);
     this.#patch(loop + 5, this.code.length);
-    this.#contextual -= 1;
+    if (counts) this.#contextual -= 1;
+    else this.#emptyLoops.pop();
   }
 
   #enclosed(operation: number, body: Sequence, operands: readonly number[]): void {
@@ -235,9 +248,15 @@ class Assembler {
   }
 
   #memo(): number {
-    if (this.#contextual > 0) return -1;
-    this.memos += 1;
-    return this.memos - 1;
+    if (this.#contextual > 0 || this.#emptyLoops.length > EMPTY_LOOPS_MAX) return -1;
+    this.memos.push({ choice: this.#memoChoices, loops: [...this.#emptyLoops] });
+    this.#memoChoices += 2 ** this.#emptyLoops.length;
+    return this.memos.length - 1;
+  }
+
+  /** How many different choices the memo tells apart. */
+  get memoChoices(): number {
+    return this.#memoChoices;
   }
 
   #setNumber(node: PatternNode): number {

@@ -26,9 +26,8 @@ export class FailureMemo {
     this.#callsBefore = this.#choices * this.#positions <= BITS_MAX ? 64 + 8 * length : Number.POSITIVE_INFINITY;
   }
 
-  /** Whether the choice is new at this position; from then on it is not. Choices without a number always are. */
+  /** Whether the choice is new at this position; from then on it is not. */
   isNew(choice: number, position: number): boolean {
-    if (choice < 0) return true;
     this.#calls += 1;
     if (this.#calls < this.#callsBefore) return true;
     this.#bits ??= new Uint8Array(Math.ceil((this.#choices * this.#positions) / 8));

@@ -10,7 +10,7 @@ import { lowerCase } from "./case-mapping.ts";
 import type { CharacterSet } from "./character-set.ts";
 import { FailureMemo } from "./failure-memo.ts";
 import { isAtPlace } from "./is-at-place.ts";
-import { OP, type Program } from "./program.ts";
+import { type MemoKey, OP, type Program } from "./program.ts";
 
 /** Steps that are left; shared by everything that has to fit into them. */
 export interface StepBudget {
@@ -43,7 +43,7 @@ export class Matcher {
 
   constructor(program: Program) {
     this.#program = program;
-    this.#memo = new FailureMemo(program.memos);
+    this.#memo = new FailureMemo(program.memoChoices);
     this.slots = new Int32Array(program.slots);
   }
 
@@ -59,11 +59,12 @@ export class Matcher {
     this.#memo.begin(length);
     const { anchored, first } = this.#program;
     const last = anchored ? 0 : length;
+    // A run that fails undoes every assignment, so this holds for all attempts.
+    this.slots.fill(-1);
+    this.#stack.height = 0;
     for (let begin = from; begin <= last; begin += 1) {
       if (first && !(begin < length && first.has(codes[begin] as number))) continue;
       this.#refused = mustAdvance && begin === from ? begin : -1;
-      this.slots.fill(-1);
-      this.#stack.height = 0;
       if (!this.#run(0, begin, true)) continue;
       this.slots[0] = begin;
       this.slots[1] = this.#position;
@@ -113,7 +114,7 @@ export class Matcher {
       case OP.JUMP:
         return operand;
       case OP.SPLIT:
-        if (!this.#memo.isNew(code[at + 3] as number, position)) return FAILED;
+        if (!this.#isNew(code[at + 3] as number, position)) return FAILED;
         this.#stack.push(ENTRY.CHOICE, code[at + 2] as number, position, 0);
         return operand;
       case OP.RUN:
@@ -169,6 +170,15 @@ export class Matcher {
     return next;
   }
 
+  /** Whether a choice may still succeed here. */
+  #isNew(memo: number, position: number): boolean {
+    if (memo < 0) return true;
+    const { choice, loops } = this.#program.memos[memo] as MemoKey;
+    let number = choice;
+    for (let at = 0; at < loops.length; at += 1) if (this.slots[(loops[at] as number) + 1] === position) number += 1 << at;
+    return this.#memo.isNew(number, position);
+  }
+
   #setAt(at: number): CharacterSet {
     return this.#program.sets[this.#program.code[at + 1] as number] as CharacterSet;
   }
@@ -176,7 +186,7 @@ export class Matcher {
   /** Takes as many characters as the run wants at first: all it can, or the fewest when it is lazy. */
   #beginRun(at: number, position: number): number {
     const { code } = this.#program;
-    if (!this.#memo.isNew(code[at + 5] as number, position)) return FAILED;
+    if (!this.#isNew(code[at + 5] as number, position)) return FAILED;
     const set = this.#setAt(at);
     const min = code[at + 2] as number;
     const max = code[at + 3] as number;

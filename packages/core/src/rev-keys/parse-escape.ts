@@ -1,7 +1,7 @@
 /** Backslash escapes of patterns, outside and inside character sets. */
 import { characterByName } from "./character-names.ts";
-import { type Category, type Flags, literal, type PatternNode, type Place, type SetMember } from "./pattern-nodes.ts";
 import { pythonRepr } from "./pattern-fault.ts";
+import { type Category, type Flags, literal, type PatternNode, type Place, type SetMember } from "./pattern-nodes.ts";
 import { ASCII_LETTERS, DIGITS, HEX_DIGITS, lengthOf, OCTAL_DIGITS, type Tokens } from "./tokens.ts";
 
 /** Escapes that stand for one character, in patterns and templates. */
@@ -46,54 +46,54 @@ export interface GroupReferences {
 }
 
 /**
- * The node that `escape`, just taken, stands for.
+ * The node that `token`, just taken, stands for.
  * @throws {PatternFault} with CPython's text for escapes that mean nothing or are not complete.
  */
-export function parseEscape(tokens: Tokens, escape: string, flags: Flags, groups: GroupReferences): PatternNode {
-  const category = CATEGORIES.get(escape);
+export function parseEscape(tokens: Tokens, token: string, flags: Flags, groups: GroupReferences): PatternNode {
+  const category = CATEGORIES.get(token);
   if (category) return { type: "set", members: [{ type: "category", ...category }], negate: false, flags };
-  const place = PLACES.get(escape);
+  const place = PLACES.get(token);
   if (place) return { type: "place", place, flags };
-  const character = CHARACTER_ESCAPES.get(escape) ?? codedCharacter(tokens, escape);
+  const character = CHARACTER_ESCAPES.get(token) ?? codedCharacter(tokens, token);
   if (character !== undefined) return literal(character, flags);
-  const letter = escape.slice(1);
+  const letter = token.slice(1);
   if (letter === "0") return literal(Number.parseInt(letter + tokens.takeWhile(2, OCTAL_DIGITS), 8), flags);
-  if (DIGITS.test(letter)) return parseNumber(tokens, escape, flags, groups);
-  return literal(plainCharacter(tokens, escape), flags);
+  if (DIGITS.test(letter)) return parseNumber(tokens, token, flags, groups);
+  return literal(plainCharacter(tokens, token), flags);
 }
 
 /**
- * The member that `escape`, just taken, stands for inside a character set.
+ * The member that `token`, just taken, stands for inside a character set.
  * @throws {PatternFault} with CPython's text for escapes that mean nothing there or are not complete.
  */
-export function parseSetEscape(tokens: Tokens, escape: string): SetMember {
-  const category = CATEGORIES.get(escape);
+export function parseSetEscape(tokens: Tokens, token: string): SetMember {
+  const category = CATEGORIES.get(token);
   if (category) return { type: "category", ...category };
-  const character = CHARACTER_ESCAPES.get(escape) ?? codedCharacter(tokens, escape) ?? setCharacter(tokens, escape);
+  const character = CHARACTER_ESCAPES.get(token) ?? codedCharacter(tokens, token) ?? setCharacter(tokens, token);
   return { type: "range", first: character, last: character };
 }
 
-function setCharacter(tokens: Tokens, escape: string): number {
-  if (!DIGITS.test(escape.slice(1))) return plainCharacter(tokens, escape);
-  if (!OCTAL_DIGITS.test(escape.slice(1))) throw tokens.fault(`bad escape ${escape}`, lengthOf(escape));
-  return octal(tokens, escape + tokens.takeWhile(2, OCTAL_DIGITS));
+function setCharacter(tokens: Tokens, token: string): number {
+  if (!DIGITS.test(token.slice(1))) return plainCharacter(tokens, token);
+  if (!OCTAL_DIGITS.test(token.slice(1))) throw tokens.fault(`bad escape ${token}`, lengthOf(token));
+  return octal(tokens, token + tokens.takeWhile(2, OCTAL_DIGITS));
 }
 
 /** `\x41`, `\u0041`, `\U00000041` and `\N{NAME}`; undefined for other escapes. */
-function codedCharacter(tokens: Tokens, escape: string): number | undefined {
+function codedCharacter(tokens: Tokens, token: string): number | undefined {
   const digits = new Map([
     ["\\x", 2],
     ["\\u", 4],
     ["\\U", 8],
-  ]).get(escape);
+  ]).get(token);
   if (digits !== undefined) {
-    const whole = escape + tokens.takeWhile(digits, HEX_DIGITS);
+    const whole = token + tokens.takeWhile(digits, HEX_DIGITS);
     if (whole.length !== digits + 2) throw tokens.fault(`incomplete escape ${whole}`, whole.length);
     const code = Number.parseInt(whole.slice(2), 16);
     if (code > 0x10_ffff) throw tokens.fault(`bad escape ${whole}`, whole.length);
     return code;
   }
-  if (escape !== "\\N") return undefined;
+  if (token !== "\\N") return undefined;
   if (!tokens.match("{")) throw tokens.fault("missing {");
   const name = tokens.takeUntil("}", "character name");
   const code = characterByName(name);
@@ -103,8 +103,8 @@ function codedCharacter(tokens: Tokens, escape: string): number | undefined {
 }
 
 /** Three octal digits are a character, everything else a group. */
-function parseNumber(tokens: Tokens, escape: string, flags: Flags, groups: GroupReferences): PatternNode {
-  let digits = escape;
+function parseNumber(tokens: Tokens, token: string, flags: Flags, groups: GroupReferences): PatternNode {
+  let digits = token;
   if (tokens.next !== undefined && DIGITS.test(tokens.next)) {
     digits += tokens.take();
     if (/^\\[0-7]{2}$/.test(digits) && tokens.next !== undefined && OCTAL_DIGITS.test(tokens.next)) {
@@ -118,15 +118,15 @@ function parseNumber(tokens: Tokens, escape: string, flags: Flags, groups: Group
   return { type: "backreference", group, flags };
 }
 
-function octal(tokens: Tokens, escape: string): number {
-  const code = Number.parseInt(escape.slice(1), 8);
-  if (code > 0o377) throw tokens.fault(`octal escape value ${escape} outside of range 0-0o377`, escape.length);
+function octal(tokens: Tokens, token: string): number {
+  const code = Number.parseInt(token.slice(1), 8);
+  if (code > 0o377) throw tokens.fault(`octal escape value ${token} outside of range 0-0o377`, token.length);
   return code;
 }
 
 /** An escaped punctuation mark or non-ASCII letter is itself; ASCII letters are kept for meanings to come. */
-function plainCharacter(tokens: Tokens, escape: string): number {
-  const character = escape.slice(1);
-  if (ASCII_LETTERS.test(character)) throw tokens.fault(`bad escape ${escape}`, lengthOf(escape));
+function plainCharacter(tokens: Tokens, token: string): number {
+  const character = token.slice(1);
+  if (ASCII_LETTERS.test(character)) throw tokens.fault(`bad escape ${token}`, lengthOf(token));
   return character.codePointAt(0) ?? 0;
 }

@@ -1,6 +1,7 @@
 /** Inline flags: `(?i)` for the whole pattern, `(?s-i:…)` for a part. */
-import { ASCII, DOTALL, type Flags, IGNORECASE, MULTILINE, UNICODE, VERBOSE } from "./pattern-nodes.ts";
+
 import { PatternFault } from "./pattern-fault.ts";
+import { ASCII, DOTALL, type Flags, IGNORECASE, MULTILINE, UNICODE, VERBOSE } from "./pattern-nodes.ts";
 import { lengthOf, type Tokens } from "./tokens.ts";
 
 /** CPython's `L` is for bytes patterns only; its `t` switches backtracking off and exists in 3.11 for no one's use. */

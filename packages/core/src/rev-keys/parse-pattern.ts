@@ -3,12 +3,22 @@
  * Recursive descent; depth is bounded, and the length of a pattern by `revKeyPatternCharacters`.
  */
 import { widthOf } from "./node-width.ts";
-import { beginsFlags, combineFlags, type FlagChange, parseFlags } from "./parse-flags.ts";
 import { type GroupReferences, parseEscape } from "./parse-escape.ts";
+import { beginsFlags, combineFlags, type FlagChange, parseFlags } from "./parse-flags.ts";
 import { parseQuantifier } from "./parse-quantifier.ts";
 import { parseSet } from "./parse-set.ts";
 import { PatternFault, pythonRepr } from "./pattern-fault.ts";
-import { ASCII, type Flags, literal, type ParsedPattern, type PatternNode, type Sequence, UNICODE, VERBOSE, type Width } from "./pattern-nodes.ts";
+import {
+  ASCII,
+  type Flags,
+  literal,
+  type ParsedPattern,
+  type PatternNode,
+  type Sequence,
+  UNICODE,
+  VERBOSE,
+  type Width,
+} from "./pattern-nodes.ts";
 import { lengthOf, Tokens } from "./tokens.ts";
 
 /** Groups inside groups; far above what people write, far below what a stack holds. */
@@ -49,10 +59,11 @@ class PatternParser implements GroupReferences {
 
   parse(): ParsedPattern {
     const body = this.#parseBranch(0, 0);
-    if ((this.#globalFlags & ASCII) !== 0 && (this.#globalFlags & UNICODE) !== 0) throw new PatternFault("ASCII and UNICODE flags are incompatible");
+    if ((this.#globalFlags & ASCII) !== 0 && (this.#globalFlags & UNICODE) !== 0)
+      throw new PatternFault("ASCII and UNICODE flags are incompatible");
     if (this.#tokens.next !== undefined) throw this.#tokens.fault("unbalanced parenthesis");
     for (const [group, position] of this.#conditionGroups) {
-      if (group >= this.opened) throw new PatternFault(`invalid group reference ${group}`, { position });
+      if (group >= this.opened) throw this.#tokens.faultAt(`invalid group reference ${group}`, position);
     }
     if (this.#variableLookbehind) throw new PatternFault("look-behind requires fixed-width pattern");
     const groupWidths = this.#groupWidths.map((width) => width ?? { min: 0, max: 0 });
@@ -75,7 +86,8 @@ class PatternParser implements GroupReferences {
 
   /** Alternatives: `a|b|c`. */
   #parseBranch(flags: Flags, depth: number): Sequence {
-    if (depth > DEPTH_MAX) throw new PatternFault(`groups nested more than ${DEPTH_MAX} deep`, { position: this.#tokens.position, origin: "ours" });
+    if (depth > DEPTH_MAX)
+      throw new PatternFault(`groups nested more than ${DEPTH_MAX} deep`, { position: this.#tokens.position, origin: "ours" });
     const options: Sequence[] = [];
     do {
       // Global flags are known once the first alternative has begun, so the later ones of the outermost level see them from their start.
@@ -158,7 +170,10 @@ class PatternParser implements GroupReferences {
     if (name !== null) {
       const before = this.#groupNames.get(name);
       if (before !== undefined) {
-        throw this.#tokens.fault(`redefinition of group name ${pythonRepr(name)} as group ${index}; was group ${before}`, lengthOf(name) + 1);
+        throw this.#tokens.fault(
+          `redefinition of group name ${pythonRepr(name)} as group ${index}; was group ${before}`,
+          lengthOf(name) + 1,
+        );
       }
       this.#groupNames.set(name, index);
     }
@@ -234,12 +249,16 @@ class PatternParser implements GroupReferences {
   }
 
   #widthOf(body: Sequence): Width {
-    return widthOf(body, this.#groupWidths.map((width) => width ?? { min: 0, max: 0 }));
+    return widthOf(
+      body,
+      this.#groupWidths.map((width) => width ?? { min: 0, max: 0 }),
+    );
   }
 }
 
 /** A group's number as Python's `int()` reads it: signs, blanks around and single underscores between digits are fine. */
 export function groupNumber(text: string): number | undefined {
-  const trimmed = text.trim();
+  // str.isspace(), not JavaScript's: that would take a byte order mark off too.
+  const trimmed = text.replace(/^[\s\x1c-\x1f\x85]+|[\s\x1c-\x1f\x85]+$/g, (blank) => (blank.includes("\ufeff") ? blank : ""));
   return /^[+-]?[0-9]+(_[0-9]+)*$/.test(trimmed) && !/^-.*[1-9]/.test(trimmed) ? Math.abs(Number(trimmed.replaceAll("_", ""))) : undefined;
 }

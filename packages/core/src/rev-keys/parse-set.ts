@@ -1,6 +1,7 @@
 /** Character sets: `[a-z]`, `[^]x]`. */
-import type { Flags, PatternNode, SetMember } from "./pattern-nodes.ts";
+
 import { parseSetEscape } from "./parse-escape.ts";
+import type { Flags, PatternNode, SetMember } from "./pattern-nodes.ts";
 import { lengthOf, type Tokens } from "./tokens.ts";
 
 /**

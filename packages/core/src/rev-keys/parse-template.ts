@@ -1,4 +1,5 @@
 /** Replacement templates of Python's `re.sub`. */
+
 import { CHARACTER_ESCAPES } from "./parse-escape.ts";
 import { groupNumber, isIdentifier } from "./parse-pattern.ts";
 import { PatternFault, pythonRepr } from "./pattern-fault.ts";
@@ -29,7 +30,8 @@ export function parseTemplate(text: string, groupCount: number, groupNames: Read
   };
   for (let token = tokens.take(); token !== undefined; token = tokens.take()) {
     const part = token.startsWith("\\") ? parseEscapedPart(tokens, token, groupNames, requireGroup) : token;
-    if (part === token && token.startsWith("\\")) warnings.push(`the replacement puts the backslash of ${pythonRepr(token)} into the key; only patterns need it`);
+    if (part === token && token.startsWith("\\"))
+      warnings.push(`the replacement puts the backslash of ${pythonRepr(token)} into the key; only patterns need it`);
     const before = parts.at(-1);
     if (typeof part === "string" && typeof before === "string") parts[parts.length - 1] = before + part;
     else parts.push(part);
@@ -39,11 +41,11 @@ export function parseTemplate(text: string, groupCount: number, groupNames: Read
 
 function parseEscapedPart(
   tokens: Tokens,
-  escape: string,
+  token: string,
   groupNames: ReadonlyMap<string, number>,
   requireGroup: (group: number, back: number) => number,
 ): TemplatePart {
-  const character = escape.slice(1);
+  const character = token.slice(1);
   if (character === "g") {
     if (!tokens.match("<")) throw tokens.fault("missing <");
     const name = tokens.takeUntil(">", "group name");
@@ -53,11 +55,11 @@ function parseEscapedPart(
     const digits = tokens.takeWhile(2, OCTAL_DIGITS);
     return String.fromCharCode(Number.parseInt(`0${digits}`, 8) & 0xff);
   }
-  if (DIGITS.test(character)) return parseNumber(tokens, escape, requireGroup);
-  const code = CHARACTER_ESCAPES.get(escape);
+  if (DIGITS.test(character)) return parseNumber(tokens, token, requireGroup);
+  const code = CHARACTER_ESCAPES.get(token);
   if (code !== undefined) return String.fromCharCode(code);
-  if (ASCII_LETTERS.test(character)) throw tokens.fault(`bad escape ${escape}`, lengthOf(escape));
-  return escape;
+  if (ASCII_LETTERS.test(character)) throw tokens.fault(`bad escape ${token}`, lengthOf(token));
+  return token;
 }
 
 function namedGroup(tokens: Tokens, name: string, groupNames: ReadonlyMap<string, number>): number {
@@ -73,8 +75,8 @@ function namedGroup(tokens: Tokens, name: string, groupNames: ReadonlyMap<string
 }
 
 /** Three octal digits are a character; otherwise one or two digits are a group. */
-function parseNumber(tokens: Tokens, escape: string, requireGroup: (group: number, back: number) => number): TemplatePart {
-  let digits = escape;
+function parseNumber(tokens: Tokens, token: string, requireGroup: (group: number, back: number) => number): TemplatePart {
+  let digits = token;
   if (tokens.next !== undefined && DIGITS.test(tokens.next)) {
     digits += tokens.take();
     if (/^\\[0-7]{2}$/.test(digits) && tokens.next !== undefined && OCTAL_DIGITS.test(tokens.next)) {

@@ -11,13 +11,24 @@ export class PatternFault extends Error {
   /** What to write instead. */
   readonly hint: string | undefined;
 
-  constructor(text: string, options: { position?: number; origin?: "python" | "ours"; hint?: string } = {}) {
-    super(options.position === undefined ? text : `${text} at position ${options.position}`);
+  /** `whole` is the text with the fault; only one of several lines needs it, to tell line and column. */
+  constructor(text: string, options: { position?: number; whole?: readonly string[]; origin?: "python" | "ours"; hint?: string } = {}) {
+    super(
+      options.position === undefined
+        ? text
+        : `${text} at position ${options.position}${lineAndColumn(options.whole ?? [], options.position)}`,
+    );
     this.name = "PatternFault";
     this.position = options.position;
     this.origin = options.origin ?? "python";
     this.hint = options.hint;
   }
+}
+
+function lineAndColumn(whole: readonly string[], position: number): string {
+  if (!whole.includes("\n")) return "";
+  const before = whole.slice(0, position);
+  return ` (line ${before.filter((character) => character === "\n").length + 1}, column ${position - before.lastIndexOf("\n")})`;
 }
 
 /** `text` as Python's `repr` shows a string. */

@@ -18,9 +18,10 @@
  *     BACKREFERENCE group fold                the text of a group again; fold: 0 exactly, 1 ignoring case, 2 ignoring ASCII case
  *     CONDITION group otherwise               on if the group took part, else to `otherwise`
  *
- * `memo` numbers the choices whose failure depends on nothing but the position, or is -1.
+ * `memo` is a number in `Program.memos` for the choices whose failure depends on little more than the position, or -1.
  */
 import type { CharacterSet } from "./character-set.ts";
+import type { FirstCharacters } from "./first-characters.ts";
 
 /** Operation words. */
 export const OP = {
@@ -59,17 +60,27 @@ export const PLACE = {
 /** No upper bound, as an operand. */
 export const NO_MAX = 0x7fff_ffff;
 
+/** What the failure of a choice depends on beside the position. */
+export interface MemoKey {
+  /** Number of the choice; one is added for the first loop whose iteration has consumed nothing so far, two for the second, and so on. */
+  readonly choice: number;
+  /** Slots of the loops around it. */
+  readonly loops: readonly number[];
+}
+
 /** A pattern ready to run. */
 export interface Program {
   readonly code: Int32Array;
   readonly sets: readonly CharacterSet[];
   /** Two per group, the whole match first, then two per counted loop. */
   readonly slots: number;
-  /** Choices that are numbered for the memo. */
-  readonly memos: number;
+  /** What the memo operands stand for. */
+  readonly memos: readonly MemoKey[];
+  /** Values that they can give. */
+  readonly memoChoices: number;
   readonly groupCount: number;
   /** The pattern matches at the beginning of the text or nowhere. */
   readonly anchored: boolean;
-  /** A match begins with a character of this set; undefined when that is not known. */
-  readonly first: CharacterSet | undefined;
+  /** With what a match begins; undefined when that is not known. */
+  readonly first: FirstCharacters | undefined;
 }

@@ -89,7 +89,12 @@ export class Tokens {
 
   /** A fault `back` code points before the token at hand. */
   fault(text: string, back = 0, hint?: string): PatternFault {
-    return new PatternFault(text, { position: this.position - back, ...(hint === undefined ? {} : { hint }) });
+    return this.faultAt(text, this.position - back, hint);
+  }
+
+  /** A fault at a position. */
+  faultAt(text: string, position: number, hint?: string): PatternFault {
+    return new PatternFault(text, { position, whole: this.#characters, ...(hint === undefined ? {} : { hint }) });
   }
 
   #advance(): void {
@@ -100,7 +105,7 @@ export class Tokens {
       return;
     }
     const escaped = this.#characters[this.#index + 1];
-    if (escaped === undefined) throw new PatternFault("bad escape (end of pattern)", { position: this.#characters.length - 1 });
+    if (escaped === undefined) throw this.faultAt("bad escape (end of pattern)", this.#characters.length - 1);
     this.#next = character + escaped;
     this.#index += 2;
   }

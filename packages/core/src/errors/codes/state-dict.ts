@@ -67,5 +67,20 @@ export const STATE_DICT_CODES = {
     class: "state-dict",
     meaning: "The checkpoint has no tensor of this name.",
     remedy: "List the names with `rankcast inspect`, or use one of the nearest names.",
+  RANKCAST_REV_KEY_PATTERN: {
+    class: "usage",
+    meaning: "The pattern or the replacement of a rule in revKeys is not valid Python, or cannot be expressed here.",
+    remedy: "Correct it; the message has Python's own words and the position.",
+  },
+  RANKCAST_REV_KEY_RUNAWAY: {
+    class: "limit",
+    meaning:
+      "Matching a rule of revKeys against the keys took too long and was stopped; a pattern such as (a+)+b tries exponentially many ways.",
+    remedy: "Rewrite the pattern so that no repeat contains another one, or raise the named limit (`--limit NAME=VALUE`).",
+  },
+  RANKCAST_REV_KEY_COLLISION: {
+    class: "state-dict",
+    meaning: "The rules in revKeys gave two keys the same name, so one tensor would have replaced the other.",
+    remedy: "Correct the rule that the message names, or pass onCollision: 'last' to keep the last one as vis4d and mmengine do.",
   },
 } as const satisfies Record<string, ErrorCodeRow>;
