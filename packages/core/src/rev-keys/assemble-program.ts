@@ -1,26 +1,24 @@
 /** From the nodes of a pattern to instructions. The order in which alternatives are tried is CPython's. */
-import { CharacterSet } from "./character-set.ts";
 import { firstCharacters } from "./first-characters.ts";
 import { widthOf } from "./node-width.ts";
 import {
   ASCII,
-  DOTALL,
   IGNORECASE,
   literalCode,
   MULTILINE,
   type ParsedPattern,
   type PatternNode,
   type Sequence,
-  type SetMember,
   UNBOUNDED,
 } from "./pattern-nodes.ts";
-import { type MemoKey, NO_MAX, OP, PLACE, type Program } from "./program.ts";
+import { placeOperand } from "./place-operand.ts";
+import { type MemoKey, NO_MAX, OP, type Program } from "./program.ts";
+import { SetTable } from "./set-table.ts";
 
 /** Counted repeats are written out up to this many words: a loop that counts cannot use the memo. */
 const UNROLLED_WORDS_MAX = 2000;
 /** A choice inside so many nested loops of what can be empty is not worth remembering. */
 const EMPTY_LOOPS_MAX = 4;
-const NEWLINE: readonly SetMember[] = [{ type: "range", first: 10, last: 10 }];
 
 /** Assembles a pattern. Cannot fail: what cannot be matched was refused by the parser. */
 export function assembleProgram(pattern: ParsedPattern): Program {
@@ -32,7 +30,7 @@ export function assembleProgram(pattern: ParsedPattern): Program {
     begin?.type === "place" && (begin.place === "textBegin" || (begin.place === "lineBegin" && (begin.flags & MULTILINE) === 0));
   return {
     code: Int32Array.from(assembler.code),
-    sets: assembler.sets,
+    sets: assembler.sets.sets,
     slots: assembler.slots,
     memos: assembler.memos,
     memoChoices: assembler.memoChoices,
@@ -44,7 +42,7 @@ export function assembleProgram(pattern: ParsedPattern): Program {
 
 class Assembler {
   readonly code: number[] = [];
-  readonly sets: CharacterSet[] = [];
+  readonly sets = new SetTable();
   slots: number;
   readonly memos: MemoKey[] = [];
   /** Values of `memos` so far that a choice may have. */
@@ -52,7 +50,6 @@ class Assembler {
   /** Slots of the loops around that iterate without counting but look whether an iteration was empty. */
   readonly #emptyLoops: number[] = [];
   readonly #pattern: ParsedPattern;
-  readonly #setNumbers = new Map<string, number>();
   /** Above 0 inside lookarounds, atomic groups and counted loops, where a failure may have other reasons than the position. */
   #contextual: number;
 
@@ -107,9 +104,9 @@ class Assembler {
     }
   }
 
-  #character(node: PatternNode): void {
+  #character(node: Extract<PatternNode, { type: "set" | "any" }>): void {
     const code = literalCode(node);
-    if (code === undefined) this.emit(OP.SET, this.#setNumber(node));
+    if (code === undefined) this.emit(OP.SET, this.sets.numberOf(node));
     else this.emit(OP.CHARACTER, code);
   }
 
@@ -141,7 +138,7 @@ class Assembler {
     const [only] = body;
     if (max === 0) return;
     if (body.length === 1 && (only?.type === "set" || only?.type === "any")) {
-      this.emit(OP.RUN, this.#setNumber(only), clamp(min), clamp(max), lazy ? 1 : 0, this.#memo());
+      this.emit(OP.RUN, this.sets.numberOf(only), clamp(min), clamp(max), lazy ? 1 : 0, this.#memo());
     } else if (min === 0 && max === 1) {
       this.#optional(lazy, () => this.sequence(body));
     } else if (widthOf(body, this.#pattern.groupWidths).min > 0 && this.#isShort(body, min, max)) {
@@ -258,20 +255,6 @@ class Assembler {
   get memoChoices(): number {
     return this.#memoChoices;
   }
-
-  #setNumber(node: PatternNode): number {
-    const key = JSON.stringify(node);
-    const known = this.#setNumbers.get(key);
-    if (known !== undefined) return known;
-    const set = node.type === "set" ? new CharacterSet(node.members, node.negate, node.flags) : anySet(node);
-    this.#setNumbers.set(key, this.sets.push(set) - 1);
-    return this.sets.length - 1;
-  }
-}
-
-function anySet(node: PatternNode): CharacterSet {
-  const all = node.type === "any" && (node.flags & DOTALL) !== 0;
-  return new CharacterSet(all ? [] : NEWLINE, true, 0);
 }
 
 /** Without groups that only hold together. */
@@ -283,25 +266,6 @@ function unwrap(body: Sequence): Sequence {
 
 function clamp(count: number): number {
   return Math.min(count, NO_MAX);
-}
-
-function placeOperand(node: Extract<PatternNode, { type: "place" }>): number {
-  const multiline = (node.flags & MULTILINE) !== 0;
-  const ascii = (node.flags & ASCII) !== 0;
-  switch (node.place) {
-    case "textBegin":
-      return PLACE.TEXT_BEGIN;
-    case "textEnd":
-      return PLACE.TEXT_END;
-    case "lineBegin":
-      return multiline ? PLACE.LINE_BEGIN : PLACE.TEXT_BEGIN;
-    case "lineEnd":
-      return multiline ? PLACE.LINE_END : PLACE.NEAR_END;
-    case "boundary":
-      return ascii ? PLACE.ASCII_BOUNDARY : PLACE.BOUNDARY;
-    case "notBoundary":
-      return ascii ? PLACE.NOT_ASCII_BOUNDARY : PLACE.NOT_BOUNDARY;
-  }
 }
 
 /** Whether matching anywhere asks what a group has captured. */

@@ -1,6 +1,7 @@
 /** With which characters a match can begin: a search looks for one of them before it tries anything. */
-import { CharacterSet } from "./character-set.ts";
-import { DOTALL, type PatternNode, type Sequence } from "./pattern-nodes.ts";
+import type { CharacterSet } from "./character-set.ts";
+import type { PatternNode, Sequence } from "./pattern-nodes.ts";
+import { setOf } from "./set-table.ts";
 
 /** The union of some sets. */
 export class FirstCharacters {
@@ -38,10 +39,8 @@ function collect(sequence: Sequence, sets: CharacterSet[]): Front {
 function collectNode(node: PatternNode, sets: CharacterSet[]): Front {
   switch (node.type) {
     case "set":
-      sets.push(new CharacterSet(node.members, node.negate, node.flags));
-      return "consumes";
     case "any":
-      sets.push(new CharacterSet((node.flags & DOTALL) === 0 ? [{ type: "range", first: 10, last: 10 }] : [], true, 0));
+      sets.push(setOf(node));
       return "consumes";
     case "place":
     case "look":

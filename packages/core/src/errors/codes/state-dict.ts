@@ -67,6 +67,7 @@ export const STATE_DICT_CODES = {
     class: "state-dict",
     meaning: "The checkpoint has no tensor of this name.",
     remedy: "List the names with `rankcast inspect`, or use one of the nearest names.",
+  },
   RANKCAST_REV_KEY_PATTERN: {
     class: "usage",
     meaning: "The pattern or the replacement of a rule in revKeys is not valid Python, or cannot be expressed here.",
