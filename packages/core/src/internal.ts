@@ -130,8 +130,6 @@ export { suggestPrefixEdit } from "./report/suggest-prefix-edit.ts";
 export { toIncompatibleKeys, toTorchMessage } from "./report/torch-message.ts";
 export { type VerdictPolicy, verdictOf } from "./report/verdict.ts";
 export { toVis4dMessage } from "./report/vis4d-message.ts";
-export { awsAccount } from "./scheme/aws-credentials.ts";
-export { s3Signer } from "./scheme/aws-signature.ts";
 // rev-keys
 export { runBounded, TimeUp } from "./rev-keys/bounded-run.ts";
 export {
@@ -144,6 +142,8 @@ export {
 export { compilePythonRule, type PythonRule } from "./rev-keys/python-rule.ts";
 export { type NameCollision, type RevisedNames, requireNoCollision, reviseNames } from "./rev-keys/revise-names.ts";
 export type { Clock } from "./rev-keys/rewrite-names.ts";
+export { awsAccount } from "./scheme/aws-credentials.ts";
+export { s3Signer } from "./scheme/aws-signature.ts";
 // Schemes
 export { builtInSchemes, defaultSchemes } from "./scheme/default-schemes.ts";
 export { loadFromHttp } from "./scheme/http.ts";
