@@ -48,7 +48,10 @@ function changeRecord(record: ZipRecord, random: FuzzRandom): ZipRecord {
     case 5:
       return { ...record, directory: { nbytes: Math.max(0, record.bytes.length + random.below(9) - 4) } };
     case 6:
-      return { ...record, directory: { storedBytes: random.oneIn(2) ? random.u32() : Math.max(0, record.bytes.length + random.below(9) - 4) } };
+      return {
+        ...record,
+        directory: { storedBytes: random.oneIn(2) ? random.u32() : Math.max(0, record.bytes.length + random.below(9) - 4) },
+      };
     case 7:
       return { ...record, directory: { headerOffset: random.oneIn(2) ? random.u32() : random.below(2000) } };
     case 8:
