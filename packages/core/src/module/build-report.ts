@@ -29,7 +29,7 @@ export function buildReport(
   return {
     index: 0,
     model: tree.root.module.typeName,
-    expected: tree.byKey.size + tree.nodes.filter(({ module }) => module.setExtraState !== undefined).length,
+    expected: tree.size + tree.nodes.filter(({ module }) => module.setExtraState !== undefined).length,
     matched: draft.planned.length - draft.defaulted.length + draft.extraStates.length,
     missing,
     unexpected,

@@ -41,6 +41,7 @@ export function commitStateDict(plan: StateDictPlan): void {
   } catch (error) {
     throw takeBack(undo, error, progress.writing);
   }
+  plan.remember();
 }
 
 function requireUnchanged(planned: readonly PlannedKey[]): void {

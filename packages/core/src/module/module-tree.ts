@@ -29,15 +29,30 @@ export interface ModuleNode {
 }
 
 /** The whole tree. */
-export interface ModuleTree {
+export class ModuleTree {
   readonly root: ModuleNode;
   /** Parents before children, children in order of registration. */
   readonly nodes: readonly ModuleNode[];
-  /** Every key of the state dict, in its order. */
-  readonly byKey: ReadonlyMap<string, LocalKey>;
   /** Whether some module has hooks of its own. */
   readonly hasOwnLoading: boolean;
-  readonly epoch: number;
+  /** When it was built. */
+  readonly epoch = structureEpoch();
+  /** Number of keys of the state dict. */
+  readonly size: number;
+  #byKey: Map<string, LocalKey> | undefined;
+
+  constructor(root: ModuleNode, nodes: readonly ModuleNode[], hasOwnLoading: boolean) {
+    this.root = root;
+    this.nodes = nodes;
+    this.hasOwnLoading = hasOwnLoading;
+    this.size = nodes.reduce((sum, { locals }) => sum + locals.length, 0);
+  }
+
+  /** Every key of the state dict, in its order. Made on first use: a load in which every key finds its place does without. */
+  get byKey(): ReadonlyMap<string, LocalKey> {
+    this.#byKey ??= new Map(this.nodes.flatMap(({ locals }) => locals.map((local) => [local.key, local])));
+    return this.#byKey;
+  }
 }
 
 const TREES = new WeakMap<Module, ModuleTree>();
@@ -63,7 +78,6 @@ interface Frame {
 /** Walks with an explicit stack: a model made from a checkpoint is as deep as its keys have dots. */
 class TreeBuilder {
   readonly nodes: ModuleNode[] = [];
-  readonly byKey: Map<string, LocalKey> = new Map();
   hasOwnLoading = false;
   readonly #open = new Set<Module>();
   readonly #stack: Frame[] = [];
@@ -96,7 +110,6 @@ class TreeBuilder {
       end: this.nodes.length + 1,
     };
     this.nodes.push(node);
-    for (const local of node.locals) this.byKey.set(local.key, local);
     this.hasOwnLoading ||= module.hasOwnLoading;
     if (grown) {
       this.#open.add(module);
@@ -118,8 +131,7 @@ const NO_LOCALS: readonly LocalKey[] = [];
 function buildTree(top: Module): ModuleTree {
   const builder = new TreeBuilder();
   const root = builder.build(top);
-  const { nodes, byKey, hasOwnLoading } = builder;
-  return { root, nodes, byKey, hasOwnLoading, epoch: structureEpoch() };
+  return new ModuleTree(root, builder.nodes, builder.hasOwnLoading);
 }
 
 function localsOf(module: Module, prefix: string): readonly LocalKey[] {

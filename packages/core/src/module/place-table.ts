@@ -30,6 +30,11 @@ export class PlaceTable<T> {
   }
 }
 
+/** Whether no two of them share memory: most models, and then there is nothing to look up. */
+export function haveOwnMemory(held: readonly (Tensor | OpenTensor)[]): boolean {
+  return new Set(held.map(memoryOf)).size === held.length;
+}
+
 /** Tensors with different memory have no element in common; without bytes the storage object stands for the memory. */
 function memoryOf(held: Tensor | OpenTensor): object {
   return held instanceof Tensor ? (held.storage.buffer ?? held.storage) : held;

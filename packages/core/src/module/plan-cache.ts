@@ -9,7 +9,7 @@ import type { StateDictLike } from "./draft-plan.ts";
 import type { CompiledLoadOptions } from "./load-options.ts";
 import type { Module } from "./module.ts";
 import { type ModuleTree, moduleTree } from "./module-tree.ts";
-import { PlaceTable } from "./place-table.ts";
+import { haveOwnMemory, PlaceTable } from "./place-table.ts";
 import { type KeyPlan, ownsMemory, type PlannedKey, squeeze } from "./planned-key.ts";
 import { SourceSignature } from "./source-signature.ts";
 import { StateDictPlan } from "./state-dict-plan.ts";
@@ -124,8 +124,9 @@ function pairOf(a: PlannedKey | undefined, b: PlannedKey | undefined): TiedPair[
 
 /** Whether no two keys are written to the same place: then the ties are those that were found before. */
 function writesApart(planned: readonly PlannedKey[]): boolean {
+  const written = planned.flatMap(({ plan, held }) => (plan.mode === "copy" ? [held] : []));
   const places = new PlaceTable<true>();
-  return planned.every(({ plan, held }) => plan.mode !== "copy" || places.at(held).push(true) === 1);
+  return haveOwnMemory(written) || written.every((held) => places.at(held).push(true) === 1);
 }
 
 function extraKeysOf(stateDict: StateDictLike): readonly string[] {

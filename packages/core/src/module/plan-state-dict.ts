@@ -53,9 +53,17 @@ function makePlan(module: Module, stateDict: StateDictLike, options: CompiledLoa
   const { strict, onMismatch, minMatched, allocate } = options;
   const policy = { strict, onMismatch, minMatched };
   const { planned, extraStates, actions } = draft;
-  const plan = new StateDictPlan({ report, policy, planned, extraStates, actions, allocate, reused: false });
-  if (draft.repeatable && verdictOf(report, policy) === null) rememberPlan({ module, tree, stateDict, options, plan, pairs });
-  return plan;
+  const remember = (plan: StateDictPlan): void => rememberPlan({ module, tree, stateDict, options, plan, pairs });
+  return new StateDictPlan({
+    report,
+    policy,
+    planned,
+    extraStates,
+    actions,
+    allocate,
+    reused: false,
+    ...(draft.repeatable ? { remember } : {}),
+  });
 }
 
 /** Gives the absent names of tied tensors to the key that loads them. */

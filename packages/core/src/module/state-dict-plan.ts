@@ -15,6 +15,8 @@ export interface PlanParts {
   readonly actions: readonly CommitAction[];
   readonly allocate: (sizeBytes: number) => Storage;
   readonly reused: boolean;
+  /** Keeps the plan's shape for the next load; absent when it must not be used again. */
+  readonly remember?: (plan: StateDictPlan) => void;
 }
 
 /**
@@ -32,12 +34,14 @@ export class StateDictPlan {
   readonly extraStates: readonly PlannedExtraState[];
   readonly actions: readonly CommitAction[];
   readonly allocate: (sizeBytes: number) => Storage;
+  #remember: ((plan: StateDictPlan) => void) | undefined;
   #spent = false;
 
   constructor(parts: PlanParts) {
     this.report = parts.report;
     this.policy = parts.policy;
     this.reused = parts.reused;
+    this.#remember = parts.remember;
     this.planned = parts.planned;
     this.extraStates = parts.extraStates;
     this.actions = parts.actions;
@@ -49,5 +53,11 @@ export class StateDictPlan {
     const first = !this.#spent;
     this.#spent = true;
     return first;
+  }
+
+  /** Called when the plan was carried out: what was loaded once will be loaded again. */
+  remember(): void {
+    this.#remember?.(this);
+    this.#remember = undefined;
   }
 }

@@ -7,7 +7,7 @@ import type { DType } from "../tensor/dtype.ts";
 import { sameShape } from "../tensor/strides.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { LocalKey, ModuleTree } from "./module-tree.ts";
-import { PlaceTable } from "./place-table.ts";
+import { haveOwnMemory, PlaceTable } from "./place-table.ts";
 import { joinSlot, type PlannedKey } from "./planned-key.ts";
 import type { TensorSlot } from "./tensor-slot.ts";
 import { castedCopy } from "./write-tensor.ts";
@@ -17,6 +17,7 @@ export type TiedPair = readonly [first: PlannedKey, second: PlannedKey];
 
 /** Lets one key of each tied set do the work: it fills the others' slots, the others become `tied`. Returns the pairs to compare. */
 export function joinTied(planned: readonly PlannedKey[]): TiedPair[] {
+  if (haveOwnMemory(planned.map(({ held }) => held))) return [];
   const places = new PlaceTable<PlannedKey>();
   const pairs: TiedPair[] = [];
   for (const entry of planned) joinKnown(places.at(entry.held), entry, pairs);
