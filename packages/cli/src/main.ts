@@ -12,6 +12,7 @@ import { addDownload } from "./verb/download.ts";
 import { addInspect } from "./verb/inspect.ts";
 import { addLoad } from "./verb/load.ts";
 import { addPlan } from "./verb/plan.ts";
+import { addRun } from "./verb/run.ts";
 import { addVerify } from "./verb/verify.ts";
 
 const USAGE_EXIT_CODE = 2;
@@ -24,7 +25,7 @@ const program = new Command("rankcast")
   .showHelpAfterError("(add --help for all options)")
   .enablePositionalOptions();
 
-for (const add of [addLoad, addInspect, addPlan, addVerify, addDownload, addConvert, addDiff, addCache, addDoctor]) add(program);
+for (const add of [addLoad, addRun, addInspect, addPlan, addVerify, addDownload, addConvert, addDiff, addCache, addDoctor]) add(program);
 for (const command of program.commands) command.exitOverride();
 
 try {

@@ -1,17 +1,33 @@
-/** The launcher's flags. */
-import type { Command } from "commander";
+/** The launcher's flags as options of a verb. */
+import { RUN_FLAGS, type RunFlag, type RunFlagValues } from "@rankcast/coordinator";
+import { type Command, Option } from "commander";
 
-/** Values commander gives. */
-export interface LaunchFlags {
-  readonly nprocPerNode: string;
-}
-
-/** Adds them. */
+/** Adds torchrun's flags, with their other spellings (hidden in the help). */
 export function addLaunchOptions(command: Command): void {
-  command.option("--nproc-per-node <count>", "ranks on this node", "1");
+  for (const each of RUN_FLAGS) {
+    const [first, ...others] = optionsOf(each);
+    if (first) command.addOption(first);
+    for (const option of others) command.addOption(option.hideHelp());
+  }
 }
 
-/** What they mean. */
-export function launchOptionsOf(flags: LaunchFlags): { readonly nprocPerNode: number } {
-  return { nprocPerNode: Number(flags.nprocPerNode) };
+/** What was given on the command line, by option of the launcher; what was not given is left out, so that PET_* variables count. */
+export function launchValuesOf(given: Readonly<Record<string, unknown>>, command: Command): RunFlagValues {
+  const values: Record<string, string | number | boolean> = {};
+  for (const each of RUN_FLAGS) {
+    for (const option of optionsOf(each)) {
+      const name = option.attributeName();
+      // A `--no-…` switch has a value even when nobody wrote it.
+      if (command.getOptionValueSource(name) !== "cli") continue;
+      const value = given[name];
+      values[each.option] = option.negate ? value === false : (value as string | boolean);
+    }
+  }
+  return values;
+}
+
+function optionsOf({ flag, aliases, short, value, variable, fallback, help }: RunFlag): Option[] {
+  const argument = value === undefined ? "" : ` <${value}>`;
+  const text = `${help}${fallback === "" || value === undefined ? "" : ` (default ${fallback})`} [${variable}]`;
+  return [`${short === undefined ? "" : `${short}, `}${flag}`, ...aliases].map((spelling) => new Option(`${spelling}${argument}`, text));
 }

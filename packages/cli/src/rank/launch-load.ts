@@ -1,66 +1,46 @@
-/** The launcher's side of `rankcast load`: coordinator in this process, one process per rank. */
-import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+/** The launcher's side of `rankcast load`: the ranks' orders in a private file, and the launch itself. */
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type CoordinatorEvent, startCoordinator } from "@rankcast/coordinator";
-import { LoadReport } from "@rankcast/core";
-import { allVariables } from "../environment/environment.ts";
-import { type LoadRequest, writeLoadRequest } from "./load-request.ts";
+import { type CoordinatorEvent, launch, type RunFlagValues } from "@rankcast/coordinator";
+import { DistributionError, type LoadReport } from "@rankcast/core";
+import { LOAD_REQUEST_VARIABLE, type LoadRequest, writeLoadRequest } from "./load-request.ts";
 
 /** How to launch. */
 export interface LaunchLoadOptions {
-  readonly launch: { readonly nprocPerNode: number };
+  readonly flags: RunFlagValues;
   readonly barrierTimeoutMs?: number;
   readonly onEvent: (event: CoordinatorEvent) => void;
 }
 
-/** Runs the load; @throws {CheckpointError} the root cause when any rank fails. */
-export async function launchLoad(request: LoadRequest, options: LaunchLoadOptions): Promise<{ report: LoadReport; updates: LoadReport[] }> {
+/**
+ * Runs the load on this node.
+ * @throws {CheckpointError} the root cause when any rank fails; {UsageError} for wrong flags.
+ */
+export async function launchLoad(
+  request: LoadRequest,
+  { flags, barrierTimeoutMs, onEvent }: LaunchLoadOptions,
+): Promise<{ report: LoadReport; updates: readonly LoadReport[] }> {
   const directory = mkdtempSync(join(tmpdir(), "rankcast-"));
-  const reports: LoadReport[] = [];
-  let failure: Error | null = null;
-  const worldSize = options.launch.nprocPerNode;
-  const coordinator = await startCoordinator({
-    worldSize,
-    jobId: "load",
-    ...(options.barrierTimeoutMs === undefined ? {} : { barrierTimeoutMs: options.barrierTimeoutMs }),
-    onEvent: (event) => {
-      if (event.type === "report") reports.push(new LoadReport(event.report));
-      if (event.type === "failed") failure ??= event.error;
-      options.onEvent(event);
-    },
-  });
+  const requestFile = join(directory, "request");
+  writeLoadRequest(requestFile, request);
   try {
-    writeFileSync(join(directory, "token"), coordinator.token, { mode: 0o600 });
-    writeLoadRequest(join(directory, "request"), request);
-    const codes = await Promise.all(
-      Array.from({ length: worldSize }, (_, rank) => {
-        const child = spawn(process.execPath, [fileURLToPath(new URL("./rank-main.js", import.meta.url))], {
-          stdio: ["ignore", "ignore", "inherit"],
-          env: {
-            ...allVariables(),
-            RANKCAST_COORDINATOR: coordinator.address,
-            RANKCAST_TOKEN_FILE: join(directory, "token"),
-            RANKCAST_LOAD_REQUEST: join(directory, "request"),
-            TORCHELASTIC_RUN_ID: "load",
-            RANK: String(rank),
-            LOCAL_RANK: String(rank),
-            WORLD_SIZE: String(worldSize),
-            LOCAL_WORLD_SIZE: String(worldSize),
-            GROUP_RANK: "0",
-          },
-        });
-        return new Promise<number | null>((resolve) => child.once("exit", resolve));
-      }),
-    );
-    if (failure) throw failure;
+    const { reports } = await launch({
+      // Not worth a wait: ranks of a load end by themselves, or have failed.
+      graceSeconds: 5,
+      ...flags,
+      script: fileURLToPath(new URL("./rank-main.js", import.meta.url)),
+      env: { [LOAD_REQUEST_VARIABLE]: requestFile },
+      // stdout belongs to the report.
+      output: { stdout: process.stderr, stderr: process.stderr },
+      onCoordinatorEvent: onEvent,
+      ...(barrierTimeoutMs === undefined ? {} : { barrierTimeoutMs }),
+    });
     const [report, ...updates] = reports;
-    if (!report) throw new Error(`ranks ended with ${codes}`);
+    if (!report) throw new DistributionError("RANKCAST_PROTOCOL", "all ranks ended well, but none reported a load", {});
     return { report, updates };
   } finally {
-    await coordinator.close();
     rmSync(directory, { recursive: true, force: true });
   }
 }

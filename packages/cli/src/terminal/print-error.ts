@@ -58,5 +58,8 @@ function rootCauseTable(details: ErrorDetails): string[] {
 
 /** Exit code of a failure: 2 for wrong usage, 1 for everything else. */
 export function exitCodeOf(error: unknown): number {
-  return error instanceof CheckpointError && error.class === "usage" ? 2 : 1;
+  if (!(error instanceof CheckpointError)) return 1;
+  // A launcher that was interrupted ends as its signal says: 130, 143.
+  const { exitCode } = error.details;
+  return typeof exitCode === "number" ? exitCode : error.class === "usage" ? 2 : 1;
 }

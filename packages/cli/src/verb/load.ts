@@ -6,14 +6,14 @@ import { detectRank, readHostFacts } from "@rankcast/core/runtime";
 import type { Command } from "commander";
 import { allVariables, readTerminalEnvironment } from "../environment/environment.ts";
 import { addCheckpointOptions, type CheckpointFlags, fetchOptionsOf, revKeysOf } from "../option/checkpoint-options.ts";
-import { addLaunchOptions, type LaunchFlags, launchOptionsOf } from "../option/launch-options.ts";
+import { addLaunchOptions, launchValuesOf } from "../option/launch-options.ts";
 import { launchLoad } from "../rank/launch-load.ts";
 import type { LoadRequest } from "../rank/load-request.ts";
 import { performLoad } from "../rank/perform-load.ts";
 import { formatMs } from "../terminal/format-bytes.ts";
 import { ProgressDisplay } from "../terminal/progress-display.ts";
 
-interface LoadFlags extends CheckpointFlags, LaunchFlags {
+interface LoadFlags extends CheckpointFlags {
   readonly replicasPerRank: string;
   readonly model?: string;
   readonly assign: string;
@@ -38,10 +38,10 @@ export function addLoad(program: Command): void {
     .option("--timeout <seconds>", "longest silence of a rank at a barrier")
     .option("--updates <count>", "weight updates from rank 0 after the load", "0");
   addLaunchOptions(command);
-  command.action(async (weights: string, flags: LoadFlags) => run(weights, flags));
+  command.action(async (weights: string, flags: LoadFlags) => run(weights, flags, command));
 }
 
-async function run(weights: string, flags: LoadFlags): Promise<void> {
+async function run(weights: string, flags: LoadFlags, command: Command): Promise<void> {
   const request = requestOf(weights, flags);
   const detected = detectRank(allVariables(), readHostFacts());
   if (detected.launcher !== "single") {
@@ -53,7 +53,7 @@ async function run(weights: string, flags: LoadFlags): Promise<void> {
   const display = new ProgressDisplay({ ...terminal, write: (text) => void process.stderr.write(text), now: () => performance.now() });
   try {
     const { report, updates } = await launchLoad(request, {
-      launch: launchOptionsOf(flags),
+      flags: launchValuesOf({ ...flags }, command),
       ...(flags.timeout === undefined ? {} : { barrierTimeoutMs: Number(flags.timeout) * 1000 }),
       onEvent: (event) => display.show(event),
     });

@@ -1,5 +1,5 @@
 /** The only reader of `process.env` in the launcher and in what it preloads into ranks (law L7). */
-import type { ProcessVariables } from "@rankcast/core/internal";
+import type { ProcessVariables } from "@rankcast/core/runtime";
 
 /** All variables of this process, as they are now: defaults for flags, and what ranks inherit. */
 export function launcherVariables(): ProcessVariables {

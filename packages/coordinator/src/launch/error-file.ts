@@ -1,6 +1,6 @@
 /** Reading what a rank wrote about its end: ours, or that of a Python rank (torch's `record` decorator). */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import type { ErrorRecord } from "@rankcast/core/internal";
+import type { ErrorRecord } from "@rankcast/core/runtime";
 
 /** What an error file says. */
 export interface ErrorFile {

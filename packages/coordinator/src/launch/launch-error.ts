@@ -1,7 +1,7 @@
 /** How a launch that did not succeed is told. */
 import { constants } from "node:os";
 import { CheckpointError, DistributionError, ERROR_CODES, type ErrorCode, type ErrorDetail, type ErrorDetails } from "@rankcast/core";
-import { asCheckpointError, fromErrorRecord } from "@rankcast/core/internal";
+import { asCheckpointError, fromErrorRecord } from "@rankcast/core/runtime";
 import { renderFailureTable } from "./failure-table.ts";
 import type { RankFailure } from "./launch-event.ts";
 import { type LaunchOutcome, rootFailure } from "./supervisor-state.ts";

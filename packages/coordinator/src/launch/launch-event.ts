@@ -1,5 +1,5 @@
 /** What a launch reports while it runs. */
-import type { ErrorRecord } from "@rankcast/core/internal";
+import type { ErrorRecord } from "@rankcast/core/runtime";
 
 /** A rank as the launcher knows it. */
 export interface LaunchedRank {

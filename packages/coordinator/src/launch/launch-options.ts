@@ -4,7 +4,7 @@ import { constants } from "node:os";
 import { resolve } from "node:path";
 import type { Writable } from "node:stream";
 import { UsageError } from "@rankcast/core";
-import { type HostFacts, type ProcessVariables, quote } from "@rankcast/core/internal";
+import { type HostFacts, type ProcessVariables, quote } from "@rankcast/core/runtime";
 import type { LaunchEvent } from "./launch-event.ts";
 import { RUN_FLAGS, type RunFlag, type RunFlagOption } from "./run-flags.ts";
 import { parseStreamSelection, type StreamSelection } from "./stream-selection.ts";

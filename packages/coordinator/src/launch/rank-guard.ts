@@ -27,7 +27,9 @@ function startGuard(): void {
 /** The launcher holds the other end of the descriptor; the kernel closes it whatever happens to the launcher. */
 function watchLauncher(descriptor: number): void {
   try {
-    if (!fstatSync(descriptor).isSocket()) return;
+    // bigint: the other form leaves "socket" in a buffer that Node 20's realpathSync reads by mistake; modules behind symlinks would then be
+    // resolved from the link's place, and not be found.
+    if (!fstatSync(descriptor, { bigint: true }).isSocket()) return;
   } catch {
     return;
   }

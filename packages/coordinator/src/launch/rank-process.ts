@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { Socket } from "node:net";
 import { constants, hostname } from "node:os";
 import type { ErrorDetail } from "@rankcast/core";
-import type { ErrorRecord } from "@rankcast/core/internal";
+import type { ErrorRecord } from "@rankcast/core/runtime";
 import { readErrorFile } from "./error-file.ts";
 import type { RankFailure } from "./launch-event.ts";
 import type { CompiledLaunchOptions } from "./launch-options.ts";

@@ -1,6 +1,6 @@
 /** torchrun's way to choose output streams: one digit for all ranks, or `local rank:digit` pairs. */
 import { UsageError } from "@rankcast/core";
-import { quote } from "@rankcast/core/internal";
+import { quote } from "@rankcast/core/runtime";
 
 /** Which of its two streams a rank's choice covers. */
 export interface StreamChoice {

@@ -1,0 +1,44 @@
+/** `rankcast run`: launcher with torchrun's flags; spawns and supervises the rank processes of a user's script. */
+import { launch, launchExitCode } from "@rankcast/coordinator";
+import { CheckpointError } from "@rankcast/core";
+import type { Command } from "commander";
+import { readTerminalEnvironment } from "../environment/environment.ts";
+import { addLaunchOptions, launchValuesOf } from "../option/launch-options.ts";
+import { printError } from "../terminal/print-error.ts";
+
+/** Adds the verb. */
+export function addRun(program: Command): void {
+  const command = program
+    .command("run")
+    .argument("<script>", "the program each rank runs")
+    .argument("[args...]", "its arguments")
+    .summary("spawn and supervise the ranks of a script, torchrun's flags")
+    .option("--json", "print one JSON document on stdout when all ranks have ended")
+    .passThroughOptions();
+  addLaunchOptions(command);
+  command.action((script: string, args: readonly string[], flags: Readonly<Record<string, unknown>>) => run(script, args, flags, command));
+}
+
+async function run(script: string, args: readonly string[], flags: Readonly<Record<string, unknown>>, command: Command): Promise<void> {
+  const json = flags["json"] === true;
+  try {
+    const { reports, ...result } = await launch({
+      ...launchValuesOf(flags, command),
+      script,
+      args,
+      // With --json, stdout is one document: the ranks' own output goes to stderr.
+      ...(json ? { output: { stdout: process.stderr, stderr: process.stderr } } : {}),
+      onEvent: (event) => {
+        if (event.type === "notice") process.stderr.write(`${event.message}\n`);
+        if (event.type === "restarting") process.stderr.write(`restarting all ranks; ${event.restartsLeft} restarts left\n`);
+      },
+    });
+    if (json) process.stdout.write(`${JSON.stringify({ ...result, reports })}\n`);
+  } catch (error) {
+    if (!(error instanceof CheckpointError) || error.class === "usage") throw error;
+    const { table } = error.details;
+    if (typeof table === "string" && !json) process.stderr.write(`${table}\n`);
+    printError(error, { json, colour: readTerminalEnvironment().colour, write: (text) => void process.stderr.write(text) });
+    process.exitCode = launchExitCode(error);
+  }
+}

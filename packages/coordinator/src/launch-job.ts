@@ -1,0 +1,108 @@
+/** The public launcher: ranks and, for each attempt, a coordinator in this process that they find through their environment. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type CheckpointError, DistributionError, LoadReport } from "@rankcast/core";
+import { readHostFacts } from "@rankcast/core/runtime";
+import { launcherVariables } from "./launch/environment.ts";
+import { launch as launchRanks } from "./launch/launch.ts";
+import { compileLaunchOptions, type LaunchOptions } from "./launch/launch-options.ts";
+import type { LaunchResult } from "./launch/launch-run.ts";
+import type { CoordinatorEvent } from "./node/node-coordinator.ts";
+import { type Coordinator, startCoordinator } from "./start-coordinator.ts";
+
+/** Options of `launch`: torchrun's flags and meanings, and what concerns the coordinator. */
+export interface LaunchJobOptions extends LaunchOptions {
+  /** How long a missing rank may show no progress at a barrier, in milliseconds. */
+  readonly barrierTimeoutMs?: number;
+  /** What the coordinator does: phases, bytes, ranks, reports. */
+  readonly onCoordinatorEvent?: (event: CoordinatorEvent) => void;
+}
+
+/** What a launch that succeeded gives. */
+export interface LaunchJobResult extends LaunchResult {
+  /** One report per collective load or update of the last attempt, in order. */
+  readonly reports: readonly LoadReport[];
+}
+
+/**
+ * Spawns and supervises the ranks of this node; `joinGroup` in them finds the coordinator this starts for every attempt.
+ * @throws {UsageError} RANKCAST_USAGE when an option is malformed; nothing has been started.
+ * @throws {CheckpointError} the first failure, with `details.rootCause`: a failure that the coordinator saw wins over the exit codes it led to.
+ * @throws {DistributionError} RANKCAST_INTERRUPTED after a signal, RANKCAST_CANCELLED after an abort, RANKCAST_UNSUPPORTED for several nodes.
+ * @example
+ * const { exitCodes, reports } = await launch({ script: "train.js", nprocPerNode: 4 });
+ */
+export async function launch(options: LaunchJobOptions): Promise<LaunchJobResult> {
+  const { nprocPerNode, nodeCount } = compileLaunchOptions(options, launcherVariables(), readHostFacts());
+  if (nodeCount > 1) {
+    throw new DistributionError("RANKCAST_UNSUPPORTED", `${nodeCount} nodes: this version coordinates the ranks of one node`, {
+      details: { nodeCount },
+    });
+  }
+  const job = new Job(options, nprocPerNode);
+  try {
+    const result = await launchRanks({
+      ...options,
+      beforeSpawn: async (attempt) => {
+        const settings = await options.beforeSpawn?.(attempt);
+        return { ...settings, env: { ...settings?.env, ...(await job.begin(attempt.runId, attempt.attempt)) } };
+      },
+      afterAttempt: async (attempt) => {
+        await job.end();
+        await options.afterAttempt?.(attempt);
+      },
+    });
+    return { ...result, reports: job.reports };
+  } catch (error) {
+    // The coordinator only sees that a connection closed; the launcher knows the exit code, the signal and the error file.
+    throw job.failure && job.failure.code !== "RANKCAST_RANK_LOST" ? job.failure : error;
+  } finally {
+    await job.end();
+  }
+}
+
+/** The coordinator of the running attempt and what it has said. */
+class Job {
+  reports: LoadReport[] = [];
+  failure: CheckpointError | null = null;
+  readonly #options: LaunchJobOptions;
+  readonly #worldSize: number;
+  #coordinator: Coordinator | null = null;
+  #directory: string | null = null;
+
+  constructor(options: LaunchJobOptions, worldSize: number) {
+    this.#options = options;
+    this.#worldSize = worldSize;
+  }
+
+  /** Starts the attempt's coordinator; gives the variables that lead ranks to it. The token travels in a file, never in a variable. */
+  async begin(jobId: string, epoch: number): Promise<Record<string, string>> {
+    this.reports = [];
+    this.failure = null;
+    const { barrierTimeoutMs, onCoordinatorEvent } = this.#options;
+    this.#coordinator = await startCoordinator({
+      worldSize: this.#worldSize,
+      jobId,
+      epoch,
+      ...(barrierTimeoutMs === undefined ? {} : { barrierTimeoutMs }),
+      onEvent: (event) => {
+        if (event.type === "report") this.reports.push(new LoadReport(event.report));
+        if (event.type === "failed") this.failure ??= event.error;
+        onCoordinatorEvent?.(event);
+      },
+    });
+    this.#directory = mkdtempSync(join(tmpdir(), "rankcast-"));
+    const tokenFile = join(this.#directory, "token");
+    writeFileSync(tokenFile, this.#coordinator.token, { mode: 0o600 });
+    return { RANKCAST_COORDINATOR: this.#coordinator.address, RANKCAST_TOKEN_FILE: tokenFile };
+  }
+
+  /** Ends it. Safe to call twice. */
+  async end(): Promise<void> {
+    await this.#coordinator?.close();
+    this.#coordinator = null;
+    if (this.#directory) rmSync(this.#directory, { recursive: true, force: true });
+    this.#directory = null;
+  }
+}
