@@ -3,6 +3,7 @@
  * weights. The result is the whole 32-bit state dict that DeepSpeed's own `zero_to_fp32.py` gives, except that buffers keep their type (the
  * script turns integer buffers into floats).
  */
+import { FormatError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
 import { type CheckpointTree, TreeDict, type TreeValue } from "../manifest/checkpoint-tree.ts";
 import type { ByteSource } from "../source/byte-source.ts";
@@ -30,7 +31,7 @@ export function zeroFormat(readShard: ReadShard): CheckpointFormat {
 
 async function readZero(input: FormatInput, readShard: ReadShard): Promise<CheckpointTree> {
   const tag = requireSafePath(Buffer.from(input.head).toString("utf8").trim(), input.source.name, input.limits);
-  const names = (await input.siblings.list())?.filter((name) => name.startsWith(`${tag}/`)) ?? [];
+  const names = await filesBelow(input, `${tag}/`);
   const modelNames = names.filter((name) => MODEL_STATES.test(name)).sort(byNumbers);
   const optimizerNames = names.filter((name) => OPTIMIZER_STATES.test(name)).sort(byNumbers);
   if (modelNames.length === 0) failZero(input.source.name, `no model states in the folder ${quote(tag)} that it names`);
@@ -46,6 +47,16 @@ async function readZero(input: FormatInput, readShard: ReadShard): Promise<Check
     fileMetadata: whole.fileMetadata,
     warnings: files.flatMap(({ tree }) => tree.warnings),
   };
+}
+
+/** How many ranks there are stands in their files only, so the folder must be listed. */
+async function filesBelow({ source, siblings }: FormatInput, folder: string): Promise<readonly string[]> {
+  const names = await siblings.list();
+  if (names !== null) return names.filter((name) => name.startsWith(folder));
+  throw new FormatError("RANKCAST_UNSUPPORTED", `${source.name}: the files in ${quote(folder)} cannot be listed`, {
+    details: { file: source.name, path: folder, feature: "a DeepSpeed checkpoint at a plain URL" },
+    remedy: "Download the checkpoint's directory and pass that.",
+  });
 }
 
 async function readFiles(input: FormatInput, names: readonly string[], readShard: ReadShard): Promise<ZeroFile[]> {

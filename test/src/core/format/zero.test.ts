@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError, compileLimits, StateDict, Storage, saveTorch, Tensor } from "@rankcast/core";
-import { type CheckpointTree, readCheckpoint, resolved, type TensorRef, type TreeDict } from "@rankcast/core/internal";
+import { type CheckpointTree, memorySource, readCheckpoint, resolved, type TensorRef, type TreeDict } from "@rankcast/core/internal";
 import { expect } from "chai";
 import { expectError } from "../../support/expect-error.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
@@ -114,6 +114,15 @@ describe("zero", () => {
       await expectError(code, () => readFiles(files));
     });
   }
+
+  it("says that a folder must be listed", async () => {
+    const siblings = { ...memorySiblings(filesOf("zero2")), list: async () => null };
+    const entry = memorySource(Buffer.from("global_step5"), "https://host/latest");
+    const error = await expectError("RANKCAST_UNSUPPORTED", () =>
+      readCheckpoint(resolved("url", entry, siblings), { limits: compileLimits() }),
+    );
+    expect(error.remedy).to.contain("Download");
+  });
 
   describe("with made-up states", () => {
     const directory = temporaryDirectory();

@@ -2,12 +2,25 @@
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { compileLimits, StateDict, Storage, saveTorch, Tensor } from "@rankcast/core";
-import { FileSink, memorySource, openFile, openZip, planTorch, ZipWriter } from "@rankcast/core/internal";
+import { compileLimits, DTYPES, StateDict, Storage, saveTorch, Tensor } from "@rankcast/core";
+import {
+  buildManifest,
+  FileSink,
+  memorySource,
+  noSiblings,
+  openFile,
+  openZip,
+  planTorch,
+  readCheckpoint,
+  resolved,
+  ZipWriter,
+} from "@rankcast/core/internal";
 import { expect } from "chai";
+import fc from "fast-check";
 import { expectError } from "../../support/expect-error.js";
 import { fixtureBytes } from "../../support/fixtures.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
+import { materialise } from "../format/sources.ts";
 
 const limits = compileLimits();
 
@@ -45,6 +58,68 @@ describe("saveTorch", () => {
       expect(Buffer.compare(await readFile(target()), theirs)).to.equal(0);
     });
   }
+
+  it("is read back with every dtype, stride, offset, alias, flag and module version", async () => {
+    const dtypes = [...DTYPES.values()].filter(({ kind, bits }) => kind !== "quantised" && bits % 8 === 0).map(({ name }) => name);
+    const view = fc.record({
+      dtype: fc.constantFrom(...dtypes),
+      storage: fc.nat(3),
+      shape: fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 3 }),
+      steps: fc.array(fc.nat(4), { minLength: 3, maxLength: 3 }),
+      offset: fc.nat(5),
+      neg: fc.boolean(),
+      requiresGrad: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.dictionary(fc.string(), view, { maxKeys: 8 }), async (drafts) => {
+        const storages = [1024, 1024, 1024, 1021].map((nbytes, seed) => {
+          const storage = Storage.allocate(nbytes);
+          storage.bytes().forEach((_, at, bytes) => {
+            bytes[at] = (at * 31 + seed) % 127;
+          });
+          return storage;
+        });
+        const stateDict = new StateDict();
+        for (const [name, { dtype, storage, shape, steps, offset, neg, requiresGrad }] of Object.entries(drafts)) {
+          const numeric = /^(float(16|32|64)|bfloat16|complex(64|128))$/.test(dtype);
+          stateDict.set(
+            name,
+            new Tensor({
+              dtype,
+              shape,
+              stride: steps.slice(0, shape.length),
+              storageOffset: offset,
+              storage: storages[storage] as Storage,
+              neg: neg && numeric,
+              conj: neg && dtype.startsWith("complex") && numeric,
+              requiresGrad,
+            }),
+          );
+        }
+        stateDict.metadata.set("", { version: 1 }).set("bn", { version: 2 });
+        await saveTorch(target(), stateDict);
+        const bytes = await readFile(target());
+        const tree = await readCheckpoint(resolved("x", memorySource(bytes), noSiblings("x")), { limits });
+        const found = await materialise(tree);
+        expect([...found.keys()]).to.deep.equal([...stateDict.keys()]);
+        const places = new Map<Storage, Storage>();
+        for (const [name, tensor] of stateDict) {
+          const read = found.get(name) as Tensor;
+          for (const field of ["dtype", "shape", "stride", "storageOffset", "conj", "neg", "requiresGrad"] as const)
+            expect(read[field], `${name} ${field}`).to.deep.equal(tensor[field]);
+          expect(Buffer.compare(read.storage.bytes(), tensor.storage.bytes())).to.equal(0);
+          expect(places.get(tensor.storage) ?? read.storage).to.equal(read.storage);
+          places.set(tensor.storage, read.storage);
+        }
+        expect(new Set(places.values()).size).to.equal(places.size);
+        expect(buildManifest(tree, { limits }).metadataModules).to.deep.equal([
+          ["", { version: 1 }],
+          ["bn", { version: 2 }],
+        ]);
+      }),
+      { numRuns: 100 },
+    );
+  });
 
   it("writes torch's records in torch's order, payloads on multiples of 64", async () => {
     const shared = tensorOf([1, 2, 3, 4]);
