@@ -42,6 +42,7 @@ export { nearestNames } from "./errors/nearest-names.ts";
 export { printable, quote } from "./errors/quote.ts";
 // Formats.
 export type { CheckpointFormat, FormatInput } from "./format/checkpoint-format.ts";
+export { cutPieces } from "./format/cut-pieces.ts";
 export { assembleChunks, type DcpChunk } from "./format/dcp-chunks.ts";
 export { type RectangleRun, rectangleRuns, type TensorRectangle } from "./format/dcp-rectangle.ts";
 export { type DcpLeaf, nestLeaves } from "./format/dcp-tree.ts";
@@ -244,6 +245,7 @@ export { ByteBudget } from "./transfer/byte-budget.ts";
 export { type StorageRead, type TransferOptions, transferStorages } from "./transfer/transfer-storages.ts";
 export { verifyStorages } from "./transfer/verify-storages.ts";
 export { FileSink } from "./write/file-sink.ts";
+export { PickleWriter } from "./write/pickle-writer.ts";
 export { planSafetensors } from "./write/safetensors-plan.ts";
 export { compareCodePoints, findSharedViews } from "./write/shared-views.ts";
 export { planTorch } from "./write/torch-pickle.ts";

@@ -46,6 +46,19 @@ describe("distributed checkpoints in safetensors files", () => {
     }
   });
 
+  it("reads files of whole tensors beside files of chunks, and counts chunks", async () => {
+    const files = new Map([
+      [name(1), shardFile({ w: { shape: [1], at: [0], bytes: [1] } })],
+      ["rest.safetensors", shardFile({ r: { shape: [2], bytes: [7, 8] } }, null)],
+    ]);
+    const tree = await readDirectory(files);
+    const r = (tree.root as TreeDict).entries.get("r") as TensorRef;
+    expect([...(await tensorBytes(tree, r))]).to.deep.equal([7, 8]);
+    const file = inputOf(files.get(name(1)) as Uint8Array, { name: name(1), files, limits: { dcpChunks: 1 } });
+    expect((await expectError("RANKCAST_LIMIT", () => safetensors.read(file))).details["limit"]).to.equal("dcpChunks");
+    await safetensors.read({ ...file, limits: compileLimits({ dcpChunks: 2 }) });
+  });
+
   it("never takes one rank's file for the whole", async () => {
     const file = shardFile({ w: { shape: [1], at: [0], bytes: [1] } });
     expect((await expectError("RANKCAST_UNSUPPORTED", () => safetensors.read(inputOf(file, { name: name(1) })))).remedy).to.contain(

@@ -139,6 +139,8 @@ describe("npy and npz", () => {
     expect([...(await tensorBytes(tree, s as TensorRef))]).to.deep.equal([1, 0, 2, 0, 255, 255]);
     expect([...(await tensorBytes(tree, o as TensorRef))]).to.deep.equal([...floats(5)]);
     expect(tree.checksums).to.equal("present");
+    const bare = await npz.read(inputOf(buildZip([...records, { name: "n.npy", bytes: file, crc32: 0 }])));
+    expect(bare.checksums).to.equal("partial");
   });
 
   it("computes the checksum of a tail", () => {

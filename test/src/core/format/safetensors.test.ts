@@ -69,6 +69,18 @@ describe("safetensors", () => {
     expect([cut.class, cut.details["variant"]]).to.deep.equal(["truncated", "MetadataIncompleteBuffer"]);
   });
 
+  it("checks offsets above 2^53 exactly before it misses their bytes", async () => {
+    const wide = (second: string) =>
+      safetensorsFile(
+        `{"a":{"dtype":"U8","shape":[1152921504606846976],"data_offsets":[0,1152921504606846976]},"b":["U8",[1152921504606846977],${second}]}`,
+      );
+    const cut = await refusalOf(() => openSafetensors(inputOf(wide("[1152921504606846976,2305843009213693953]"))));
+    expect([cut.class, cut.details["expected"]]).to.deep.equal(["truncated", "2305843009213693953"]);
+    expect(await variantOf(wide("[1152921504606846976,2305843009213693952]"))).to.equal("TensorInvalidInfo");
+    const gap = await refusalOf(() => openSafetensors(inputOf(wide("[1152921504606846977,2305843009213693954]"))));
+    expect([gap.details["variant"], gap.details["offset"]]).to.deep.equal(["InvalidOffset", wide("").indexOf('"b"')]);
+  });
+
   it("names file, tensor and byte", async () => {
     const file = safetensorsFile(
       '{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},\n"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}',
@@ -144,8 +156,12 @@ describe("safetensors", () => {
       const error = await refusalOf(() => openSafetensors(inputOf(file, { limits: { [limit]: value } })));
       expect([error.class, error.details["limit"]]).to.deep.equal(["limit", limit]);
     }
-    const error = await refusalOf(() => openSafetensors(inputOf(file, { limits: { safetensorsHeaderBytes: 20 } })));
-    expect(error.details["variant"]).to.equal("HeaderTooLarge");
+    const headerBytes = file.length - 2 - 8;
+    await openSafetensors(inputOf(file, { limits: { safetensorsHeaderBytes: headerBytes } }));
+    const error = await refusalOf(() => openSafetensors(inputOf(file, { limits: { safetensorsHeaderBytes: headerBytes - 1 } })));
+    expect(error.details).to.deep.equal({ file: "memory", variant: "HeaderTooLarge", offset: 0 });
+    const trailing = await refusalOf(() => openSafetensors(inputOf(Buffer.concat([file, Buffer.of(0)]))));
+    expect(trailing.details["offset"]).to.equal(file.length);
   });
 
   it("agrees with a slow statement of the rules on random headers", async () => {
@@ -157,28 +173,36 @@ describe("safetensors", () => {
       slack: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, -1),
     });
     await fc.assert(
-      fc.asyncProperty(fc.array(entry, { maxLength: 5 }), fc.nat(15), fc.boolean(), async (drafts, size, chained) => {
-        const entries = layOut(drafts, chained);
-        const bytes = chained ? Math.max(0, ...entries.map(({ span }) => span[1])) : size;
-        const header = Object.fromEntries(
-          entries.map(({ dtype, shape, span }, index) => [`t${index}`, { dtype, shape, data_offsets: span }]),
-        );
-        const file = safetensorsFile(JSON.stringify(header), Buffer.alloc(bytes));
-        const accepted = await openSafetensors(inputOf(file)).then(
-          () => true,
-          (error: unknown) => {
-            if (error instanceof CheckpointError) return false;
-            throw error;
-          },
-        );
-        expect(accepted).to.equal(
-          entries.every(({ sized }) => sized) &&
-            coveredOnce(
-              entries.map(({ span }) => span),
-              bytes,
-            ),
-        );
-      }),
+      fc.asyncProperty(
+        fc.array(entry, { maxLength: 5 }),
+        fc.nat(15),
+        fc.boolean(),
+        fc.infiniteStream(fc.nat()),
+        async (drafts, size, chained, keys) => {
+          const entries = layOut(drafts, chained);
+          const bytes = chained ? Math.max(0, ...entries.map(({ span }) => span[1])) : size;
+          // Offsets decide, not the order of the header.
+          const shuffled = entries.map((each) => [keys.next().value as number, each] as const).sort(([a], [b]) => a - b);
+          const header = Object.fromEntries(
+            shuffled.map(([, { dtype, shape, span }], index) => [`t${index}`, { dtype, shape, data_offsets: span }]),
+          );
+          const file = safetensorsFile(JSON.stringify(header), Buffer.alloc(bytes));
+          const accepted = await openSafetensors(inputOf(file)).then(
+            () => true,
+            (error: unknown) => {
+              if (error instanceof CheckpointError) return false;
+              throw error;
+            },
+          );
+          expect(accepted).to.equal(
+            entries.every(({ sized }) => sized) &&
+              coveredOnce(
+                entries.map(({ span }) => span),
+                bytes,
+              ),
+          );
+        },
+      ),
       { numRuns: 2000 },
     );
   });

@@ -1,5 +1,5 @@
 /** Models in several files: the index, its paths, its contradictions. */
-import { CheckpointError, FormatError } from "@rankcast/core";
+import { CheckpointError, FormatError, SourceError } from "@rankcast/core";
 import {
   type CheckpointTree,
   type FormatInput,
@@ -161,6 +161,32 @@ describe("sharded", () => {
     });
   }
 
+  it("sums up checksums, reads shards one level further in, and passes other failures on", async () => {
+    const files = { "1": shardOf({ a: 1 }), "2": shardOf({ b: 2 }) };
+    const index = { weight_map: { a: "1", b: "2" } };
+    const withChecksums = (...each: CheckpointTree["checksums"][]) =>
+      shardedFormat(async (input) => {
+        expect(input.nesting).to.equal(1);
+        return { ...(await readShard(input)), checksums: each[Number(input.source.name) - 1] ?? "absent" };
+      }).read(indexInput(index, files));
+    expect((await withChecksums("present", "present")).checksums).to.equal("present");
+    expect((await withChecksums("present", "absent")).checksums).to.equal("partial");
+    expect((await withChecksums("absent", "absent")).checksums).to.equal("absent");
+    expect((await sharded.read(indexInput({ weight_map: {} }, {}))).checksums).to.equal("absent");
+    const input = indexInput(index, files);
+    const refusing = {
+      ...input,
+      siblings: { ...input.siblings, open: async () => Promise.reject(new SourceError("RANKCAST_FILE_UNREADABLE", "no")) },
+    };
+    // Unreadable is a kind of not found; a file that changed is neither.
+    await expectError("RANKCAST_INDEX_SHARD", () => sharded.read(refusing));
+    const changed = {
+      ...input,
+      siblings: { ...input.siblings, open: async () => Promise.reject(new SourceError("RANKCAST_SOURCE_CHANGED", "no")) },
+    };
+    await expectError("RANKCAST_SOURCE_CHANGED", () => sharded.read(changed));
+  });
+
   it("bounds sizes and counts", async () => {
     const files = { "1": shardOf({ a: 1 }), "2": shardOf({ b: 2 }) };
     const index = { weight_map: { a: "1", b: "2" } };
@@ -173,6 +199,8 @@ describe("sharded", () => {
       const error = await refusalOf(() => sharded.read(indexInput(index, files, limits)));
       expect(error.details["limit"]).to.equal(name);
     }
+    const size = JSON.stringify(index).length;
+    await sharded.read(indexInput(index, files, { indexBytes: size, indexShards: 2, tensors: 2, jsonDepth: 3 }));
     const long = await refusalOf(() => sharded.read(indexInput({ weight_map: { ["x".repeat(5000)]: "1" } }, files)));
     expect(long.details["limit"]).to.equal("indexNameBytes");
     const path = await refusalOf(() => sharded.read(indexInput({ weight_map: { x: "y".repeat(5000) } }, files)));

@@ -73,11 +73,12 @@ describe("tfjs", () => {
 
   it("keeps text and scaled integers opaque, and finds what is behind them", async () => {
     const text = (value: string) => Buffer.concat([Buffer.from(Uint32Array.of(Buffer.byteLength(value)).buffer), Buffer.from(value)]);
-    const data = Buffer.concat([text("é"), text(""), text("word"), Buffer.of(1, 2, 3, 4, 5, 6, 7, 8, 9)]);
+    const data = Buffer.concat([Buffer.of(1, 0), text("é"), text(""), text("word"), Buffer.of(1, 2, 3, 4, 5, 6, 7, 8, 9)]);
     const groups = [
       {
         paths: ["1", "2"],
         weights: [
+          { name: "first", shape: [2], dtype: "bool" },
           { name: "words", shape: [3], dtype: "string" },
           { name: "q8", shape: [4], dtype: "float32", quantization: { dtype: "uint8", scale: 0.1, min: -1 } },
           { name: "q16", shape: [2], dtype: "int32", quantization: { dtype: "uint16", scale: 1, min: 0 } },
@@ -88,6 +89,7 @@ describe("tfjs", () => {
     const tree = await tfjs.read(modelInput(groups, { "1": data.subarray(0, 5), "2": data.subarray(5) }));
     const { entries } = tree.root as TreeDict;
     expect([...entries.values()].map((leaf) => (leaf instanceof OpaqueValue ? leaf.global : "tensor"))).to.deep.equal([
+      "tensor",
       "tfjs.string",
       "tfjs.quantised uint8",
       "tfjs.quantised uint16",
@@ -119,6 +121,20 @@ describe("tfjs", () => {
       await expectError(code, () => tfjs.read(modelInput(groups, { a: bytes.subarray(0, 16) })));
     });
   }
+
+  it("says where a weight would end", async () => {
+    const groups = [
+      {
+        paths: ["a"],
+        weights: [
+          { ...one, shape: [1] },
+          { ...one, name: "x" },
+        ],
+      },
+    ];
+    const error = await refusalOf(() => tfjs.read(modelInput(groups, { a: bytes.subarray(0, 16) })));
+    expect(error.details).to.deep.equal({ file: "model.json", key: "x", offset: 20, sizeBytes: 16 });
+  });
 
   it("bounds counts", async () => {
     const groups = [

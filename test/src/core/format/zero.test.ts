@@ -173,6 +173,12 @@ describe("zero", () => {
       ]);
     });
 
+    it("takes up to twice the ranks of padding, and no more", async () => {
+      const ranks = (each: number) => Array.from({ length: 3 }, () => optimizer(2, 3, [vector(...Array.from({ length: each }, () => 1))]));
+      expect(((await read(model([{ a: [1] }]), ...ranks(2))).root as TreeDict).entries.size).to.equal(1);
+      await expectError("RANKCAST_ZERO_LAYOUT", () => read(model([{ a: [1] }]), ...ranks(3)));
+    });
+
     for (const [why, text, states, ranks] of [
       [
         "vectors shorter than the parameters",
