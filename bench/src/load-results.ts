@@ -63,31 +63,31 @@ export function targetsOf(rows: readonly LoadRow[]): LoadTarget[] {
   ];
 }
 
-/** The rows as a Markdown table; the last column is the plain way's time divided by this row's. */
+/** One line per checkpoint, ranks and replicas, as a Markdown table; `plain / cached` is how many times longer the plain way takes. */
 export function renderTable(rows: readonly LoadRow[]): string {
-  const head = ["checkpoint", "ranks x replicas", "how", "ms", "copied MiB", "memory in all MiB", "peak of a rank MiB", "plain / this"];
-  const body = rows.map((row) => {
-    const plain = rows.find(
-      (other) =>
-        other.how === "plain" &&
-        other.checkpointBytes === row.checkpointBytes &&
-        other.ranks === row.ranks &&
-        other.replicas === row.replicas,
-    );
-    const ratio = plain && row.how !== "cold" ? (plain.ms / row.ms).toFixed(1) : "";
-    const mib = (bytes: number): string => (bytes / MIB).toFixed(0);
-    return [
-      `${mib(row.checkpointBytes)} MiB`,
-      `${row.ranks} x ${row.replicas}`,
-      row.how,
-      row.ms.toFixed(0),
-      mib(row.copiedBytes),
-      mib(row.pssBytes),
-      mib(row.peakRssBytes),
-      ratio,
-    ];
+  const cases = new Map<string, Map<LoadRow["how"], LoadRow>>();
+  for (const row of rows) {
+    const key = `${mib(row.checkpointBytes)} MiB | ${row.ranks} x ${row.replicas}`;
+    const ways = cases.get(key) ?? new Map<LoadRow["how"], LoadRow>();
+    cases.set(key, ways.set(row.how, row));
+  }
+  const lines = [...cases].map(([key, ways]) => {
+    const [cold, cached, plain] = (["cold", "cached", "plain"] as const).map((how) => ways.get(how));
+    const times = [cold, cached, plain].map((row) => row?.ms.toFixed(0) ?? "");
+    const ratio = cached && plain ? (plain.ms / cached.ms).toFixed(1) : "";
+    const copied = [cached, plain].map((row) => (row ? mib(row.copiedBytes) : ""));
+    const memory = [cached, plain].map((row) => (row ? mib(row.pssBytes) : ""));
+    const peak = [cached, plain].map((row) => (row ? mib(row.peakRssBytes) : ""));
+    return [key, ...times, ratio, copied.join(" / "), memory.join(" / "), peak.join(" / ")];
   });
-  return [head, head.map(() => "---"), ...body].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+  const head = ["checkpoint | ranks x replicas", "cold ms", "cached ms", "plain ms", "plain / cached"];
+  const pairs = ["copied MiB (cached / plain)", "memory in all MiB", "peak of a rank MiB"];
+  const rule = Array.from({ length: 9 }, (_, column) => (column < 2 ? "---" : "--:"));
+  return [[...head, ...pairs], rule, ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+function mib(bytes: number): string {
+  return (bytes / MIB).toFixed(0);
 }
 
 function commit(): string {

@@ -27,6 +27,8 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** The process is killed after this time and the test fails. Default 60 000: a hang must not take the suite down. */
   readonly timeoutMs?: number;
+  /** Working directory. Default: the sandbox. */
+  readonly cwd?: string;
 }
 
 /** A command that is running. */
@@ -61,7 +63,7 @@ export class CommandSandbox {
   }
 
   /** Starts `node` with these arguments. */
-  start(args: readonly string[], { env = {}, timeoutMs = TIMEOUT_MS }: CommandOptions = {}): RunningCommand {
+  start(args: readonly string[], { env = {}, timeoutMs = TIMEOUT_MS, cwd = this.directory }: CommandOptions = {}): RunningCommand {
     const clean = {
       PATH: process.env["PATH"],
       HOME: this.directory,
@@ -70,7 +72,7 @@ export class CommandSandbox {
       [MARK]: this.#mark,
       ...env,
     };
-    const child = spawn(process.execPath, [...args], { env: clean, cwd: this.directory, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, [...args], { env: clean, cwd, stdio: ["ignore", "pipe", "pipe"] });
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     child.stdout.on("data", (chunk: Buffer) => void out.push(chunk));

@@ -22,7 +22,7 @@ export function printError(error: unknown, sink: ErrorSink): void {
   const lines = [`${style("red", "error")} ${style("dim", `${described.class} ${described.code}`)}`, ...indented(described.message)];
   const table = rootCauseTable(described.details);
   if (table.length > 0) lines.push("", ...table.map((line) => `  ${line}`));
-  if (described.cause && described.cause.message !== described.message)
+  if (described.cause && !described.message.includes(oneLine(described.cause.message)))
     lines.push(style("dim", `  cause: ${oneLine(described.cause.message)}`));
   if (described.remedy) lines.push(`  ${style("bold", "What to do:")} ${described.remedy}`);
   sink.write(`${lines.join("\n")}\n`);
