@@ -32,7 +32,7 @@ async function readPlainPickle({ source, head, limits, signal, nesting }: Format
     limits,
     where: { file: source.name, baseOffset: 0 },
     skipBytesMin: SKIPPED_BYTES_MIN,
-    readNested: nestedStreams({ limits, file: source.name, depth: nesting }),
+    readNested: nestedStreams({ limits, file: source.name, fileBytes: source.sizeBytes, depth: nesting }),
   });
   const result = await readFromSource(reading, source, signal, { offset: 0, bytes: head });
   if (!canHoldTensors(result.value)) {

@@ -12,7 +12,7 @@ import { type StorageExtent, TreeDict, TreeList, type TreeValue, type Warning } 
 import { type Reading, readFromBytes } from "../pickle/byte-reading.ts";
 import { describe, textOf } from "../pickle/call-arguments.ts";
 import { type PickleSite, pickleError } from "../pickle/pickle-site.ts";
-import { decodePickle, type PickleOptions, type PickleResult } from "../pickle/read-pickle.ts";
+import { decodePickle, type NestedStream, type PickleOptions, type PickleResult } from "../pickle/read-pickle.ts";
 import { storageItemBytes } from "../pickle/torch-names.ts";
 import type { SkippedBytes } from "../pickle/unsettled.ts";
 import { COUNT_BYTES, checkCounts, type StorageCount } from "./torch-legacy-counts.ts";
@@ -29,6 +29,8 @@ export interface StreamContext {
   readonly limits: Limits;
   /** For messages. */
   readonly file: string;
+  /** Size of the whole file. */
+  readonly fileBytes: number;
   /** How many streams it is inside of. */
   readonly depth: number;
   /** The bytes themselves when they are in memory only; storages then point into them. */
@@ -40,6 +42,8 @@ export interface LegacyStream {
   readonly root: TreeValue;
   /** First byte after the last storage. */
   readonly endOffset: number;
+  /** Bytes of the five pickles. */
+  readonly pickleBytes: number;
   /** Not yet checked. */
   readonly counts: readonly StorageCount[];
   readonly warnings: readonly Warning[];
@@ -54,7 +58,7 @@ export function* decodeLegacyStream(begin: number, end: number, context: StreamC
     baseOffset: 0,
   });
   const read = (at: number, record: string, more: Partial<PickleOptions> = {}): Reading<PickleResult> =>
-    decodePickle(at, end, { limits: context.limits, where: site(record), ...more });
+    decodePickle(at, end, { limits: context.limits, where: site(record), fileBytes: context.fileBytes, ...more });
 
   const magic = yield* read(begin, "magic number");
   if (magic.value !== LEGACY_MAGIC) {
@@ -77,7 +81,7 @@ export function* decodeLegacyStream(begin: number, end: number, context: StreamC
   const keys = yield* read(object.endOffset, "storage keys");
   const order = readKeys(keys.value, storages, (text) => pickleError("RANKCAST_LEGACY_KEYS", text, site("storage keys"), object.endOffset));
   const placed = placeStorages(order, storages, keys.endOffset, end, context);
-  return { root: object.value, ...placed, warnings: object.warnings };
+  return { root: object.value, pickleBytes: keys.endOffset - begin, ...placed, warnings: object.warnings };
 }
 
 /** The keys in the order of their bytes: each storage of the object, once. */
@@ -132,10 +136,10 @@ function extentOf(offset: number, nbytes: number, key: string, { memory }: Strea
  * Reads the streams inside `torch.storage._load_from_bytes`: plain pickles of tensors hold one per storage. Depth is bounded by
  * `nestedStreams`, so this recursion is too.
  */
-export function nestedStreams(context: Omit<StreamContext, "memory">): (bytes: Uint8Array | SkippedBytes) => Reading<TreeValue> {
+export function nestedStreams(context: Omit<StreamContext, "memory">): (bytes: Uint8Array | SkippedBytes) => Reading<NestedStream> {
   return function* readNested(bytes) {
     const depth = context.depth + 1;
-    const { limits, file } = context;
+    const { limits, file, fileBytes } = context;
     const site = { file, record: "torch.storage._load_from_bytes", baseOffset: 0 };
     const inMemory = bytes instanceof Uint8Array;
     if (depth > limits.nestedStreams) {
@@ -146,13 +150,13 @@ export function nestedStreams(context: Omit<StreamContext, "memory">): (bytes: U
         found: depth,
       });
     }
-    if (inMemory) return readFromBytes(readWhole(0, bytes.length, { limits, file, depth, memory: bytes }, site), bytes);
-    return yield* readWhole(bytes.offset, bytes.offset + bytes.nbytes, { limits, file, depth }, site);
+    if (inMemory) return readFromBytes(readWhole(0, bytes.length, { limits, file, fileBytes, depth, memory: bytes }, site), bytes);
+    return yield* readWhole(bytes.offset, bytes.offset + bytes.nbytes, { limits, file, fileBytes, depth }, site);
   };
 }
 
-function* readWhole(begin: number, end: number, context: StreamContext, site: PickleSite): Reading<TreeValue> {
+function* readWhole(begin: number, end: number, context: StreamContext, site: PickleSite): Reading<NestedStream> {
   const stream = yield* decodeLegacyStream(begin, end, context);
   yield* checkCounts(stream.counts, site);
-  return stream.root;
+  return { value: stream.root, pickleBytes: stream.pickleBytes };
 }

@@ -27,8 +27,9 @@ export class TableCall implements PickleCall {
 
   charge(nbytes: number): void {
     this.chargedBytes += nbytes;
-    if (this.chargedBytes > this.limits.pickleValueBytes) {
-      throw this.refuse("RANKCAST_LIMIT", `the values of the table are above the limit pickleValueBytes = ${this.limits.pickleValueBytes}`);
+    const { pickleValueBytes } = this.limits;
+    if (this.chargedBytes > pickleValueBytes) {
+      throw this.refuse("RANKCAST_LIMIT", `the values of the table are above the limit pickleValueBytes = ${pickleValueBytes}`);
     }
   }
 

@@ -32,7 +32,12 @@ async function readTorchTar(input: FormatInput): Promise<CheckpointTree> {
   await run("storages", (begin, end, call) => readTarStorages(begin, end, tables, call));
   await run("tensors", (begin, end, call) => readTarTensors(begin, end, tables, call));
   const object = await run("pickle", (begin, end, { site }) =>
-    decodePickle(begin, end, { limits, where: site, persistentLoad: (id, call) => lookUp(id, tables, call) }),
+    decodePickle(begin, end, {
+      limits,
+      where: site,
+      fileBytes: source.sizeBytes,
+      persistentLoad: (id, call) => lookUp(id, tables, call),
+    }),
   );
   return {
     format: "torch-tar",

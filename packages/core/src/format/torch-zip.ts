@@ -40,8 +40,9 @@ async function readTorchZip(input: FormatInput): Promise<CheckpointTree> {
   const result = readPickle(bytes, {
     limits: input.limits,
     where: placeOf(container, pickled),
+    fileBytes: source.sizeBytes,
     persistentLoad: (id, call) => storages.load(id, call),
-    readNested: nestedStreams({ limits: input.limits, file: source.name, depth: input.nesting }),
+    readNested: nestedStreams({ limits: input.limits, file: source.name, fileBytes: source.sizeBytes, depth: input.nesting }),
   });
   const scripted = container.entries.has(`${folder}/constants.pkl`);
   const scriptWarnings = scripted ? await keepDeclaredTensors(result.value, container, folder, input) : [];

@@ -21,8 +21,11 @@ export const DEFAULT_LIMITS = {
   pickleBytes: 256 * MIB,
   pickleStackValues: 1_000_000,
   pickleMarkDepth: 10_000,
-  /** Estimated heap of the values one pickle makes; a one-byte opcode can make a dict of 200 bytes. A tensor's values count for about 700. */
-  pickleValueBytes: 1 * GIB,
+  /** Estimated heap of the values one pickle makes: a one-byte opcode can make a dict of 250 bytes. A tensor counts for about 1200. */
+  pickleValueBytes: 1_000_000_000,
+  /** The same against the size of the whole file, so that a small file cannot take much; always allowed are `pickleValueBytesFloor`. */
+  pickleValueRatio: 4,
+  pickleValueBytesFloor: 64 * MIB,
   /** Number keys of one dict in one hash bucket, above chance: engines hash numbers without a secret, so chosen ones collide. */
   collidingNumberKeys: 64,
   /** Containers inside containers when walking a decoded tree. */

@@ -4,7 +4,6 @@ import type { FormatError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
 import { TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
 import { kindOf } from "./container-opcodes.ts";
-import { decodePython2 } from "./decode-text.ts";
 import type { PickleCall } from "./known-global.ts";
 import { ByteString, IntegralFloat } from "./unsettled.ts";
 
@@ -29,7 +28,7 @@ export function sequence(value: TreeValue | undefined, what: string, call: Pickl
 /** A text; Python 2's byte strings are decoded. */
 export function textOf(value: TreeValue | undefined): string | null {
   if (typeof value === "string") return value;
-  return (value as unknown) instanceof ByteString ? decodePython2((value as unknown as ByteString).bytes) : null;
+  return (value as unknown) instanceof ByteString ? (value as unknown as ByteString).text : null;
 }
 
 /** A Python int or float as a number. */

@@ -7,7 +7,9 @@ import type { PickleMachine } from "./pickle-machine.ts";
 /** Estimated heap of one list or tuple, of one of its elements, of one dict, and of one pair of an object of an unknown class. */
 const LIST_BYTES = 64;
 const ELEMENT_BYTES = 12;
-const DICT_BYTES = 200;
+/** An array that grows by pushing gets room for 17 at once. */
+const FIRST_ELEMENT_BYTES = 150;
+const DICT_BYTES = 240;
 const PAIR_BYTES = 72;
 
 /** EMPTY_LIST: pushes `[]`. */
@@ -129,8 +131,9 @@ function setOpaque(m: PickleMachine, target: TreeValue, key: TreeValue, value: T
 /** APPEND: the top value goes into the list below. */
 export function append(m: PickleMachine): void {
   const value = m.pop();
-  elementsOf(m, m.peek()).push(value);
-  m.charge(ELEMENT_BYTES);
+  const elements = elementsOf(m, m.peek());
+  m.charge(elements.length === 0 ? FIRST_ELEMENT_BYTES : ELEMENT_BYTES);
+  elements.push(value);
 }
 
 /** APPENDS: everything above the MARK goes into the list below it. */

@@ -4,7 +4,6 @@
  * again keeps its first place.
  */
 import { type KeyPart, KeyTuple, OpaqueValue, type TreeDict, type TreeKey, TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
-import { decodePython2 } from "./decode-text.ts";
 import type { PickleCall } from "./known-global.ts";
 import { GUARDED_KEYS_MIN, NumberKeyGuard } from "./number-keys.ts";
 import { ByteString, IntegralFloat, isUnsettled } from "./unsettled.ts";
@@ -66,6 +65,7 @@ export class DictKeys {
       this.contents.set(dict, known);
     }
     const content = key instanceof KeyTuple ? key.text : `bytes ${Buffer.from(key).toString("latin1")}`;
+    this.call.charge(2 * content.length);
     const first = known.get(content);
     if (first !== undefined) return first;
     known.set(content, key);
@@ -102,6 +102,8 @@ export class DictKeys {
         });
       }
       const part = element instanceof TreeList && element.type === "tuple" ? this.foldTuple(element, budget) : this.toPart(element);
+      // A long text may be in the memo, and a tuple of it takes four bytes each time.
+      if (typeof part === "string") this.call.charge(2 * part.length);
       if (part === null && element !== null) plain = false;
       else parts.push(part as KeyPart);
     }
@@ -113,7 +115,7 @@ export class DictKeys {
     if (value === null || typeof value !== "object") return value;
     if (isUnsettled(value)) {
       if (value instanceof IntegralFloat) return value.number;
-      if (value instanceof ByteString) return decodePython2(value.bytes);
+      if (value instanceof ByteString) return value.text;
       throw this.call.refuse("RANKCAST_PICKLE_KEY", "a dict key of this size is no name");
     }
     this.refuseUnhashable(value);

@@ -4,6 +4,8 @@ import { narrow, parseInteger, readLine } from "./text-line.ts";
 import { IntegralFloat } from "./unsettled.ts";
 
 const PYTHON_FLOAT = /^\s*[+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|inf(?:inity)?|nan)\s*$/i;
+/** Python writes 24 characters at most; the pattern would take quadratic time on long runs of digits. */
+const FLOAT_LENGTH_MAX = 400;
 const BYTE_BITS = 8;
 /** Below this many bytes a two's complement number fits a double exactly. */
 const NUMBER_LONG_BYTES = 6;
@@ -98,7 +100,7 @@ export function binFloat(m: PickleMachine): void {
 /** FLOAT: decimal text. @throws {FormatError} RANKCAST_PICKLE_TEXT when it is none. */
 export function float(m: PickleMachine): void {
   const text = readLine(m);
-  if (!PYTHON_FLOAT.test(text)) throw m.refuse("RANKCAST_PICKLE_TEXT", "the argument is no float");
+  if (text.length > FLOAT_LENGTH_MAX || !PYTHON_FLOAT.test(text)) throw m.refuse("RANKCAST_PICKLE_TEXT", "the argument is no float");
   pushFloat(
     m,
     Number(

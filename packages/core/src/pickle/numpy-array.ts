@@ -115,6 +115,7 @@ function piecesOf(content: TreeValue | undefined, nbytes: number, call: PickleCa
 function bytesOfContent(content: TreeValue | undefined, call: PickleCall): Uint8Array {
   if (content instanceof Uint8Array) return content;
   if ((content as unknown) instanceof ByteString) return (content as unknown as ByteString).bytes;
+  if (typeof content === "string") call.charge(content.length);
   const bytes = typeof content === "string" ? encodeLatin1(content) : null;
   if (bytes !== null) return bytes;
   throw badArgument(call, "the content of an array of numbers is bytes", typeof content === "string" ? null : content);
@@ -126,9 +127,10 @@ export function makeScalar(args: Args, call: PickleCall): TreeValue {
   if (!(dtype instanceof NumpyDType)) throw badArgument(call, "the type of a scalar is a numpy.dtype", dtype);
   if (dtype.elementType === null) return new OpaqueValue("numpy.generic", args);
   const nbytes = bytesOf(dtype.elementType, 1);
-  const bytes = bytesOfContent(content, call).slice();
-  if (bytes.length !== nbytes)
-    throw call.refuse("RANKCAST_TENSOR_LAYOUT", `a scalar of ${dtype.elementType} needs ${nbytes} bytes, its content has ${bytes.length}`);
+  const raw = bytesOfContent(content, call);
+  if (raw.length !== nbytes)
+    throw call.refuse("RANKCAST_TENSOR_LAYOUT", `a scalar of ${dtype.elementType} needs ${nbytes} bytes, its content has ${raw.length}`);
+  const bytes = raw.slice();
   if (dtype.bigEndian) swapComponents(bytes, traitsOf(dtype.elementType).swapBytes);
   const storage = new Storage(bytes.buffer, bytes.byteOffset, nbytes);
   const value = decodeElement({ dtype: dtype.elementType, storage, conj: false, neg: false }, 0);

@@ -4,6 +4,9 @@ import type { DType } from "../tensor/dtype.ts";
 import { badArgument, textOf } from "./call-arguments.ts";
 import { type PickleCall, StatefulValue } from "./known-global.ts";
 
+/** Codes of numbers are far shorter; the text may be in the memo and long, and a dtype of it takes six bytes each time. */
+const CODE_LENGTH_MAX = 16;
+
 const KINDS: ReadonlyMap<string, DType> = new Map([
   ["f2", "float16"],
   ["f4", "float32"],
@@ -31,7 +34,7 @@ export class NumpyDType extends StatefulValue {
 
   constructor(args: readonly TreeValue[], text: string) {
     super("numpy.dtype", args);
-    const [, order = "", code = ""] = /^([<>=|]?)(.*)$/s.exec(text) ?? [];
+    const [, order = "", code = ""] = /^([<>=|]?)(.*)$/s.exec(text.slice(0, CODE_LENGTH_MAX)) ?? [];
     this.elementType = KINDS.get(code) ?? null;
     this.bigEndian = order === ">";
   }

@@ -16,6 +16,8 @@ import { isUnsettled, SkippedBytes } from "./unsettled.ts";
 
 /** Estimated heap of one opaque object. */
 const OBJECT_BYTES = 160;
+/** The same of one argument that is copied. The tuple it comes from may be in the memo, so a copy costs the file five bytes. */
+const ARGUMENT_BYTES = 12;
 
 /** GLOBAL: a class or function, `module\nname\n`. */
 export function global(m: PickleMachine): void {
@@ -49,12 +51,12 @@ export function stackGlobal(m: PickleMachine): void {
 
 /** The one object that stands for a global in this pickle. Names are compared only after the renames of Python 3. */
 function globalOf(m: PickleMachine, writtenModule: string, writtenName: string): GlobalRef {
+  const nameBytes = Math.max(writtenModule.length, writtenName.length);
+  if (nameBytes > m.limits.pickleGlobalNameBytes) throw m.overLimit("pickleGlobalNameBytes", nameBytes);
   const [module, name] = renamePython2(writtenModule, writtenName);
   const key = globalKey(module, name);
   const known = m.globals.get(key);
   if (known !== undefined) return known;
-  const nameBytes = Math.max(module.length, name.length);
-  if (nameBytes > m.limits.pickleGlobalNameBytes) throw m.overLimit("pickleGlobalNameBytes", nameBytes);
   if (m.globals.size >= m.limits.pickleGlobals) throw m.overLimit("pickleGlobals", m.globals.size + 1);
   const made = new GlobalRef(module, name, m.options.globals.get(key), isDangerous(module, name));
   m.globals.set(key, made);
@@ -94,7 +96,9 @@ function pushCall(m: PickleMachine, callable: TreeValue, args: readonly TreeValu
 /** An unknown global gives an object of that name; calling an object (a bound method, say) keeps it as the first argument. */
 function opaqueCall(m: PickleMachine, callable: OpaqueValue, args: readonly TreeValue[]): OpaqueValue {
   m.charge(OBJECT_BYTES);
-  return new OpaqueValue(callable.global, callable instanceof GlobalRef ? args : [callable, ...args], callable.dangerous);
+  if (callable instanceof GlobalRef) return new OpaqueValue(callable.global, args, callable.dangerous);
+  m.charge(ARGUMENT_BYTES * args.length);
+  return new OpaqueValue(callable.global, [callable, ...args], callable.dangerous);
 }
 
 /** NEWOBJ: stands for `cls.__new__(cls, *args)`. */
@@ -110,7 +114,10 @@ export function newObjEx(m: PickleMachine): void {
   const made = popClass(m);
   if (!(keywords instanceof TreeDict)) throw m.refuse("RANKCAST_PICKLE_TARGET", `keywords are a dict, not ${kindOf(keywords)}`);
   if (keywords.entries.size === 0) pushCall(m, made, args.elements);
-  else m.push(opaqueCall(m, made, [...args.elements, keywords]));
+  else {
+    m.charge(ARGUMENT_BYTES * args.elements.length);
+    m.push(opaqueCall(m, made, [...args.elements, keywords]));
+  }
 }
 
 function popClass(m: PickleMachine): GlobalRef {

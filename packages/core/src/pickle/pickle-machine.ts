@@ -27,6 +27,8 @@ export interface MachineOptions {
   readonly persistentLoad: ((id: TreeValue, call: PickleCall) => TreeValue) | undefined;
   /** Raw bytes of at least this size are skipped and left where they are (`SkippedBytes`). Infinity: none. */
   readonly skipBytesMin: number;
+  /** Size of the whole file. What values may take grows with it. */
+  readonly fileBytes: number;
   /** Whether `torch.storage._load_from_bytes` may suspend the machine (`"nested"`); else it stays inert. */
   readonly nesting: boolean;
 }
@@ -39,7 +41,12 @@ const TENSOR_BYTES = 400;
 /** Thrown inside `run` when the window ends inside an opcode. One object: it carries nothing, and making an Error is slow. */
 const STARVED: unique symbol = Symbol("starved");
 
-/** See the module. `T` prefixes nothing: fields are public to the opcode files of this folder only. */
+/** What the values of a pickle in a file of `fileBytes` bytes may take. */
+export function valueBytesMax(limits: Limits, fileBytes: number): number {
+  return Math.min(limits.pickleValueBytes, limits.pickleValueBytesFloor + limits.pickleValueRatio * fileBytes);
+}
+
+/** See the module. Fields are public for the opcode files of this folder only. */
 export class PickleMachine implements PickleCall {
   readonly limits: Limits;
   readonly options: MachineOptions;
@@ -80,6 +87,7 @@ export class PickleMachine implements PickleCall {
   persistentIds = 0;
   private tensors = 0;
   private valueBytes = 0;
+  private readonly valueBytesMax: number;
 
   constructor(begin: number, sourceEnd: number, options: MachineOptions) {
     this.begin = begin;
@@ -87,6 +95,7 @@ export class PickleMachine implements PickleCall {
     this.sourceEnd = sourceEnd;
     this.options = options;
     this.limits = options.limits;
+    this.valueBytesMax = valueBytesMax(options.limits, options.fileBytes);
     this.memo = new PickleMemo(this);
     this.keys = new DictKeys(this);
   }
@@ -195,7 +204,7 @@ export class PickleMachine implements PickleCall {
 
   charge(nbytes: number): void {
     this.valueBytes += nbytes;
-    if (this.valueBytes > this.limits.pickleValueBytes) throw this.overLimit("pickleValueBytes", this.valueBytes);
+    if (this.valueBytes > this.valueBytesMax) throw this.overValueBytes();
   }
 
   warn(code: string, message: string): void {
@@ -230,6 +239,17 @@ export class PickleMachine implements PickleCall {
       limit: name,
       allowed: this.limits[name],
       found,
+    });
+  }
+
+  private overValueBytes(): FormatError {
+    if (this.valueBytesMax === this.limits.pickleValueBytes) return this.overLimit("pickleValueBytes", this.valueBytes);
+    const { pickleValueRatio, pickleValueBytesFloor } = this.limits;
+    const text = `the values of the pickle take more than pickleValueRatio = ${pickleValueRatio} times the file's ${this.options.fileBytes} bytes`;
+    return this.refuse("RANKCAST_LIMIT", `${text} and pickleValueBytesFloor = ${pickleValueBytesFloor}`, {
+      limit: "pickleValueRatio",
+      allowed: this.valueBytesMax,
+      found: this.valueBytes,
     });
   }
 

@@ -9,7 +9,8 @@ type Call = NonNullable<KnownGlobal["call"]>;
 
 const LIST_BYTES = 64;
 const ELEMENT_BYTES = 12;
-const DICT_BYTES = 200;
+const DICT_BYTES = 240;
+const OBJECT_BYTES = 160;
 
 /** A list, set or deque of what a sequence holds; `maxlen` of a deque and other extras are not kept. */
 function makeList(type: TreeList["type"]): Call {
@@ -88,7 +89,9 @@ function makeComplex(args: readonly TreeValue[], call: PickleCall): TreeValue {
 
 /** `copyreg.__newobj__(cls, *args)` is how protocol 0 and 1 spell NEWOBJ. */
 function newObject(args: readonly TreeValue[], call: PickleCall): TreeValue {
-  const [made, ...rest] = args;
+  const [made] = args;
+  call.charge(OBJECT_BYTES + ELEMENT_BYTES * args.length);
+  const rest = args.slice(1);
   if (!(made instanceof GlobalRef) || made.module === "copyreg") throw badArgument(call, "an object is made of a class", made);
   return made.known?.call ? made.known.call(rest, call) : new OpaqueValue(made.global, rest, made.dangerous);
 }
@@ -97,6 +100,7 @@ function newObject(args: readonly TreeValue[], call: PickleCall): TreeValue {
 function reconstruct(args: readonly TreeValue[], call: PickleCall): TreeValue {
   const [made, , state] = args;
   if (!(made instanceof GlobalRef)) throw badArgument(call, "an object is made of a class", made);
+  call.charge(OBJECT_BYTES);
   return new OpaqueValue(made.global, state === undefined || state === null ? [] : [state], made.dangerous);
 }
 

@@ -2,7 +2,7 @@
 import type { Limits } from "../limits/limits.ts";
 import type { TreeValue, Warning } from "../manifest/checkpoint-tree.ts";
 import { type Reading, readFromBytes } from "./byte-reading.ts";
-import { type GlobalRef, type GlobalTable, PendingValue, type PickleCall } from "./known-global.ts";
+import type { GlobalRef, GlobalTable, PickleCall } from "./known-global.ts";
 import { KNOWN_GLOBALS } from "./known-globals.ts";
 import { PickleMachine } from "./pickle-machine.ts";
 import type { PickleSite } from "./pickle-site.ts";
@@ -20,8 +20,17 @@ export interface PickleOptions {
   readonly persistentLoad?: (id: TreeValue, call: PickleCall) => TreeValue;
   /** Raw bytes of at least this size are not read but left as `SkippedBytes` for arrays to point at. Default: all are read. */
   readonly skipBytesMin?: number;
+  /** Size of the whole file, for `pickleValueRatio`. Without it only `pickleValueBytes` bounds the values. */
+  readonly fileBytes?: number;
   /** Reads the checkpoint inside the bytes of `torch.storage._load_from_bytes`. Without it such a call stays inert. */
-  readonly readNested?: (bytes: Uint8Array | SkippedBytes) => Reading<TreeValue>;
+  readonly readNested?: (bytes: Uint8Array | SkippedBytes) => Reading<NestedStream>;
+}
+
+/** The checkpoint inside some bytes. */
+export interface NestedStream {
+  readonly value: TreeValue;
+  /** Bytes of its pickles, which is the work it took. */
+  readonly pickleBytes: number;
 }
 
 /** What a pickle says. */
@@ -34,6 +43,8 @@ export interface PickleResult {
   readonly warnings: readonly Warning[];
 }
 
+/** The same nested bytes can be asked for again and again at five bytes a time, so the work counts like heap. */
+const NESTED_WORK_FACTOR = 4;
 const WINDOW_BYTES_FIRST = 64 * 1024;
 const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
 const NO_BYTES = new Uint8Array(0);
@@ -53,6 +64,7 @@ export function* decodePickle(begin: number, end: number, options: PickleOptions
     site: options.where,
     globals: options.globals ?? KNOWN_GLOBALS,
     persistentLoad: options.persistentLoad,
+    fileBytes: options.fileBytes ?? Number.POSITIVE_INFINITY,
     skipBytesMin: options.skipBytesMin ?? Number.POSITIVE_INFINITY,
     nesting: options.readNested !== undefined,
   });
@@ -94,8 +106,10 @@ function checkSize(machine: PickleMachine): void {
 function* answerNested(machine: PickleMachine, options: PickleOptions): Reading<void> {
   const bytes = machine.nestedBytes;
   machine.nestedBytes = null;
-  const value = bytes === null || options.readNested === undefined ? null : yield* options.readNested(bytes);
-  if (value instanceof PendingValue) machine.openPending += 1;
+  if (bytes === null || options.readNested === undefined)
+    throw machine.refuse("RANKCAST_PICKLE_CALL", "there is no reader for nested streams");
+  const { value, pickleBytes } = yield* options.readNested(bytes);
+  machine.charge(NESTED_WORK_FACTOR * pickleBytes);
   machine.push(value);
   machine.state = "running";
 }

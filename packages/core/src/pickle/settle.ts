@@ -53,11 +53,13 @@ function* settleOpaque(object: OpaqueValue, pending: TreeValue[], call: PickleCa
 
 function* finalOf(value: Unsettled, call: PickleCall): Reading<TreeValue> {
   if (value instanceof IntegralFloat) return value.number;
-  if (value instanceof ByteString) return decodePython2(value.bytes);
+  if (value instanceof ByteString) return value.text;
   if (value instanceof SkippedBytes) {
+    if (value.settled !== null) return value.settled;
     call.charge(value.nbytes);
     const bytes = new Uint8Array((yield { offset: value.offset, nbytes: value.nbytes }).subarray(0, value.nbytes));
-    return value.text ? decodePython2(bytes) : bytes;
+    value.settled = value.text ? decodePython2(bytes) : bytes;
+    return value.settled;
   }
   return value instanceof StorageView ? value.toStorage() : value.value;
 }

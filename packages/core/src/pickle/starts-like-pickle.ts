@@ -23,6 +23,7 @@ export function startsLikePickle(head: Uint8Array, sizeBytes: number, limits: Li
     site: { file: "", baseOffset: 0 },
     globals: new Map(),
     persistentLoad: undefined,
+    fileBytes: sizeBytes,
     skipBytesMin: Number.POSITIVE_INFINITY,
     nesting: false,
   });

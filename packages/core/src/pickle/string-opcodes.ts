@@ -6,7 +6,7 @@ import { ByteString, SkippedBytes } from "./unsettled.ts";
 
 /** A Python 2 string this short and plain is text for sure. */
 const PLAIN_STRING_BYTES_MAX = 256;
-const OBJECT_BYTES = 64;
+const OBJECT_BYTES = 200;
 
 /** SHORT_BINUNICODE: UTF-8 text of up to 255 bytes. */
 export function shortBinUnicode(m: PickleMachine): void {
@@ -46,9 +46,9 @@ function pushText(m: PickleMachine, nbytes: number): void {
 
 /** UNICODE: a line in Python's raw-unicode-escape: Latin-1 with `\uXXXX` and `\UXXXXXXXX`. @throws {FormatError} RANKCAST_PICKLE_TEXT. */
 export function unicode(m: PickleMachine): void {
-  const text = readLine(m).replace(/(\\+)(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|[uU])/g, (whole, slashes: string, short, long) => {
-    // After an even number of backslashes the letter is just a letter.
-    if (slashes.length % 2 === 0) return whole;
+  const text = readLine(m).replace(/(\\+)(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([uU]))?/g, (whole, slashes: string, short, long, bare) => {
+    // After an even number of backslashes the letter is just a letter. (The pattern takes every run of them, so it never goes back.)
+    if (slashes.length % 2 === 0 || (short ?? long ?? bare) === undefined) return whole;
     const point = Number.parseInt(short ?? long ?? "", 16);
     if (!(point <= 0x10ffff)) throw m.refuse("RANKCAST_PICKLE_TEXT", "the text has an escape that stands for no character");
     return slashes.slice(1) + (point > 0xffff ? String.fromCodePoint(point) : String.fromCharCode(point));

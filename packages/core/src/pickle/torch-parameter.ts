@@ -6,6 +6,8 @@ import { flagOf, isTensorLike, noteHooks, rebuildTensor } from "./torch-rebuild.
 
 type Args = readonly TreeValue[];
 
+/** Estimated heap of an object that is no tensor. */
+const OBJECT_BYTES = 200;
 const PARAMETER_CLASSES: ReadonlySet<string> = new Set(["torch.nn.parameter.Parameter", "torch.nn.Parameter"]);
 
 /** `(data, requires_grad, hooks)` */
@@ -85,6 +87,7 @@ export function rebuildFromType(rebuilders: ReadonlySet<string>): (args: Args, c
     if (!(parts instanceof TreeList) || parts.type !== "tuple")
       throw badArgument(call, "the arguments of a rebuild function are a tuple", parts);
     const known = rebuild instanceof GlobalRef && rebuilders.has(rebuild.global) ? rebuild.known?.call : undefined;
+    if (known === undefined) call.charge(OBJECT_BYTES);
     if (known === undefined) return new OpaqueValue(type.global, [rebuild, parts], type.dangerous || rebuild.dangerous, state);
     const made = known(parts.elements, call);
     if (made instanceof OpaqueValue) made.state = state;

@@ -10,6 +10,10 @@ import { dimension, dimensions, makeTensor } from "./torch-tensor.ts";
 
 type Args = readonly TreeValue[];
 
+const WRAPPER_ARGUMENTS = 8;
+/** Estimated heap of a wrapper. */
+const WRAPPER_BYTES = 300;
+
 /** `(storage, offset, size, stride)` */
 export function rebuildTensor(args: Args, call: PickleCall): TensorRef {
   const storage = storageOf(args[0], call);
@@ -108,7 +112,8 @@ export function rebuildWrapper(args: Args, call: PickleCall): OpaqueValue {
   dimensions(args[2], "size", call);
   dimensions(args[3], "stride", call);
   dimension(args[4], "offset", call);
-  return new OpaqueValue(made.global, args.slice(1), made.dangerous);
+  call.charge(WRAPPER_BYTES);
+  return new OpaqueValue(made.global, args.slice(1, WRAPPER_ARGUMENTS), made.dangerous);
 }
 
 /** Whether a value is data that a parameter may wrap. */

@@ -4,6 +4,7 @@
  * of them is left in the tree is replaced at the end (`settle.ts`).
  */
 import type { TreeValue } from "../manifest/checkpoint-tree.ts";
+import { decodePython2 } from "./decode-text.ts";
 
 /** Base of all of them: one `instanceof` tells whether a value is final. */
 export abstract class Unsettled {
@@ -25,9 +26,16 @@ export class IntegralFloat extends Unsettled {
 /** A Python 2 `str` that is not plain ASCII: text or bytes, which only its user knows. */
 export class ByteString extends Unsettled {
   readonly bytes: Uint8Array;
+  private decoded: string | null = null;
   constructor(bytes: Uint8Array) {
     super();
     this.bytes = bytes;
+  }
+
+  /** The bytes as text; decoded once, since one string may be used many times. */
+  get text(): string {
+    this.decoded ??= decodePython2(this.bytes);
+    return this.decoded;
   }
 }
 
@@ -37,6 +45,8 @@ export class SkippedBytes extends Unsettled {
   readonly nbytes: number;
   /** Whether Python 2 would call it `str`. */
   readonly text: boolean;
+  /** The value it became at the end: the same wherever it stands. */
+  settled: Uint8Array | string | null = null;
   constructor(offset: number, nbytes: number, text: boolean) {
     super();
     this.offset = offset;

@@ -161,6 +161,14 @@ describe("torch-zip", () => {
     );
   });
 
+  it("counts the work of streams that are asked for again and again", async () => {
+    const slow = legacyFile({ object: pickle("N0".repeat(150_000), "N"), storages: [] });
+    const again = "h\x00h\x01R0".repeat(20_000);
+    const repeated = bytesOf("B", u32(slow.length), slow, "\x85q\x010", global("torch.storage", "_load_from_bytes"), "q\x000", again, "N");
+    const error = await expectError("RANKCAST_LIMIT", readW(repeated));
+    expect(error.details).to.include({ limit: "pickleValueRatio" });
+  });
+
   it("keeps a whole pickled model as an object with its state", async () => {
     const state = dict([[text("_parameters"), dict([[text("weight"), tensor()]])]]);
     const value = await readW(bytesOf(global("acme.nets", "Net"), ")\x81", state, "b"));

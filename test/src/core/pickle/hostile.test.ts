@@ -138,4 +138,60 @@ describe("hostile pickles", () => {
     const nested = bytesOf("ccopyreg\n__newobj__\nq\x00", "(", "h\x00".repeat(5000), "tR.");
     await expectError("RANKCAST_PICKLE_CALL", () => read(nested));
   });
+
+  it("a small file cannot take much memory", async () => {
+    const dicts = pickle("](", "}".repeat(900_000), "e");
+    const error = await expectError("RANKCAST_LIMIT", () => read(dicts, { fileBytes: dicts.length }));
+    expect(error.details).to.include({ limit: "pickleValueRatio" });
+    const few = pickle("](", "}".repeat(100_000), "e");
+    expect(read(few, { fileBytes: few.length })).to.be.instanceOf(TreeList);
+  });
+});
+
+/** Five bytes that make megabytes of work each: without a count of the work every one of these runs for minutes. */
+describe("pickles that repeat work on one long value", () => {
+  const LONG = "x".repeat(1_000_000);
+  const times = (count: number, part: string): Uint8Array => bytesOf("](", part.repeat(count), "e");
+  const refused = async (...parts: Uint8Array[]): Promise<void> => {
+    const bytes = bytesOf("\x80\x02", ...parts, "\x86.");
+    const error = await expectError("RANKCAST_LIMIT", () => read(bytes, { fileBytes: bytes.length }));
+    expect(error.details).to.include({ limit: "pickleValueRatio" });
+  };
+  const memoText = bytesOf("X", u32(LONG.length), LONG, "q\x00");
+
+  it("tuples of a long text as keys", () => refused(memoText, bytesOf("](", "}h\x00\x85Ns".repeat(20_000), "e")));
+  it("long bytes as keys", () => refused(bytesOf("B", u32(LONG.length), LONG, "q\x00"), bytesOf("](", "}h\x00Ns".repeat(20_000), "e")));
+  it("a long text as the content of arrays", () => {
+    const state = tuple(int(1), tuple(int(1_000_000)), call("numpy", "dtype", text("u1"), "\x89", "\x88"), "\x89", "h\x00");
+    const made = "cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87";
+    return refused(
+      bytesOf(memoText, state, "q\x01", made, "q\x020cnumpy.core.multiarray\n_reconstruct\nq\x03"),
+      times(20_000, "h\x03h\x02Rh\x01b").subarray(0),
+    );
+  });
+  it("a long text as Latin-1 bytes", () =>
+    refused(bytesOf(memoText, "X", u32(6), "latin1\x86q\x010c_codecs\nencode\nq\x02"), times(20_000, "h\x02h\x01R")));
+  it("long arguments of objects that are called", () =>
+    refused(bytesOf("(", "N".repeat(900_000), "tq\x000cacme\nThing\n)Rq\x01"), times(20_000, "h\x01h\x00R")));
+  it("long arguments of copyreg", () =>
+    refused(bytesOf("(cacme\nThing\n", "N".repeat(900_000), "tq\x000ccopyreg\n__newobj__\nq\x01"), times(20_000, "h\x01h\x00R")));
+
+  it("a long text as a dtype, and a long byte string as one", () => {
+    const dtypes = pickle(bytesOf(memoText, "\x85q\x010cnumpy\ndtype\nq\x02"), times(5000, "h\x02h\x01R"), "\x86");
+    expect(read(dtypes)).to.have.property("type", "tuple");
+    const strings = pickle(
+      bytesOf("T", u32(LONG.length), "\xe9", LONG.slice(1), "\x85q\x01cnumpy\ndtype\nq\x02"),
+      times(5000, "h\x02h\x01R"),
+      "\x87",
+    );
+    expect(read(strings)).to.have.property("type", "tuple");
+  });
+
+  it("texts on which a careless pattern goes back and forth", async () => {
+    expect(readPlain(bytesOf("V", "\\".repeat(300_000), "\n."))).to.equal("\\".repeat(300_000));
+    expect(readPlain(bytesOf("V", "\\".repeat(300_000), "u0041\n."))).to.equal(`${"\\".repeat(300_000)}u0041`);
+    await expectError("RANKCAST_PICKLE_TEXT", () => readPlain(bytesOf("F", "1".repeat(300_000), "x\n.")));
+    await expectError("RANKCAST_PICKLE_MEMO", () => readPlain(bytesOf("g", " ".repeat(300_000), "x\n.")));
+    await expectError("RANKCAST_PICKLE_TEXT", () => readPlain(bytesOf("S'", "\\".repeat(300_001), "'\n.")));
+  });
 });
