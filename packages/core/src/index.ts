@@ -58,7 +58,8 @@ export {
 } from "./report/load-report.ts";
 export { mergeReports } from "./report/merge-reports.ts";
 export type { Cast, IgnoredKey, LoadHints, LoadProblem, Mismatch, ReplicaReport } from "./report/replica-report.ts";
-export { type RevKeys, reviseKeys } from "./rev-keys/revise-keys.ts";
+export { DEFAULT_REV_KEYS, type JavaScriptReplacement, type RevKeyLimits } from "./rev-keys/compile-rev-keys.ts";
+export { type RevisedStateDict, type ReviseKeysOptions, type RevKey, type RevKeys, reviseKeys } from "./rev-keys/revise-keys.ts";
 export type { ResolveContext, ResolveOptions, WeightTables } from "./scheme/resolve-context.ts";
 export type { RegisterOptions, Registration, SchemeLoader, SchemePrefix } from "./scheme/scheme-registry.ts";
 export { getTorchvisionModels, type TorchvisionModel } from "./scheme/torchvision.ts";

@@ -41,9 +41,9 @@ export class Matcher {
   /** An empty match here does not count; -1 for none. */
   #refused = -1;
 
-  constructor(program: Program) {
+  constructor(program: Program, options: { readonly eagerMemo?: boolean } = {}) {
     this.#program = program;
-    this.#memo = new FailureMemo(program.memoChoices);
+    this.#memo = new FailureMemo(program.memoChoices, options.eagerMemo);
     this.slots = new Int32Array(program.slots);
   }
 

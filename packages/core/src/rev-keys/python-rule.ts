@@ -24,14 +24,21 @@ export interface PythonRule {
   rewrite(key: string, budget: StepBudget): string;
 }
 
+/** What tests may ask for, to see the matcher where a faster form would serve. */
+export interface RuleForms {
+  readonly onlyMatcher?: boolean;
+  /** The matcher remembers failures from the start, not only when a search drags. */
+  readonly eagerMemo?: boolean;
+}
+
 /**
  * Compiles a pattern and its replacement.
  * @throws {PatternFault} for what CPython refuses or we cannot express.
  */
-export function compilePythonRule(pattern: string, replacement: string, forms: { readonly onlyMatcher?: boolean } = {}): PythonRule {
+export function compilePythonRule(pattern: string, replacement: string, forms: RuleForms = {}): PythonRule {
   const parsed = parsePattern(pattern);
   const { parts, warnings } = parseTemplate(replacement, parsed.groupCount, parsed.groupNames);
-  const slow = matcherRewrite(parsed, parts);
+  const slow = matcherRewrite(parsed, parts, forms);
   if (forms.onlyMatcher) return { form: "matcher", v8LengthMax: 0, warnings, rewrite: slow };
   const literal = literalRewrite(parsed.body, parts, slow);
   if (literal) return { form: "literal", v8LengthMax: 0, warnings, rewrite: literal };
@@ -41,10 +48,10 @@ export function compilePythonRule(pattern: string, replacement: string, forms: {
   return { form: lengthMax > 0 ? "v8" : "matcher", v8LengthMax: lengthMax, warnings, rewrite: guarded };
 }
 
-function matcherRewrite(parsed: ParsedPattern, parts: readonly TemplatePart[]): Rewrite {
+function matcherRewrite(parsed: ParsedPattern, parts: readonly TemplatePart[], forms: RuleForms): Rewrite {
   let matcher: Matcher | undefined;
   return (key, budget) => {
-    matcher ??= new Matcher(assembleProgram(parsed));
+    matcher ??= new Matcher(assembleProgram(parsed), forms);
     TEXT.set(key);
     return substitute(matcher, parts, TEXT, budget) ?? key;
   };

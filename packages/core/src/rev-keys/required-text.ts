@@ -20,6 +20,5 @@ export function requiredText(body: Sequence): string {
   };
   visit(body);
   close();
-  // Half a character would be found inside a whole one, so text with a lone surrogate proves nothing.
-  return /[\ud800-\udfff]/u.test(best) ? "" : best;
+  return best;
 }

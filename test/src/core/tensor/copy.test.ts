@@ -47,10 +47,10 @@ describe("tensor/copy gatherContiguous", () => {
   });
 
   it("packs sub-byte elements in their bit order", () => {
-    const storage = new Storage(Uint8Array.of(0x21, 0x43, 0x65, 0x07).buffer, 0, 4);
+    const storage = new Storage(Uint8Array.of(0xa1, 0xc3, 0xe5, 0x0f).buffer, 0, 4);
     const nibbles = new Tensor({ dtype: "quint4x2", shape: [2, 3], stride: [1, 2], storageOffset: 1, storage });
-    // Elements 1..6 are 2 3 4 5 6 7; [2, 3] with strides [1, 2] is 2 4 6 / 3 5 7.
-    expect([...gatherContiguous(nibbles).bytes()]).to.deep.equal([0x42, 0x36, 0x75]);
+    // Elements 1..6 are a 3 c 5 e f; [2, 3] with strides [1, 2] is a c e / 3 5 f.
+    expect([...gatherContiguous(nibbles).bytes()]).to.deep.equal([0xca, 0x3e, 0xf5]);
   });
 
   it("applies neg and conj by the rules of each type", () => {
