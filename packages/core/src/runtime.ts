@@ -8,6 +8,7 @@ export { stepBarrier } from "./barrier/step-barrier.ts";
 export { readEnvironment } from "./environment/environment.ts";
 export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "./errors/error-record.ts";
 export { printable, quote } from "./errors/quote.ts";
+export { compareOnce } from "./load/compare-once.ts";
 export { openWeights } from "./load/open-weights.ts";
 export type { StateDictManifest } from "./manifest/manifest.ts";
 export { decodeManifest, encodeManifest } from "./manifest/manifest-codec.ts";

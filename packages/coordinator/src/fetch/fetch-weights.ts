@@ -2,6 +2,7 @@
 import { compileLimits, type FetchOptions } from "@rankcast/core";
 import {
   buildSegments,
+  compareOnce,
   decodeManifest,
   encodeManifest,
   flattenPlacements,
@@ -86,7 +87,7 @@ export async function fetchWeights(
       timings: { ...opened.timings, broadcastMs: performance.now() - buildStart },
       async verify() {
         try {
-          await built.verifyMapped();
+          await compareOnce({ manifest, plan, built, verify: options.verify ?? true, cacheDir: options.cacheDir });
         } finally {
           await opened.close();
         }

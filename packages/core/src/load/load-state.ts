@@ -8,6 +8,7 @@ import { addReadStats, newReadStats, type ReadStats } from "../source/counting-s
 import { bindStateDict } from "../state-dict/bind-state-dict.ts";
 import type { StateDict } from "../tensor/state-dict.ts";
 import type { Storage } from "../tensor/storage.ts";
+import { compareOnce } from "./compare-once.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import type { OpenedWeights } from "./open-weights.ts";
 
@@ -26,7 +27,7 @@ export interface LoadedState {
  */
 export async function loadState(
   opened: OpenedWeights,
-  options: FetchOptions & FetchHooks & { readonly noMmap: boolean },
+  options: FetchOptions & FetchHooks & { readonly noMmap: boolean; readonly compareAgain?: boolean },
 ): Promise<LoadedState> {
   const { manifest, plan, sources, limits } = opened;
   const native = nativeMemory(options.noMmap);
@@ -40,7 +41,12 @@ export async function loadState(
   });
   try {
     const { storages } = attachStorages(built.descriptors, plan.placements, native);
-    const stats = addReadStats(addReadStats(newReadStats(), built.stats), await built.verifyMapped());
+    const stats = addReadStats(
+      addReadStats(newReadStats(), built.stats),
+      await (options.compareAgain
+        ? built.verifyMapped()
+        : compareOnce({ manifest, plan, built, verify: options.verify ?? true, cacheDir: options.cacheDir })),
+    );
     return { stateDict: bindStateDict(manifest, storages), storages, segments: built.descriptors, stats };
   } finally {
     // The views keep the memory; the descriptors were only the way to it.

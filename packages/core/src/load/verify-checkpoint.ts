@@ -26,7 +26,7 @@ export interface VerifyReport {
 export async function verifyCheckpoint(weights: string, options: FetchOptions & FetchHooks = {}): Promise<VerifyReport> {
   const opened = await openWeights(weights, { ...options, scope: "whole" });
   try {
-    await loadState(opened, { ...options, verify: true, noMmap: readEnvironment().noMmap });
+    await loadState(opened, { ...options, verify: true, compareAgain: true, noMmap: readEnvironment().noMmap });
     const { manifest, name, bytes, sha256 } = opened;
     return {
       weights: name,
