@@ -44,6 +44,7 @@ export { printable, quote } from "./errors/quote.ts";
 export type { CheckpointFormat, FormatInput } from "./format/checkpoint-format.ts";
 export { cutPieces } from "./format/cut-pieces.ts";
 export { assembleChunks, type DcpChunk } from "./format/dcp-chunks.ts";
+export { type DcpMetadata, parseDcpMetadata } from "./format/dcp-metadata.ts";
 export { type RectangleRun, rectangleRuns, type TensorRectangle } from "./format/dcp-rectangle.ts";
 export { type DcpLeaf, nestLeaves } from "./format/dcp-tree.ts";
 export { discoverEntry } from "./format/discover-entry.ts";
