@@ -26,7 +26,7 @@ export interface CheckpointReport {
   readonly opaque: readonly { readonly path: string; readonly global: string; readonly dangerous: boolean }[];
 }
 
-/** See the module comment. Tensors stay valid after `close`; it only gives back what reading needed. */
+/** See the module comment. Nothing is open any more: `close` exists for symmetry with `openCheckpoint`. */
 export interface Checkpoint extends AsyncDisposable {
   readonly tree: CheckpointValue;
   /** The selected state dict; empty when the checkpoint holds none. */

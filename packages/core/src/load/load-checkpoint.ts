@@ -31,7 +31,8 @@ export async function loadCheckpoint(weights: string, options: LoadCheckpointOpt
     const { storages } = await loadState(opened, { ...rest, noMmap: readEnvironment().noMmap });
     const tensors = tensorsByRef(opened, storages);
     const { manifest, tree } = opened;
-    const close = (): Promise<void> => opened.close();
+    // Everything is in memory or mapped: nothing stays open for a caller who forgets to close.
+    const close = async (): Promise<void> => undefined;
     return {
       tree: materialiseTree(tree.root, tensors),
       stateDict: selectTensors(opened, tensors, select),
@@ -41,9 +42,8 @@ export async function loadCheckpoint(weights: string, options: LoadCheckpointOpt
       close,
       [Symbol.asyncDispose]: close,
     };
-  } catch (error) {
+  } finally {
     await opened.close();
-    throw error;
   }
 }
 

@@ -15,6 +15,8 @@ describe("checksums are compared once", () => {
     directory = mkdtempSync(join(tmpdir(), "rankcast-test-"));
     file = join(directory, "weights.pt");
     copyFileSync(FIXTURE, file);
+    // A whole number of seconds survives being read and set again.
+    utimesSync(file, 1_700_000_000, 1_700_000_000);
   });
   afterEach(() => rmSync(directory, { recursive: true }));
 
