@@ -39,10 +39,10 @@ export interface HttpResponse {
   readonly framed: boolean;
   header(name: string): string | null;
   /**
-   * The body, piece by piece. Ends only after exactly `lengthBytes` bytes.
+   * The body, in batches of pieces. Ends only after exactly `lengthBytes` bytes.
    * @throws {SourceError} RANKCAST_HTTP_SHORT, RANKCAST_HTTP_LENGTH, RANKCAST_NETWORK, RANKCAST_NETWORK_SILENT.
    */
-  body(): AsyncGenerator<Buffer, void, undefined>;
+  body(): AsyncGenerator<readonly Buffer[], void, undefined>;
   /** Drops the body and closes the connection. */
   discard(): void;
 }
@@ -142,17 +142,18 @@ interface BodyParts {
 }
 
 /** Counts for itself: node-fetch reports 0 bytes and no error when a server sends one byte too many with the last ones. */
-async function* readBody(parts: BodyParts): AsyncGenerator<Buffer, void, undefined> {
+async function* readBody(parts: BodyParts): AsyncGenerator<readonly Buffer[], void, undefined> {
   const { name, expected } = parts;
   let found = 0;
   let complete = false;
   try {
-    for await (const piece of parts.reader.pieces(parts.watch)) {
-      found += piece.length;
-      parts.onBytes?.(piece.length);
+    for await (const batch of parts.reader.batches(parts.watch)) {
+      const length = batchBytes(batch);
+      found += length;
+      parts.onBytes?.(length);
       if (expected !== null && found > expected)
         throw lengthError(name, `the body is longer than its declared ${expected} bytes`, expected, found);
-      yield piece;
+      yield batch;
     }
     complete = true;
   } catch (error) {
@@ -164,6 +165,11 @@ async function* readBody(parts: BodyParts): AsyncGenerator<Buffer, void, undefin
     else parts.discard();
   }
   if (expected !== null && found < expected) throw shortBody(name, expected, found);
+}
+
+/** Bytes of a batch. */
+export function batchBytes(batch: readonly Uint8Array[]): number {
+  return batch.reduce((sum, each) => sum + each.length, 0);
 }
 
 /** How a body that ended early shows up in Node and node-fetch. */

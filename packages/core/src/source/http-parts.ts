@@ -3,6 +3,7 @@ import { SourceError } from "../errors/checkpoint-error.ts";
 import { type ByteRange, parseContentRange, rangeHeader } from "./byte-range.ts";
 import { ConnectionWindow } from "./connection-window.ts";
 import { refuseHtml } from "./http-body-checks.ts";
+import { batchBytes } from "./http-client.ts";
 import { changed, connectionError, lengthError, rangeError, shortBody } from "./http-errors.ts";
 import { type LocatedResponse, send } from "./http-request.ts";
 import type { HttpSession } from "./http-session.ts";
@@ -58,14 +59,15 @@ export async function receive(
   const writer = new RangeWriter((pieces, position) => context.partial.write(pieces, position), cursor.position);
   let received = cursor.position;
   try {
-    for await (const piece of response.body()) {
-      if (received === 0) refuseHtml(context.name, piece);
-      received += piece.length;
+    for await (const batch of response.body()) {
+      const length = batchBytes(batch);
+      if (received === 0) refuseHtml(context.name, batch[0] ?? new Uint8Array(0));
+      received += length;
       if (received > cursor.end) throw lengthError(context.name, `the body goes on after its end at ${cursor.end}`, cursor.end, received);
       context.policy.sign();
-      context.meter.add(piece.length);
-      onBytes?.(piece.length);
-      await writer.push(piece);
+      context.meter.add(length);
+      onBytes?.(length);
+      await writer.push(batch);
     }
   } finally {
     cursor.position = await writer.flush();

@@ -161,11 +161,13 @@ class HttpSource implements ByteSource {
 
 /** Fills `target` from `progress.done` on, which then says how far it got, also on failure. */
 async function readBody(name: string, response: LocatedResponse, target: Uint8Array, progress: { done: number }): Promise<void> {
-  for await (const piece of response.body()) {
-    if (progress.done + piece.length > target.length)
-      throw lengthError(name, "the body is longer than its range", target.length, progress.done + piece.length);
-    target.set(piece, progress.done);
-    progress.done += piece.length;
+  for await (const batch of response.body()) {
+    for (const piece of batch) {
+      if (progress.done + piece.length > target.length)
+        throw lengthError(name, "the body is longer than its range", target.length, progress.done + piece.length);
+      target.set(piece, progress.done);
+      progress.done += piece.length;
+    }
   }
   if (progress.done < target.length) throw shortBody(name, target.length, progress.done);
 }

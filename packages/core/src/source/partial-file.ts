@@ -32,8 +32,11 @@ export interface PartialState {
   readonly free: boolean;
 }
 
-/** The state is saved after this many new bytes: what a killed process loses at most. */
-const SAVE_BYTES = 8 * 2 ** 20;
+/** The state is saved when this much time has passed and this many bytes are new: what a killed process loses at most. */
+const SAVE_MS = 1_000;
+const SAVE_BYTES = 2 ** 20;
+/** The disk starts on what is written after this many bytes, so that the sync at the end finds little left to do. */
+const FLUSH_BYTES = 128 * 2 ** 20;
 /** Smaller files are hashed at once: a thread costs more than their digest. */
 const INLINE_HASH_BYTES = 4 * 2 ** 20;
 
@@ -48,6 +51,9 @@ export class PartialFile {
   #remote: RemoteVersion | null;
   #hash: RunningHash | undefined;
   #unsavedBytes = 0;
+  #savedMs = performance.now();
+  #unflushedBytes = 0;
+  #flushing: Promise<void> | undefined;
   #saving: Promise<void> = Promise.resolve();
 
   constructor(path: string, handle: FileHandle, state: Pick<PartialState, "remote" | "ranges">) {
@@ -125,9 +131,9 @@ export class PartialFile {
     this.#done.add({ begin: position, end });
     this.#announce();
     this.#unsavedBytes += end - position;
-    if (this.#unsavedBytes < SAVE_BYTES) return;
-    this.#unsavedBytes = 0;
-    this.#save(false);
+    this.#unflushedBytes += end - position;
+    if (this.#unsavedBytes >= SAVE_BYTES && performance.now() - this.#savedMs >= SAVE_MS) this.#save(false);
+    if (this.#unflushedBytes >= FLUSH_BYTES) this.#flush();
   }
 
   /** The first `length` bytes, for a look at what it is; fewer when fewer are there. */
@@ -179,6 +185,7 @@ export class PartialFile {
     this.#hash?.cancel();
     this.#hash = undefined;
     await this.#saving;
+    await this.#flushing;
     await this.#handle.close().catch(() => undefined);
   }
 
@@ -205,8 +212,21 @@ export class PartialFile {
     );
   }
 
+  /** In the background, one at a time; what goes wrong is found by the sync at the end. */
+  #flush(): void {
+    this.#unflushedBytes = 0;
+    this.#flushing ??= this.#handle
+      .datasync()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#flushing = undefined;
+      });
+  }
+
   /** One save at a time. A state that can not be saved costs a resume, not the download. */
   #save(free: boolean): void {
+    this.#unsavedBytes = 0;
+    this.#savedMs = performance.now();
     const state = { remote: this.#remote, ranges: [...this.#done.ranges], free };
     this.#saving = this.#saving.then(() => savePartialState(this.path, state)).catch(() => undefined);
   }

@@ -20,10 +20,12 @@ export class RangeWriter {
     this.#position = position;
   }
 
-  /** Takes the next piece; waits only when the disk is slower than the network. */
-  async push(piece: Uint8Array): Promise<void> {
-    this.#pieces.push(piece);
-    this.#gatheredBytes += piece.length;
+  /** Takes the next pieces; waits only when the disk is slower than the network. */
+  async push(pieces: readonly Uint8Array[]): Promise<void> {
+    for (const piece of pieces) {
+      this.#pieces.push(piece);
+      this.#gatheredBytes += piece.length;
+    }
     if (this.#gatheredBytes >= WRITE_BYTES) await this.#start();
   }
 

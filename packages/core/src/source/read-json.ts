@@ -2,7 +2,7 @@
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { printable } from "../errors/quote.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
-import type { HttpResponse } from "./http-client.ts";
+import { batchBytes, type HttpResponse } from "./http-client.ts";
 import type { HttpSession } from "./http-session.ts";
 
 /**
@@ -12,9 +12,9 @@ import type { HttpSession } from "./http-session.ts";
 export async function readJson(session: HttpSession, response: HttpResponse): Promise<unknown> {
   const pieces: Buffer[] = [];
   let length = 0;
-  for await (const piece of response.body()) {
-    pieces.push(piece);
-    length += piece.length;
+  for await (const batch of response.body()) {
+    pieces.push(...batch);
+    length += batchBytes(batch);
     enforceLimit(session.limits, "indexBytes", length, response.name);
   }
   try {

@@ -1,6 +1,6 @@
 /** The error of an answer that is not the file. */
 import type { SourceError } from "../errors/checkpoint-error.ts";
-import type { HttpResponse } from "./http-client.ts";
+import { batchBytes, type HttpResponse } from "./http-client.ts";
 import { statusError } from "./http-errors.ts";
 import { parseRetryAfter } from "./retry-policy.ts";
 
@@ -11,9 +11,9 @@ export async function responseError(name: string, response: HttpResponse): Promi
   const pieces: Buffer[] = [];
   let length = 0;
   try {
-    for await (const piece of response.body()) {
-      pieces.push(piece);
-      length += piece.length;
+    for await (const batch of response.body()) {
+      pieces.push(...batch);
+      length += batchBytes(batch);
       if (length >= SNIPPET_BYTES) break;
     }
   } catch {
