@@ -47,7 +47,7 @@ const lists: Readonly<Record<string, readonly (readonly [string, string])[]>> = 
     ["(?P<a>l)ayers\\.(\\d++)", "h.\\2"],
     ["(o)_p\\1?roj", "x"],
     ["(?i:SELF_)(?=ATTN)", ""],
-    ["\\b(\\w)(\\w)\\2\\b", "\\1"],
+    ["\\b(\\w)(\\w)\\2\\b", "<\\1>"],
     ["(?>mlp)\\.", "ffn."],
     ["(_)?proj(?(1)x|$)", "p"],
     ["x*$", ""],

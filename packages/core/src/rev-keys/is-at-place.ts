@@ -26,7 +26,8 @@ export function isAtPlace(place: number, codes: Uint32Array, length: number, pos
 function isAtBoundary(place: number, codes: Uint32Array, length: number, position: number): boolean {
   if (length === 0) return false;
   const ascii = place === PLACE.ASCII_BOUNDARY || place === PLACE.NOT_ASCII_BOUNDARY;
-  const isWord = (at: number) => at >= 0 && at < length && inCategory("word", codes[at] as number, ascii);
+  const before = position > 0 && inCategory("word", codes[position - 1] as number, ascii);
+  const behind = position < length && inCategory("word", codes[position] as number, ascii);
   const negate = place === PLACE.NOT_BOUNDARY || place === PLACE.NOT_ASCII_BOUNDARY;
-  return (isWord(position - 1) !== isWord(position)) !== negate;
+  return (before !== behind) !== negate;
 }
