@@ -62,7 +62,7 @@ export { DEFAULT_REV_KEYS, type JavaScriptReplacement, type RevKeyLimits } from 
 export { type RevisedStateDict, type ReviseKeysOptions, type RevKey, type RevKeys, reviseKeys } from "./rev-keys/revise-keys.ts";
 export type { ResolveContext, ResolveOptions, WeightTables } from "./scheme/resolve-context.ts";
 export type { RegisterOptions, Registration, SchemeLoader, SchemePrefix } from "./scheme/scheme-registry.ts";
-export { getTorchvisionModels, type TorchvisionModel } from "./scheme/torchvision.ts";
+export { getTorchvisionModels, type TorchvisionModel } from "./scheme/torchvision-names.ts";
 // Schemes
 export type { FetchEvent, FetchListener, FetchNotice, FetchProgress, FetchRetry, FetchWaiting } from "./source/fetch-event.ts";
 export { type CastOptions, castTensor } from "./tensor/cast.ts";

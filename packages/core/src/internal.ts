@@ -154,13 +154,8 @@ export { loadFromLocal } from "./scheme/local.ts";
 export type { ResolveContext, ResolveOptions, WeightTables } from "./scheme/resolve-context.ts";
 export { resolveWeights } from "./scheme/resolve-weights.ts";
 export { type RegisterOptions, type Registration, type SchemeLoader, type SchemePrefix, SchemeRegistry } from "./scheme/scheme-registry.ts";
-export {
-  getTorchvisionModels,
-  loadFromTorchvision,
-  resolveTorchvision,
-  type TorchvisionModel,
-  type TorchvisionWeights,
-} from "./scheme/torchvision.ts";
+export { loadFromTorchvision } from "./scheme/torchvision.ts";
+export { getTorchvisionModels, resolveTorchvision, type TorchvisionModel, type TorchvisionWeights } from "./scheme/torchvision-names.ts";
 export { type BuiltSegments, buildSegments } from "./segment/build-segments.ts";
 export { flattenPlacements, type PlacedSegments, unflattenPlacements } from "./segment/describe-placement.ts";
 export { parseContentRange, RangeSet } from "./source/byte-range.ts";

@@ -1,15 +1,8 @@
 /** The download cache as an object: what `rankcast cache` shows and does. */
 import { readEnvironment } from "../environment/environment.ts";
 import { cacheLayout } from "../source/cache-layout.ts";
-import { type CachedUrl, listCache } from "../source/cache-list.ts";
-import {
-  type CacheRemoval,
-  type PruneOptions,
-  pruneCache,
-  removeFromCache,
-  type VerifiedUrl,
-  verifyCache,
-} from "../source/cache-maintenance.ts";
+import type { CachedUrl } from "../source/cache-list.ts";
+import type { CacheRemoval, PruneOptions, VerifiedUrl } from "../source/cache-maintenance.ts";
 
 /** One cache directory. */
 export interface DownloadCache {
@@ -31,11 +24,13 @@ export interface DownloadCache {
 /** The cache in `cacheDir`, or where the environment puts it (`RANKCAST_HOME` first). */
 export function openDownloadCache(cacheDir?: string): DownloadCache {
   const layout = cacheLayout(readEnvironment(), cacheDir);
+  // Upkeep brings the download code with it, which a process that only looks at checkpoints does not need.
+  const upkeep = () => import("../source/cache-maintenance.ts");
   return {
     directory: layout.root,
-    list: () => listCache(layout),
-    verify: (options) => verifyCache(layout, options),
-    remove: (selector) => removeFromCache(layout, selector),
-    prune: (options) => pruneCache(layout, options),
+    list: async () => (await import("../source/cache-list.ts")).listCache(layout),
+    verify: async (options) => (await upkeep()).verifyCache(layout, options),
+    remove: async (selector) => (await upkeep()).removeFromCache(layout, selector),
+    prune: async (options) => (await upkeep()).pruneCache(layout, options),
   };
 }

@@ -1,14 +1,8 @@
 /** `mmdet://`, `mmseg://` and `bdd100k://`: fixed beginnings of URLs. */
 import type { ResolvedSource } from "../source/byte-source.ts";
+import { MODEL_ZOOS } from "./model-zoo-table.ts";
 import { openRemote } from "./open-remote.ts";
 import type { SettledOptions } from "./resolve-context.ts";
-
-/** Scheme to the URL that replaces it (vis4d/common/ckpt.py). */
-export const MODEL_ZOOS: ReadonlyMap<string, string> = new Map([
-  ["mmdet://", "https://download.openmmlab.com/mmdetection/v2.0/"],
-  ["mmseg://", "https://download.openmmlab.com/mmsegmentation/v0.5/"],
-  ["bdd100k://", "https://dl.cv.ethz.ch/bdd100k/"],
-]);
 
 /** The URL of a model zoo name; other strings as they are. */
 export function expandModelZoo(uri: string): string {
