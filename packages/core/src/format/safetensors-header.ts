@@ -70,6 +70,7 @@ class HeaderParser {
   parse(): SafetensorsHeader {
     const scanner = this.#scanner;
     const { file, limits } = this.#context;
+    let count = 0;
     scanner.beginObject();
     for (let name = scanner.nextKey(); name !== null; name = scanner.nextKey()) {
       const at = scanner.keyAt;
@@ -78,12 +79,14 @@ class HeaderParser {
         this.#metadata = this.#readMetadata();
         continue;
       }
-      if (this.#entries.has(name)) this.#fail(`a second tensor named ${quote(name)}`, at, name);
       // A string of UTF-8 bytes has at least as many bytes as UTF-16 units; only long names are measured exactly.
       if (name.length * 3 > limits.tensorNameBytes)
         enforceLimit(limits, "tensorNameBytes", Buffer.byteLength(name), `${file}: name of a tensor`);
-      enforceLimit(limits, "tensors", this.#entries.size + 1, file);
       this.#entries.set(name, scanner.peek() === "array" ? this.#readSequence(name, at) : this.#readObject(name, at));
+      count += 1;
+      // A table that did not grow had the name already; asking it first would hash every name twice.
+      if (this.#entries.size < count) this.#fail(`a second tensor named ${quote(name)}`, at, name);
+      if (count > limits.tensors) enforceLimit(limits, "tensors", count, file);
     }
     scanner.end();
     return { entries: this.#entries, metadata: this.#metadata ?? new Map() };

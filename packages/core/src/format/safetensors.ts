@@ -43,11 +43,13 @@ async function readSafetensors(input: FormatInput): Promise<CheckpointTree> {
  * (`safetensors/torch.py`). Without this the dropped names would be reported missing. `format` is a field of its own.
  */
 function restoreTied(root: TreeDict, metadata: ReadonlyMap<string, string>): void {
-  const stored = new Map(root.entries);
+  const restored: [string, TensorRef][] = [];
   for (const [dropped, kept] of metadata) {
-    const leaf = stored.get(kept);
-    if (leaf instanceof TensorRef && dropped !== "format" && !stored.has(dropped)) root.entries.set(dropped, leaf);
+    const leaf = root.entries.get(kept);
+    if (leaf instanceof TensorRef && dropped !== "format" && !root.entries.has(dropped)) restored.push([dropped, leaf]);
   }
+  // Only afterwards: a name that was dropped itself cannot stand for another.
+  for (const [dropped, leaf] of restored) root.entries.set(dropped, leaf);
 }
 
 function packedWarning(entry: SafetensorsEntry): Warning {
