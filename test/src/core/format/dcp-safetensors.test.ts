@@ -1,7 +1,9 @@
 /** Distributed checkpoints whose parts are safetensors files, as `HuggingFaceStorageWriter(save_sharded=True)` writes them. */
+import { createHash } from "node:crypto";
 import { compileLimits } from "@rankcast/core";
 import { readCheckpoint, resolved, safetensors, type TensorRef, type TreeDict } from "@rankcast/core/internal";
 import { expect } from "chai";
+import { inspectTree } from "../../conformance/inspect-fixture.ts";
 import { expectError } from "../../support/expect-error.js";
 import { inputOf, memorySiblings, safetensorsFile, tensorBytes } from "./sources.ts";
 
@@ -44,6 +46,23 @@ describe("distributed checkpoints in safetensors files", () => {
       ]);
       expect([...tree.fileMetadata]).to.deep.equal([["DCP_VERSION", "1.0"]]);
     }
+  });
+
+  it("is brought into memory rectangle by rectangle", async () => {
+    const corner = (shape: number[], at: number[], from: number) =>
+      shardFile({ w: { shape, at, bytes: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, index) => from + index) } });
+    const files = new Map([
+      [name(1), corner([2, 3], [0, 0], 0)],
+      [name(2), corner([2, 2], [0, 3], 10)],
+      [name(3), corner([1, 5], [2, 0], 20)],
+    ]);
+    const tree = await readDirectory(files);
+    expect(
+      ((tree.root as TreeDict).entries.get("w") as TensorRef).storage.pieces.every(({ rectangle }) => rectangle !== undefined),
+    ).to.equal(true);
+    const whole = Uint8Array.of(0, 1, 2, 10, 11, 3, 4, 5, 12, 13, 20, 21, 22, 23, 24);
+    const { tensors } = await inspectTree(tree);
+    expect(tensors).to.deep.equal([{ name: "w", dtype: "uint8", shape: [3, 5], sha256: createHash("sha256").update(whole).digest("hex") }]);
   });
 
   it("reads files of whole tensors beside files of chunks, and counts chunks", async () => {
