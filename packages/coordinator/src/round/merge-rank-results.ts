@@ -12,6 +12,8 @@ export interface RankResult {
   };
   /** How the rank reached the bytes. */
   readonly attached: "mapped" | "read";
+  /** What the rank's key rules are probably not meant to say. */
+  readonly warnings: readonly string[];
 }
 
 /** What the coordinator adds. */
@@ -67,7 +69,7 @@ export function mergeRankResults(results: ReadonlyMap<number, RankResult>, facts
       peakRssBytes: Object.fromEntries(ordered.map(([rank, { memory }]) => [String(rank), memory.after.peakRssBytes])),
       sharedBytes: segments.reduce((sum, segment) => sum + segment.bytes, 0),
     },
-    warnings: fetched.manifest.warnings,
+    warnings: [...fetched.manifest.warnings, ...keyRuleWarnings(ordered.flatMap(([, result]) => result.warnings))],
   };
 }
 
@@ -77,4 +79,9 @@ function differenceOrNull(after: number | null, before: number | null): number |
 
 function sumOrNull(values: readonly (number | null)[]): number | null {
   return values.reduce<number | null>((sum, value) => (sum === null || value === null ? null : sum + value), 0);
+}
+
+/** Ranks that share rules warn alike: each text once. */
+function keyRuleWarnings(texts: readonly string[]): { code: string; message: string }[] {
+  return [...new Set(texts)].map((message) => ({ code: "rev-keys", message }));
 }

@@ -29,7 +29,7 @@ export async function loadModelCheckpoint(model: Module, weights: string, option
     const readStart = performance.now();
     const state = await loadState(opened, { ...options, noMmap: readEnvironment().noMmap });
     const loadStart = performance.now();
-    const { stateDict, renamed } = reviseKeys(state.stateDict, options.revKeys);
+    const { stateDict, renamed, warnings } = reviseKeys(state.stateDict, options.revKeys);
     // The manifest has applied `subtree` already.
     const { subtree: _, ...policies } = options;
     const plan = planStateDict(model, stateDict, policies);
@@ -51,7 +51,7 @@ export async function loadModelCheckpoint(model: Module, weights: string, option
         barrierMs: 0,
         totalMs: endMs - startMs,
       },
-      warnings: opened.manifest.warnings,
+      warnings: [...opened.manifest.warnings, ...warnings.map((message) => ({ code: "rev-keys", message }))],
     });
   } finally {
     await opened.close();

@@ -80,7 +80,8 @@ async function reportRound(round: Round, reports: readonly ReplicaReport[], befo
     return { ...report, index, ...(digest ? { digest } : {}) };
   });
   const attached = nativeMemory(round.noMmap) ? "mapped" : "read";
-  const merged = await arrive(round, "reported", facts.failure, { replicas, memory: { before, after }, attached });
+  const warnings = [...new Set((facts.value ?? []).flatMap((each) => each.warnings))];
+  const merged = await arrive(round, "reported", facts.failure, { replicas, memory: { before, after }, attached, warnings });
   return new LoadReport(merged as LoadReportFields);
 }
 

@@ -1,6 +1,7 @@
 /** The replicas of one rank, each in a thread of its own. */
 import { DistributionError, type LoadReport, StateDict, Storage, Tensor } from "@rankcast/core";
 import type { ReplicaContext } from "../replica/replica-context.ts";
+import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import { ReplicaThread } from "./replica-thread.ts";
 import type { ThreadTask, ThreadValues } from "./thread-tasks.ts";
@@ -135,7 +136,10 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   #replicaSet(): ReplicaSet {
     return {
       count: this.size,
-      prepare: async (delivery, options) => void (await this.#each({ type: "prepare", delivery, options })),
+      prepare: async (delivery, options) => {
+        requireCloneable(options);
+        await this.#each({ type: "prepare", delivery, options });
+      },
       commit: () => this.#each({ type: "commit" }),
       discard: async () => void (await Promise.allSettled(this.#threads.map((thread) => thread.run({ type: "discard" })))),
       facts: (digest) => this.#each({ type: "facts", digest }),
@@ -163,4 +167,15 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#closed) throw new DistributionError("RANKCAST_CLOSED", "the pool is closed", {});
   }
+}
+
+/** A function in the options would end the task with an error that names nothing. */
+function requireCloneable(options: ReplicaLoadOptions): void {
+  const inRules = options.revKeys?.some(([, replacement]) => typeof replacement === "function");
+  const option = inRules ? "revKeys" : Object.entries(options).find(([, value]) => typeof value === "function")?.[0];
+  if (option === undefined) return;
+  throw new DistributionError("RANKCAST_USAGE", `${option} holds a function, which cannot cross to the threads of a pool`, {
+    details: { option },
+    remedy: "Use a replacement template, or load into a model of the rank's main thread.",
+  });
 }

@@ -35,6 +35,8 @@ export interface ReplicaLoadOptions extends LoadStateDictOptions {
 export interface ReplicaFacts {
   /** SHA-256 over names, dtypes, shapes and bytes of the model's state dict. */
   readonly digest: string | null;
+  /** What the key rules of the last load are probably not meant to say. */
+  readonly warnings: readonly string[];
 }
 
 /** One tensor of a replica, copied into shared memory: crosses threads without another copy. */
@@ -49,6 +51,7 @@ export interface ExportedTensor {
 export class ReplicaHost {
   /** The model; null until the first load when it is to be built from the checkpoint. */
   model: Module | null;
+  #warnings: readonly string[] = [];
   #prepared: { plan: StateDictPlan; model: Module; renamed: number } | null = null;
 
   constructor(model: Module | null) {
@@ -63,11 +66,12 @@ export class ReplicaHost {
     this.#prepared = null;
     const manifest = decodeManifest(delivery.manifest, compileLimits(delivery.limits));
     const storages = receiveDelivery(delivery, manifest);
-    const { stateDict, renamed } = reviseKeys(bindStateDict(manifest, storages), options.revKeys);
+    const { stateDict, renamed, warnings } = reviseKeys(bindStateDict(manifest, storages), options.revKeys);
     const model = this.model ?? moduleFromStateDict(stateDict, { meta: true });
     const plan = planStateDict(model, stateDict, options);
     // Here and not in the commit: the coordinator verifies meanwhile, and nobody waits at the last barrier.
     if (options.prefault) touchPages(storages);
+    this.#warnings = warnings;
     this.#prepared = { plan, model, renamed };
   }
 
@@ -100,6 +104,6 @@ export class ReplicaHost {
 
   /** Digest of the model's state when asked for. */
   facts(digest: boolean): ReplicaFacts {
-    return { digest: digest && this.model ? digestModule(this.model) : null };
+    return { digest: digest && this.model ? digestModule(this.model) : null, warnings: this.#warnings };
   }
 }

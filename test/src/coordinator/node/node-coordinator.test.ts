@@ -117,7 +117,7 @@ describe("NodeCoordinator", () => {
     expect(fetches).to.equal(1);
     for (const rank of ranks) expect(rank.heard.filter(({ type }) => type === "published")).to.have.length(1);
     for (const stage of ["round/prepared", "round/committed"]) for (const rank of ranks) rank.arrive(stage);
-    for (const rank of ranks) rank.arrive("round/reported", { payload: { replicas: [], memory, attached: "mapped" } });
+    for (const rank of ranks) rank.arrive("round/reported", { payload: { replicas: [], memory, attached: "mapped", warnings: [] } });
     await settle();
     expect(log).to.include.members(["verified", "released"]);
     for (const rank of ranks) {
