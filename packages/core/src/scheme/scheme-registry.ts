@@ -41,6 +41,7 @@ export class SchemeRegistry {
    * @throws {UsageError} RANKCAST_SCHEME_REGISTERED for a prefix that is taken, without `force`.
    */
   register(prefixes: SchemePrefix | readonly SchemePrefix[], loader: SchemeLoader, options?: RegisterOptions): Registration;
+  /** The decorator form. @throws {TypeError} and {UsageError} RANKCAST_SCHEME_REGISTERED as above, the latter when the loader is given. */
   register(prefixes: SchemePrefix | readonly SchemePrefix[], options?: RegisterOptions): <T extends SchemeLoader>(loader: T) => T;
   register(
     prefixes: SchemePrefix | readonly SchemePrefix[],
@@ -48,9 +49,8 @@ export class SchemeRegistry {
     options: RegisterOptions = {},
   ): Registration | (<T extends SchemeLoader>(loader: T) => T) {
     const list = checkedPrefixes(prefixes);
-    if (typeof loaderOrOptions === "function") return this.#register(list, loaderOrOptions, options);
-    if (loaderOrOptions !== undefined && (typeof loaderOrOptions !== "object" || loaderOrOptions === null))
-      throw new TypeError("loader must be a function");
+    // What is neither options nor a function is refused with the functions.
+    if (loaderOrOptions !== undefined && typeof loaderOrOptions !== "object") return this.#register(list, loaderOrOptions, options);
     return (loader) => {
       this.#register(list, loader, loaderOrOptions ?? {});
       return loader;

@@ -104,6 +104,38 @@ describe("processes that share a cache", function () {
     expect(await readdir(join(cacheDir(), "partial"))).to.deep.equal([]);
   });
 
+  it("C8: what a killed process had saved is not fetched again", async () => {
+    const honest = serveFile(bytes, {}, () => server);
+    const { child, result } = start({ limits: { httpRangeBytes: 262_144, httpConnections: 1 } });
+    const savedRanges = async (): Promise<number> => {
+      const states = (await readdir(join(cacheDir(), "partial"))).filter((name) => name.endsWith(".part.json"));
+      const texts = await Promise.all(states.map((name) => readFile(join(cacheDir(), "partial", name), "utf8").catch(() => "{}")));
+      return texts.reduce((sum, text) => sum + ((JSON.parse(text) as { ranges?: unknown[] }).ranges?.length ?? 0), 0);
+    };
+    const saved = new Promise<void>((resolve) => {
+      server.handler = (request, response, index) => {
+        // The state is saved at most once a second: the sixth part comes later than that, the seventh when the state is there.
+        if (index === 5) setTimeout(() => honest(request, response, index), 1_100);
+        else if (index < 5) honest(request, response, index);
+        else {
+          const poll = setInterval(async () => {
+            if ((await savedRanges()) === 0) return;
+            clearInterval(poll);
+            resolve();
+          }, 20);
+        }
+      };
+    });
+    await saved;
+    child.kill("SIGKILL");
+    await result;
+    server.handler = honest;
+    server.bytesServed = 0;
+    succeeds(await start().result);
+    expect(server.bytesServed).to.be.at.most(bytes.length - 5 * 262_144);
+    expect(await readdir(join(cacheDir(), "partial"))).to.deep.equal([]);
+  });
+
   it("80: killed before any single change to the file system, nothing partial is readable and the next one succeeds", async () => {
     let steps = 0;
     for (let killAt = 1; ; killAt += 1) {
