@@ -41,11 +41,15 @@ export async function openZip(source: ByteSource, { limits, signal }: OpenContai
   const rows = readDirectory(source, known, end, limits);
   requireUniqueNames(source, rows);
   enforceInflatedTotal(source, rows, limits);
-  const entries = await locateRecords({ source, directoryOffset: end.directoryOffset, known, limits, signal }, rows);
+  const entries = new Map<string, ContainerEntry>();
+  const located = await locateRecords({ source, directoryOffset: end.directoryOffset, known, limits, signal }, rows);
+  located.forEach((entry) => {
+    entries.set(entry.name, entry);
+  });
   return {
     type: "zip",
     source,
-    entries: new Map(entries.map((entry) => [entry.name, entry])),
+    entries,
     warnings: trailingWarnings(end),
     read: async (entry, readSignal) => {
       enforceLimit(limits, "pickleBytes", Math.max(entry.nbytes, entry.storedBytes), `${source.name}: record ${quote(entry.name)}`);
@@ -56,9 +60,11 @@ export async function openZip(source: ByteSource, { limits, signal }: OpenContai
 
 function requireUniqueNames(source: ByteSource, rows: readonly DirectoryRow[]): void {
   const seen = new Set<string>();
-  for (const { name, headerOffset } of rows) {
-    if (seen.has(name)) throw zipError("RANKCAST_ZIP_NAME", { source, record: name, offset: headerOffset }, "two records have this name");
+  for (let index = 0; index < rows.length; index += 1) {
+    const { name, headerOffset } = rows[index] as DirectoryRow;
     seen.add(name);
+    if (seen.size === index)
+      throw zipError("RANKCAST_ZIP_NAME", { source, record: name, offset: headerOffset }, "two records have this name");
   }
 }
 

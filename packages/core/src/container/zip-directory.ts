@@ -8,7 +8,7 @@ import type { Limits } from "../limits/limits.ts";
 import type { ByteSource } from "../source/byte-source.ts";
 import type { ZipEnd } from "./zip-end.ts";
 import { zipError } from "./zip-error.ts";
-import { decodeEntryName } from "./zip-name.ts";
+import { readEntryName } from "./zip-name.ts";
 import type { ZipWindow } from "./zip-window.ts";
 
 const ENTRY_SIGNATURE = 0x02014b50;
@@ -20,16 +20,37 @@ const SATURATED = 0xffffffff;
 const ZIP64 = 0x0001;
 const UNICODE_PATH = 0x7075;
 
-/** One row of the directory; its numbers are whole and safe, its ranges are not yet proved. */
-export interface DirectoryRow {
+/**
+ * One row of the directory; its numbers are whole and safe, its ranges are not yet proved. A class, and no view for the name: archives have
+ * up to a million rows, and a typed array for each would cost more memory than all else.
+ */
+export class DirectoryRow {
   readonly name: string;
-  /** The name as stored, for comparing with the local header. A view of the directory. */
-  readonly nameBytes: Uint8Array;
+  /** Where in the file the name stands as stored, and its length, for comparing with the local header. */
+  readonly nameAt: number;
+  readonly nameLength: number;
   readonly method: 0 | 8;
   readonly crc32: number;
   readonly storedBytes: number;
   readonly nbytes: number;
   readonly headerOffset: number;
+
+  constructor(name: string, nameAt: number, nameLength: number, method: 0 | 8, crc32: number, sizes: RowSizes) {
+    this.name = name;
+    this.nameAt = nameAt;
+    this.nameLength = nameLength;
+    this.method = method;
+    this.crc32 = crc32;
+    this.storedBytes = sizes.storedBytes;
+    this.nbytes = sizes.nbytes;
+    this.headerOffset = sizes.headerOffset;
+  }
+}
+
+interface RowSizes {
+  storedBytes: number;
+  nbytes: number;
+  headerOffset: number;
 }
 
 /**
@@ -66,54 +87,75 @@ export function readDirectory(source: ByteSource, window: ZipWindow, end: ZipEnd
 }
 
 function readRow(source: ByteSource, window: ZipWindow, at: number, limits: Limits): DirectoryRow {
-  const nameBytes = window.slice(at + ENTRY_BYTES, window.u16(at + 28));
-  enforceLimit(limits, "zipNameBytes", nameBytes.length, `${source.name}: entry name at byte ${at}`);
-  const name = decodeEntryName(source, nameBytes, at);
-  const place = { source, record: name, offset: at };
+  const nameLength = window.u16(at + 28);
+  if (nameLength > limits.zipNameBytes) enforceLimit(limits, "zipNameBytes", nameLength, `${source.name}: entry name at byte ${at}`);
+  const name = readEntryName(source, window, at, at + ENTRY_BYTES, nameLength);
   const flags = window.u16(at + 8);
   if ((flags & UNSUPPORTED_FLAGS) !== 0) {
+    const place = { source, record: name, offset: at };
     throw zipError("RANKCAST_ZIP_UNSUPPORTED", place, `flags 0x${flags.toString(16)} mean encryption or patched data`, { found: flags });
   }
   const method = window.u16(at + 10);
   if (method !== 0 && method !== 8) {
+    const place = { source, record: name, offset: at };
     throw zipError("RANKCAST_ZIP_UNSUPPORTED", place, `compression method ${method}; stored (0) and deflate (8) are read`, {
       found: method,
     });
   }
-  if (window.u16(at + 34) !== 0 && window.u16(at + 34) !== 0xffff) {
-    throw zipError("RANKCAST_ZIP_UNSUPPORTED", place, "the record is on another disk");
+  const disk = window.u16(at + 34);
+  if (disk !== 0 && disk !== 0xffff) {
+    throw zipError("RANKCAST_ZIP_UNSUPPORTED", { source, record: name, offset: at }, "the record is on another disk");
   }
   const sizes = readSizes(source, window, at, name);
-  const row = { name, nameBytes, method, crc32: window.u32(at + 16), ...sizes } as const;
+  const row = new DirectoryRow(name, at + ENTRY_BYTES, nameLength, method, window.u32(at + 16), sizes);
   requirePlausibleSizes(source, row, at, limits);
   return row;
 }
 
 /** Sizes and offset, from the zip64 field where the narrow ones are saturated. Its values come in a fixed order, only those needed. */
-function readSizes(source: ByteSource, window: ZipWindow, at: number, name: string) {
-  const narrow = { nbytes: window.u32(at + 24), storedBytes: window.u32(at + 20), headerOffset: window.u32(at + 42) };
-  const field = findExtra(source, window, at, name);
-  let cursor = field?.begin ?? 0;
-  const widen = (value: number, what: string): number => {
-    if (value !== SATURATED) return value;
-    const place = { source, record: name, offset: at };
-    if (!field || cursor + 8 > field.end) throw zipError("RANKCAST_ZIP_DIRECTORY", place, `${what} is in a zip64 field that is not there`);
-    const wide = window.u64(cursor);
-    cursor += 8;
-    if (wide > BigInt(Number.MAX_SAFE_INTEGER)) {
-      throw zipError("RANKCAST_ZIP_DIRECTORY", place, `${what} is ${wide}, the file has ${source.sizeBytes} bytes`, {
-        found: String(wide),
-      });
-    }
-    return Number(wide);
-  };
-  const nbytes = widen(narrow.nbytes, "the size");
-  const storedBytes = widen(narrow.storedBytes, "the compressed size");
-  const headerOffset = widen(narrow.headerOffset, "the header offset");
-  return { nbytes, storedBytes, headerOffset };
+function readSizes(source: ByteSource, window: ZipWindow, at: number, name: string): RowSizes {
+  const sizes = { storedBytes: window.u32(at + 20), nbytes: window.u32(at + 24), headerOffset: window.u32(at + 42) };
+  // The extra fields are walked even where nothing needs them, so that a length that lies is noticed.
+  const field = window.u16(at + 30) === 0 ? null : findExtra(source, window, at, name);
+  if (sizes.nbytes !== SATURATED && sizes.storedBytes !== SATURATED && sizes.headerOffset !== SATURATED) return sizes;
+  const wide = new WideSizes(source, window, field, at, name);
+  sizes.nbytes = wide.next(sizes.nbytes, "the size");
+  sizes.storedBytes = wide.next(sizes.storedBytes, "the compressed size");
+  sizes.headerOffset = wide.next(sizes.headerOffset, "the header offset");
+  return sizes;
 }
 
-/** The zip64 extra field of the entry at `at`. Walks all fields, so that a length that lies is noticed even where nothing needs it. */
+/** Takes the numbers out of a zip64 field one after the other. */
+class WideSizes {
+  readonly #source: ByteSource;
+  readonly #window: ZipWindow;
+  readonly #field: { readonly begin: number; readonly end: number } | null;
+  readonly #place: { readonly source: ByteSource; readonly record: string; readonly offset: number };
+  #cursor: number;
+
+  constructor(source: ByteSource, window: ZipWindow, field: { begin: number; end: number } | null, at: number, name: string) {
+    this.#source = source;
+    this.#window = window;
+    this.#field = field;
+    this.#place = { source, record: name, offset: at };
+    this.#cursor = field?.begin ?? 0;
+  }
+
+  next(narrow: number, what: string): number {
+    if (narrow !== SATURATED) return narrow;
+    if (!this.#field || this.#cursor + 8 > this.#field.end) {
+      throw zipError("RANKCAST_ZIP_DIRECTORY", this.#place, `${what} is in a zip64 field that is not there`);
+    }
+    const wide = this.#window.u64(this.#cursor);
+    this.#cursor += 8;
+    if (wide <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(wide);
+    throw zipError("RANKCAST_ZIP_DIRECTORY", this.#place, `${what} is ${wide}, the file has ${this.#source.sizeBytes} bytes`, {
+      found: String(wide),
+    });
+  }
+}
+
+/** The zip64 extra field of the entry at `at`. */
 function findExtra(source: ByteSource, window: ZipWindow, at: number, name: string): { begin: number; end: number } | null {
   const begin = at + ENTRY_BYTES + window.u16(at + 28);
   const stop = begin + window.u16(at + 30);
@@ -140,8 +182,8 @@ function sameName(window: ZipWindow, begin: number, end: number, at: number): bo
 }
 
 function requirePlausibleSizes(source: ByteSource, row: DirectoryRow, at: number, limits: Limits): void {
-  const place = { source, record: row.name, offset: at };
   if (row.method === 0 && row.storedBytes !== row.nbytes) {
+    const place = { source, record: row.name, offset: at };
     throw zipError("RANKCAST_ZIP_DIRECTORY", place, `stored without compression, but ${row.storedBytes} bytes become ${row.nbytes}`, {
       expected: row.nbytes,
       found: row.storedBytes,

@@ -9,17 +9,15 @@ import { zipError } from "./zip-error.ts";
  */
 export function folderOf(container: Container): string {
   const { source } = container;
-  let folder: string | null = null;
-  for (const { name, offset } of container.entries.values()) {
-    const slash = name.indexOf("/");
-    if (slash < 0) throw zipError("RANKCAST_ZIP_NAME", { source, record: name, offset }, "the record is not in a folder");
-    folder ??= name.slice(0, slash);
-    if (slash !== folder.length || !name.startsWith(folder)) {
-      throw zipError("RANKCAST_ZIP_NAME", { source, record: name, offset }, `the record is not in the archive's folder ${quote(folder)}`);
-    }
-  }
-  if (folder === null) throw zipError("RANKCAST_ZIP_RECORD_MISSING", { source }, "the archive is empty");
-  return folder;
+  const [first] = container.entries.keys();
+  if (first === undefined) throw zipError("RANKCAST_ZIP_RECORD_MISSING", { source }, "the archive is empty");
+  const folder = first.slice(0, first.indexOf("/") + 1);
+  container.entries.forEach(({ offset }, name) => {
+    if (folder !== "" && name.startsWith(folder)) return;
+    const text = name.includes("/") ? `in the archive's folder ${quote(folder.slice(0, -1))}` : "in a folder";
+    throw zipError("RANKCAST_ZIP_NAME", { source, record: name, offset }, `the record is not ${text}`);
+  });
+  return folder.slice(0, -1);
 }
 
 /**

@@ -19,6 +19,7 @@ const DESCRIPTOR_SIGNATURE = 0x08074b50;
 const DESCRIPTOR_BYTES_MAX = 24;
 const STREAMED_FLAG = 0x0008;
 const UNSUPPORTED_FLAGS = 0x0001 | 0x0020 | 0x0040 | 0x2000;
+const SATURATED = 0xffffffff;
 /** Reading this much more costs less than another request, on disks and on networks alike. */
 const GAP_BYTES_MAX = 16 * 1024;
 const WINDOW_BYTES_MAX = 2 ** 20;
@@ -35,11 +36,12 @@ export interface ArchiveExtent {
   readonly signal: AbortSignal | undefined;
 }
 
-interface Plan {
-  readonly row: DirectoryRow;
-  /** From the descriptor that may stand before the header to the end of the header's name and first extra field. */
+/** Rows in file order that share a read: `[first, last]` of the ordered rows, bytes `[begin, end)` of the file. */
+interface HeaderGroup {
+  readonly first: number;
+  last: number;
   readonly begin: number;
-  readonly end: number;
+  end: number;
 }
 
 /**
@@ -48,26 +50,30 @@ interface Plan {
  * @throws {FormatError} RANKCAST_ZIP_LOCAL_HEADER, RANKCAST_ZIP_OVERLAP, RANKCAST_ZIP_DIRECTORY (offset outside), RANKCAST_ZIP_UNSUPPORTED.
  */
 export async function locateRecords(extent: ArchiveExtent, rows: readonly DirectoryRow[]): Promise<ContainerEntry[]> {
-  const plans = planHeaders(extent, rows);
-  const offsets = new Map<DirectoryRow, number>();
+  const ordered = inFileOrder(rows);
+  const payloads = new Float64Array(ordered.length);
   let before: Located | null = null;
-  for await (const { window, members } of readWindows(extent, plans)) {
-    for (const { row } of members) {
-      if (before) await requireEnd(extent, window, before, row.headerOffset);
+  for await (const { window, group } of readWindows(extent, groupHeaders(extent, ordered))) {
+    for (let index = group.first; index <= group.last; index += 1) {
+      const row = ordered[index] as DirectoryRow;
+      if (before !== null && !endsBefore(window, before, row.headerOffset)) await requireEnd(extent, window, before, row.headerOffset);
       before = locate(extent, window, row);
-      offsets.set(row, before.payload);
+      payloads[index] = before.payload;
     }
   }
-  if (before) await requireEnd(extent, extent.known, before, extent.directoryOffset);
-  return rows.map((row) => ({
-    name: row.name,
-    offset: offsets.get(row) ?? 0,
-    storedBytes: row.storedBytes,
-    nbytes: row.nbytes,
-    encoding: row.method === 8 ? "deflate" : "stored",
-    // torch writes 0 when told to skip checksums; over an empty payload 0 is the right value.
-    crc32: row.crc32 === 0 && row.nbytes > 0 ? null : row.crc32,
-  }));
+  if (before !== null && !endsBefore(extent.known, before, extent.directoryOffset)) {
+    await requireEnd(extent, extent.known, before, extent.directoryOffset);
+  }
+  if (ordered === rows) return rows.map((row, index) => entryOf(row, payloads[index] ?? 0));
+  const places = new Map(ordered.map((row, index) => [row, payloads[index] ?? 0]));
+  return rows.map((row) => entryOf(row, places.get(row) ?? 0));
+}
+
+function entryOf(row: DirectoryRow, offset: number): ContainerEntry {
+  const { name, storedBytes, nbytes, crc32 } = row;
+  // torch writes 0 when told to skip checksums; over an empty payload 0 is the right value.
+  const checksum = crc32 === 0 && nbytes > 0 ? null : crc32;
+  return { name, offset, storedBytes, nbytes, encoding: row.method === 8 ? "deflate" : "stored", crc32: checksum };
 }
 
 interface Located {
@@ -78,47 +84,64 @@ interface Located {
   readonly streamed: boolean;
 }
 
-function planHeaders({ source, directoryOffset }: ArchiveExtent, rows: readonly DirectoryRow[]): Plan[] {
-  return [...rows]
-    .sort((a, b) => a.headerOffset - b.headerOffset)
-    .map((row) => {
-      const nameEnd = row.headerOffset + LOCAL_BYTES + row.nameBytes.length;
-      if (nameEnd > directoryOffset) {
-        throw zipError(
-          "RANKCAST_ZIP_DIRECTORY",
-          { source, record: row.name, offset: row.headerOffset },
-          "the record's header is not before the directory",
-        );
-      }
-      // 32 bytes more hold the first extra field, where zip64 sizes stand.
-      return { row, begin: Math.max(0, row.headerOffset - DESCRIPTOR_BYTES_MAX), end: Math.min(nameEnd + 32, directoryOffset) };
-    });
+/** The rows by header offset; the same array when they are so already, as in nearly every archive. */
+function inFileOrder(rows: readonly DirectoryRow[]): readonly DirectoryRow[] {
+  for (let index = 1; index < rows.length; index += 1) {
+    if ((rows[index]?.headerOffset ?? 0) < (rows[index - 1]?.headerOffset ?? 0)) {
+      return [...rows].sort((a, b) => a.headerOffset - b.headerOffset);
+    }
+  }
+  return rows;
+}
+
+/** From the descriptor that may stand before a header to the end of the header's name and first extra field, neighbours together. */
+function groupHeaders({ source, directoryOffset }: ArchiveExtent, rows: readonly DirectoryRow[]): HeaderGroup[] {
+  const groups: HeaderGroup[] = [];
+  let group: HeaderGroup | null = null;
+  for (let index = 0; index < rows.length; index += 1) {
+    const { headerOffset, nameLength, name } = rows[index] as DirectoryRow;
+    const nameEnd = headerOffset + LOCAL_BYTES + nameLength;
+    if (nameEnd > directoryOffset) {
+      const place = { source, record: name, offset: headerOffset };
+      throw zipError("RANKCAST_ZIP_DIRECTORY", place, "the record's header is not before the directory");
+    }
+    const begin = Math.max(0, headerOffset - DESCRIPTOR_BYTES_MAX);
+    // 32 bytes more hold the first extra field, where zip64 sizes stand.
+    const end = Math.min(nameEnd + 32, directoryOffset);
+    if (group !== null && begin - group.end <= GAP_BYTES_MAX && end - group.begin <= WINDOW_BYTES_MAX) {
+      group.last = index;
+      group.end = Math.max(group.end, end);
+    } else {
+      group = { first: index, last: index, begin, end };
+      groups.push(group);
+    }
+  }
+  return groups;
 }
 
 interface WindowOfHeaders {
   readonly window: ZipWindow;
-  readonly members: readonly Plan[];
+  readonly group: HeaderGroup;
 }
 
 /** Windows in file order, a few read ahead. */
-async function* readWindows(extent: ArchiveExtent, plans: readonly Plan[]): AsyncGenerator<WindowOfHeaders> {
-  const groups = groupPlans(plans);
+async function* readWindows(extent: ArchiveExtent, groups: readonly HeaderGroup[]): AsyncGenerator<WindowOfHeaders> {
   const reads: Promise<WindowOfHeaders>[] = [];
   // A slot is free again when the window read into it has been worked through: windows are handed out in order.
   const slots = Array.from({ length: Math.min(WINDOWS_IN_FLIGHT, groups.length) }, () => new Uint8Array(0));
-  const start = (members: readonly Plan[], slot: number): void => {
-    const begin = members[0]?.begin ?? 0;
-    const end = members.reduce((furthest, plan) => Math.max(furthest, plan.end), begin);
-    if ((slots[slot]?.length ?? 0) < end - begin)
-      slots[slot] = new Uint8Array(groups.length > WINDOWS_IN_FLIGHT ? Math.max(end - begin, WINDOW_BYTES_MAX) : end - begin);
-    const read = readWindow(extent, slots[slot] ?? new Uint8Array(end - begin), begin, end).then((window) => ({ window, members }));
+  const start = (group: HeaderGroup, slot: number): void => {
+    const length = group.end - group.begin;
+    if ((slots[slot]?.length ?? 0) < length) {
+      slots[slot] = new Uint8Array(groups.length > WINDOWS_IN_FLIGHT ? Math.max(length, WINDOW_BYTES_MAX) : length);
+    }
+    const read = readWindow(extent, slots[slot] ?? new Uint8Array(length), group).then((window) => ({ window, group }));
     // Awaited in order below; until then a failure must not count as unhandled.
     read.catch(() => undefined);
     reads.push(read);
   };
   for (let next = 0; next < groups.length || reads.length > 0; ) {
-    while (next < groups.length && reads.length < WINDOWS_IN_FLIGHT) {
-      start(groups[next] ?? [], next % WINDOWS_IN_FLIGHT);
+    for (let group = groups[next]; group !== undefined && reads.length < WINDOWS_IN_FLIGHT; group = groups[next]) {
+      start(group, next % WINDOWS_IN_FLIGHT);
       next += 1;
     }
     const read = reads.shift();
@@ -126,76 +149,82 @@ async function* readWindows(extent: ArchiveExtent, plans: readonly Plan[]): Asyn
   }
 }
 
-async function readWindow({ source, known, signal }: ArchiveExtent, memory: Uint8Array, begin: number, end: number): Promise<ZipWindow> {
+async function readWindow({ source, known, signal }: ArchiveExtent, memory: Uint8Array, { begin, end }: HeaderGroup): Promise<ZipWindow> {
   if (known.covers(begin, end)) return known;
   const bytes = memory.subarray(0, end - begin);
   await source.readInto(bytes, begin, signal);
   return new ZipWindow(begin, bytes);
 }
 
-function groupPlans(plans: readonly Plan[]): Plan[][] {
-  const groups: Plan[][] = [];
-  let begin = 0;
-  let end = 0;
-  for (const plan of plans) {
-    const group = groups.at(-1);
-    if (group && plan.begin - end <= GAP_BYTES_MAX && plan.end - begin <= WINDOW_BYTES_MAX) {
-      group.push(plan);
-      end = Math.max(end, plan.end);
-    } else {
-      groups.push([plan]);
-      ({ begin, end } = plan);
-    }
-  }
-  return groups;
-}
-
-function locate({ source, directoryOffset }: ArchiveExtent, window: ZipWindow, row: DirectoryRow): Located {
+function locate(extent: ArchiveExtent, window: ZipWindow, row: DirectoryRow): Located {
   const at = row.headerOffset;
-  const place = { source, record: row.name, offset: at };
-  if (window.u32(at) !== LOCAL_SIGNATURE) throw zipError("RANKCAST_ZIP_LOCAL_HEADER", place, "no local header here");
+  if (window.u32(at) !== LOCAL_SIGNATURE) throw headerError(extent, row, "no local header here");
   const flags = window.u16(at + 6);
-  if ((flags & UNSUPPORTED_FLAGS) !== 0)
+  if ((flags & UNSUPPORTED_FLAGS) !== 0) {
+    const place = { source: extent.source, record: row.name, offset: at };
     throw zipError("RANKCAST_ZIP_UNSUPPORTED", place, `flags 0x${flags.toString(16)} in the local header`);
-  const nameBytes = window.u16(at + 26);
-  if (nameBytes !== row.nameBytes.length || Buffer.compare(window.slice(at + LOCAL_BYTES, nameBytes), row.nameBytes) !== 0) {
-    throw zipError("RANKCAST_ZIP_LOCAL_HEADER", place, "the local header has another name than the directory");
+  }
+  const { nameLength } = row;
+  if (window.u16(at + 26) !== nameLength || !window.equals(at + LOCAL_BYTES, extent.known, row.nameAt, nameLength)) {
+    throw headerError(extent, row, "the local header has another name than the directory");
   }
   if (window.u16(at + 8) !== row.method) {
-    throw zipError("RANKCAST_ZIP_LOCAL_HEADER", place, `compression method ${window.u16(at + 8)}, the directory says ${row.method}`);
+    throw headerError(extent, row, `compression method ${window.u16(at + 8)}, the directory says ${row.method}`);
   }
-  const payload = at + LOCAL_BYTES + nameBytes + window.u16(at + 28);
+  const payload = at + LOCAL_BYTES + nameLength + window.u16(at + 28);
   const end = payload + row.storedBytes;
-  if (end > directoryOffset) {
-    throw zipError("RANKCAST_ZIP_DIRECTORY", place, `the record ends at byte ${end}, the directory begins at ${directoryOffset}`);
+  if (end > extent.directoryOffset) {
+    const place = { source: extent.source, record: row.name, offset: at };
+    throw zipError("RANKCAST_ZIP_DIRECTORY", place, `the record ends at byte ${end}, the directory begins at ${extent.directoryOffset}`);
   }
   const streamed = (flags & STREAMED_FLAG) !== 0;
-  requireSizes(source, window, row, streamed);
+  if (!agreesOnSizes(window, row, streamed)) {
+    throw headerError(extent, row, "checksum or sizes in the local header differ from the directory");
+  }
   return { row, payload, end, streamed };
 }
 
-/** Sizes and checksum in the local header: the directory's, or the zeros of a writer that did not know them yet. */
-function requireSizes(source: ByteSource, window: ZipWindow, row: DirectoryRow, streamed: boolean): void {
+function headerError({ source }: ArchiveExtent, { name, headerOffset }: DirectoryRow, text: string): Error {
+  return zipError("RANKCAST_ZIP_LOCAL_HEADER", { source, record: name, offset: headerOffset }, text);
+}
+
+/** Whether sizes and checksum in the local header are the directory's, or the zeros of a writer that did not know them yet. */
+function agreesOnSizes(window: ZipWindow, row: DirectoryRow, streamed: boolean): boolean {
   const at = row.headerOffset;
-  const sizes = localSizes(window, row);
+  const crc = window.u32(at + 14);
+  const stored = window.u32(at + 18);
+  const full = window.u32(at + 22);
+  if (crc !== row.crc32 && !(streamed && crc === 0)) return false;
+  if (stored === SATURATED || full === SATURATED) return agreesOnWideSizes(window, row, streamed);
+  return (stored === row.storedBytes || (streamed && stored === 0)) && (full === row.nbytes || (streamed && full === 0));
+}
+
+function agreesOnWideSizes(window: ZipWindow, row: DirectoryRow, streamed: boolean): boolean {
+  const { stored, full } = localSizes(window, row);
   const fits = (found: bigint, expected: number): boolean => found === BigInt(expected) || (streamed && found === 0n);
-  if (!fits(BigInt(window.u32(at + 14)), row.crc32) || !fits(sizes.stored, row.storedBytes) || !fits(sizes.full, row.nbytes)) {
-    throw zipError(
-      "RANKCAST_ZIP_LOCAL_HEADER",
-      { source, record: row.name, offset: at },
-      "checksum or sizes in the local header differ from the directory",
-    );
-  }
+  return fits(stored, row.storedBytes) && fits(full, row.nbytes);
 }
 
 function localSizes(window: ZipWindow, row: DirectoryRow): { stored: bigint; full: bigint } {
   const at = row.headerOffset;
   const narrow = { stored: BigInt(window.u32(at + 18)), full: BigInt(window.u32(at + 22)) };
-  if (narrow.stored !== 0xffffffffn && narrow.full !== 0xffffffffn) return narrow;
-  const extra = at + LOCAL_BYTES + row.nameBytes.length;
+  const extra = at + LOCAL_BYTES + row.nameLength;
   const present = window.u16(at + 28) >= 20 && extra + 20 <= window.end && window.u16(extra) === 1 && window.u16(extra + 2) >= 16;
   // APPNOTE 4.5.3: in a local header both sizes are there, the full one first.
   return present ? { full: window.u64(extra + 4), stored: window.u64(extra + 12) } : narrow;
+}
+
+/** Whether the record, its data descriptor included, ends before `limit`, as far as `window` shows. The quick answer for honest archives. */
+function endsBefore(window: ZipWindow, { row, end, streamed }: Located, limit: number): boolean {
+  if (end > limit) return false;
+  if (!streamed) return true;
+  if (end + 16 > limit || !window.covers(end, end + 16)) return false;
+  return (
+    window.u32(end) === DESCRIPTOR_SIGNATURE &&
+    window.u32(end + 4) === row.crc32 &&
+    window.u32(end + 8) === row.storedBytes &&
+    window.u32(end + 12) === row.nbytes
+  );
 }
 
 /** Proves that a record, its data descriptor included, ends before `limit` (the next header, or the directory). */

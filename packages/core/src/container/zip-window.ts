@@ -4,18 +4,16 @@ import { type ByteSource, readBytes } from "../source/byte-source.ts";
 /** A run of the file that was read; offsets given to its methods are offsets in the file. */
 export class ZipWindow {
   readonly begin: number;
-  readonly bytes: Uint8Array;
+  /** First offset behind the window. */
+  readonly end: number;
+  readonly bytes: Buffer;
   readonly #view: DataView;
 
   constructor(begin: number, bytes: Uint8Array) {
     this.begin = begin;
-    this.bytes = bytes;
+    this.end = begin + bytes.length;
+    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-
-  /** First offset behind the window. */
-  get end(): number {
-    return this.begin + this.bytes.length;
   }
 
   /** Whether `[begin, end)` is inside. */
@@ -33,6 +31,23 @@ export class ZipWindow {
 
   u64(at: number): bigint {
     return this.#view.getBigUint64(at - this.begin, true);
+  }
+
+  /** `length` bytes at `at`, a character each. */
+  latin1(at: number, length: number): string {
+    const begin = at - this.begin;
+    return this.bytes.toString("latin1", begin, begin + length);
+  }
+
+  /** Whether `length` bytes at `at` are those of `other` at `otherAt`. */
+  equals(at: number, other: ZipWindow, otherAt: number, length: number): boolean {
+    const mine = this.bytes;
+    const theirs = other.bytes;
+    const shift = otherAt - other.begin - (at - this.begin);
+    for (let each = at - this.begin; each < at - this.begin + length; each += 1) {
+      if (mine[each] !== theirs[each + shift]) return false;
+    }
+    return true;
   }
 
   /** A view of `length` bytes at `at`; no copy. */

@@ -202,11 +202,22 @@ export class TreeDict {
   readonly kind = "dict" as const;
   /** Class of the dict: `dict`, `OrderedDict`, … */
   readonly type: string;
-  readonly entries: Map<TreeKey, TreeValue> = new Map();
+  private filled: Map<TreeKey, TreeValue> | null = null;
   /** Attributes set by BUILD, `_metadata` among them; null for plain dicts. */
   attributes: TreeDict | null = null;
   constructor(type = "dict") {
     this.type = type;
+  }
+
+  /** Made when it is first asked for: torch gives every tensor an empty dict of hooks, and an empty Map costs more than the tensor. */
+  get entries(): Map<TreeKey, TreeValue> {
+    this.filled ??= new Map();
+    return this.filled;
+  }
+
+  /** Number of entries. */
+  get size(): number {
+    return this.filled === null ? 0 : this.filled.size;
   }
 }
 

@@ -121,7 +121,7 @@ class Listing implements FlatTree {
 
   /** @throws {FormatError} RANKCAST_LIMIT, naming the checkpoint. */
   enforce(limit: LimitName, found: number, what: string): void {
-    enforceLimit(this.#limits, limit, found, `${this.#where}: ${what}`);
+    if (found > this.#limits[limit]) enforceLimit(this.#limits, limit, found, `${this.#where}: ${what}`);
   }
 
   addLeaf(path: string | null, value: TreeValue): void {

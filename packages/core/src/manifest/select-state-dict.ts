@@ -99,7 +99,8 @@ function isMapping(value: TreeValue): value is Mapping {
 function holdsTensorDirectly(value: Mapping): boolean {
   // A module's tensors may all be in its children; it is a state dict all the same.
   if (value instanceof OpaqueValue) return moduleChildren(value).values.length > 0 && holdsTensor(value);
-  return [...value.entries.values()].some(isTensor);
+  for (const entry of value.entries.values()) if (isTensor(entry)) return true;
+  return false;
 }
 
 function isTensor(value: TreeValue): boolean {
@@ -108,9 +109,10 @@ function isTensor(value: TreeValue): boolean {
 
 function requireStringKeys({ value, path }: SelectedStateDict, file: string): void {
   if (!(value instanceof TreeDict)) return;
-  for (const [key, entry] of value.entries) {
+  // forEach makes no pair per entry.
+  value.entries.forEach((entry, key) => {
     if (typeof key !== "string" && isTensor(entry)) throw wrongKey(key, path, file);
-  }
+  });
 }
 
 function wrongKey(key: TreeKey, path: string, file: string): StateDictError {

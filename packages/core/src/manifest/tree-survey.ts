@@ -96,7 +96,8 @@ function openBranch(container: Container): Branch {
 
 function childrenOf(container: Container): Pick<Branch, "keys" | "values"> {
   if (container instanceof TreeList) return { keys: null, values: container.elements };
-  if (container instanceof TreeDict) return { keys: [...container.entries.keys()].map(keyText), values: [...container.entries.values()] };
+  if (container instanceof TreeDict)
+    return { keys: Array.from(container.entries.keys(), keyText), values: Array.from(container.entries.values()) };
   return moduleChildren(container);
 }
 

@@ -57,6 +57,7 @@ function planTrims({ tensors, storages }: StateDictManifest): Map<number, Trim> 
   storages.forEach((storage, index) => {
     if (isTrimmable(storage)) used.set(index, []);
   });
+  if (used.size === 0) return new Map();
   for (const tensor of tensors) {
     const ranges = used.get(tensor.storage);
     const nbytes = storages[tensor.storage]?.nbytes ?? 0;
@@ -72,8 +73,8 @@ function planTrims({ tensors, storages }: StateDictManifest): Map<number, Trim> 
 }
 
 function isTrimmable({ nbytes, pieces, meta }: StorageDescriptor): boolean {
-  const plain = pieces.every(({ rectangle, extent }) => !rectangle && (extent.type === "inline" || extent.encoding === "stored"));
-  return plain && !meta && nbytes >= TRIM_BYTES_MIN && pieces.length > 0;
+  if (nbytes < TRIM_BYTES_MIN || meta || pieces.length === 0) return false;
+  return pieces.every(({ rectangle, extent }) => !rectangle && (extent.type === "inline" || extent.encoding === "stored"));
 }
 
 function rangeOf(tensor: TensorDescriptor, nbytes: number): Run {

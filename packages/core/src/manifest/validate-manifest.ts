@@ -17,12 +17,16 @@ export function validateManifest(manifest: StateDictManifest, limits: Limits): v
   enforceLimit(limits, "tensors", tensors.length, printable(file));
   const sourceBytes = sources.reduce((sum, { version }) => sum + version.sizeBytes, 0);
   let storedBytes = 0;
+  const context = { index: 0, sources, limits };
   storages.forEach((storage, index) => {
-    storedBytes += validateStorage(storage, { index, sources, limits });
+    context.index = index;
+    storedBytes += validateStorage(storage, context);
   });
   enforceRatio(limits, storedBytes, sourceBytes, `${printable(file)}: bytes of all storages against the files'`);
   let repeatedBytes = 0;
-  for (const tensor of tensors) repeatedBytes += validateTensor(tensor, storages[tensor.storage], limits, file);
+  tensors.forEach((tensor) => {
+    repeatedBytes += validateTensor(tensor, storages[tensor.storage], limits, file);
+  });
   const ownBytes = storages.reduce((sum, { nbytes }) => sum + nbytes, 0);
   enforceRatio(limits, repeatedBytes, ownBytes, `${printable(file)}: bytes of repeated elements against all storages'`);
 }

@@ -20,6 +20,7 @@ export interface StorageContext {
  * @throws {FormatError} RANKCAST_STORAGE_LAYOUT, RANKCAST_TRUNCATED (a piece ends behind its file), RANKCAST_LIMIT (`inflateRatio`).
  */
 export function validateStorage(storage: StorageDescriptor, context: StorageContext): number {
+  if (isPlainRecord(storage, context)) return storage.nbytes;
   const fail = (text: string): FormatError => storageError(context, text);
   if (!isCount(storage.nbytes)) throw fail(`size ${storage.nbytes}`);
   if (![1, 2, 4, 8].includes(storage.swapBytes)) throw fail(`byte order unit ${storage.swapBytes}`);
@@ -34,6 +35,19 @@ export function validateStorage(storage: StorageDescriptor, context: StorageCont
   for (const piece of storage.pieces) stored += validatePiece(piece, storage, context);
   requireFilled(storage, fail);
   return stored;
+}
+
+/** Whether one stored run of a file fills the storage, with nothing to complain about: most storages, and so the quick answer. */
+function isPlainRecord(storage: StorageDescriptor, { sources }: StorageContext): boolean {
+  const { nbytes, pieces, swapBytes, meta } = storage;
+  const piece = pieces[0];
+  if (piece === undefined || pieces.length !== 1 || meta || !isCount(nbytes) || swapBytes !== 1) return false;
+  const { extent } = piece;
+  if (extent.type !== "range" || extent.encoding !== "stored" || piece.rectangle || piece.at !== 0) return false;
+  if (piece.nbytes !== nbytes || extent.storedBytes !== nbytes || !isCount(extent.offset)) return false;
+  if (extent.crc32 !== null && !(isCount(extent.crc32) && extent.crc32 < 2 ** 32)) return false;
+  const source = sources[extent.source];
+  return source !== undefined && extent.offset + nbytes <= source.version.sizeBytes;
 }
 
 function validatePiece(piece: StoragePiece, storage: StorageDescriptor, context: StorageContext): number {

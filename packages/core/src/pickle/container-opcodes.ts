@@ -18,10 +18,9 @@ export function emptyList(m: PickleMachine): void {
   m.push(new TreeList("list"));
 }
 
-/** EMPTY_TUPLE: pushes `()`. */
+/** EMPTY_TUPLE: pushes `()`; one object is enough, nothing can be put into it. */
 export function emptyTuple(m: PickleMachine): void {
-  m.charge(LIST_BYTES);
-  m.push(new TreeList("tuple"));
+  m.push(m.emptyTuple);
 }
 
 /** EMPTY_DICT: pushes `{}`. */

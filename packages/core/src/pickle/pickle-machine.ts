@@ -9,7 +9,7 @@
 import type { ErrorDetails, FormatError } from "../errors/checkpoint-error.ts";
 import type { ErrorCode } from "../errors/error-codes.ts";
 import type { Limits } from "../limits/limits.ts";
-import type { TreeDict, TreeValue, Warning } from "../manifest/checkpoint-tree.ts";
+import { type TreeDict, TreeList, type TreeValue, type Warning } from "../manifest/checkpoint-tree.ts";
 import { DictKeys } from "./dict-key.ts";
 import type { GlobalRef, GlobalTable, PendingValue, PickleCall } from "./known-global.ts";
 import { HANDLERS } from "./opcode-handlers.ts";
@@ -85,6 +85,7 @@ export class PickleMachine implements PickleCall {
   openPending = 0;
   nestedBytes: Uint8Array | SkippedBytes | null = null;
   persistentIds = 0;
+  readonly emptyTuple: TreeList = new TreeList("tuple");
   private tensors = 0;
   private valueBytes = 0;
   private readonly valueBytesMax: number;

@@ -79,7 +79,7 @@ export function flagOf(value: TreeValue | undefined, what: string, call: PickleC
 
 /** Hooks are functions; torch itself never saves any. */
 export function noteHooks(value: TreeValue | undefined, call: PickleCall): void {
-  const empty = value === undefined || value === null || (value instanceof TreeDict && value.entries.size === 0);
+  const empty = value === undefined || value === null || (value instanceof TreeDict && value.size === 0);
   if (!empty) call.warn("backward-hooks-dropped", "some tensors have backward hooks, which are code and are left out");
 }
 

@@ -60,7 +60,8 @@ export function dimensions(value: TreeValue | undefined, what: string, call: Pic
       found: elements.length,
     });
   }
-  for (const element of elements) dimension(element, what, call);
+  // By index: an iterator makes an object per step until the loop is compiled, and this runs twice per tensor.
+  for (let axis = 0; axis < elements.length; axis += 1) dimension(elements[axis], what, call);
   return elements as readonly number[];
 }
 
