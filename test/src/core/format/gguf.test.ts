@@ -174,6 +174,8 @@ describe("gguf", () => {
       ),
       "RANKCAST_GGUF_HEADER",
     ],
+    ["a tensor that begins behind the end", ggufFile([{ ...one, offset: 64 }]), "RANKCAST_TRUNCATED"],
+    ["quantised blocks that begin behind the end", ggufFile([{ ...one, type: 2, offset: 128 }]), "RANKCAST_TRUNCATED"],
     ["a tensor past the end", ggufFile([{ ...one, dims: [1000] }]), "RANKCAST_TRUNCATED"],
     [
       "an array of 2^62 elements",
