@@ -42,7 +42,8 @@ export async function openRemoteFile(url: string, context: SettledOptions, known
     ...(known.sign ? { sign: known.sign } : {}),
   };
   const name = known.name ?? parseHttpUrl(url).name;
-  if (context.access === "ranges" && !context.offline) {
+  // A digest of the whole file can only be compared with the whole file.
+  if (context.access === "ranges" && !context.offline && context.sha256 === undefined) {
     const cached = await findInCache(url, options);
     const ranged = cached === null ? await openRanged(url, options, context) : null;
     if (ranged !== null) return describedSource(ranged, name);

@@ -98,7 +98,10 @@ class Fetch {
       partialDirectory: this.#layout.partial,
       digestKnown: this.#expected?.enforced === true,
       // Whoever held the lock has just asked the server; its file is taken as it is.
-      present: () => this.#intactEntry(),
+      present: async () => {
+        const entry = await this.#intactEntry();
+        return entry === null ? null : this.#hit(entry);
+      },
       store: (partial, outcome, digests) => this.#store(partial, outcome, this.#verify(digests)),
       sweep: async () => {
         for (const directory of [this.#layout.root, this.#layout.urls, this.#layout.verified]) await sweepTemporaries(directory);
@@ -107,33 +110,29 @@ class Fetch {
   }
 
   async find(): Promise<FetchedFile | null> {
-    return (await this.#usableEntry()) ?? (await this.#torchFile());
+    return (await this.#usableFile()) ?? (await this.#torchFile());
   }
 
-  /** The entry's file when it is there, intact and what is expected. */
-  async #intactEntry(): Promise<FetchedFile | null> {
+  /** The entry when its file is there, intact and what is expected. */
+  async #intactEntry(): Promise<CacheEntry | null> {
     const entry = await readEntry(this.#layout, this.#key);
-    if (entry === null || !this.#isAcceptable(entry.sha256) || !(await isIntact(this.#layout, entry, this.#context.options.signal)))
-      return null;
-    return this.#hit(entry);
+    const usable =
+      entry !== null && this.#isAcceptable(entry.sha256) && (await isIntact(this.#layout, entry, this.#context.options.signal));
+    return usable ? entry : null;
   }
 
-  /** As above, and still what the URL stands for: proved by a digest, or by asking the server. */
-  async #usableEntry(): Promise<FetchedFile | null> {
-    const cached = await this.#intactEntry();
-    const entry = cached === null ? null : await readEntry(this.#layout, this.#key);
-    if (cached === null || entry === null) return null;
+  /** The cached file when it is still what the URL stands for: proved by a digest, or by asking the server. */
+  async #usableFile(): Promise<FetchedFile | null> {
+    const entry = await this.#intactEntry();
+    if (entry === null) return null;
     const pinned = this.#expected?.enforced || this.#context.offline || this.#context.options.revalidate === false;
-    if (pinned) return cached;
+    if (pinned) return this.#hit(entry);
     const freshness = await revalidate(this.#context.session, this.#target, entry);
     if (freshness.state === "unknown") {
-      this.#tell({
-        type: "notice",
-        code: "RANKCAST_CACHE_UNCONFIRMED",
-        message: `${this.#target.name}: used from the cache as it is: ${freshness.why.message}`,
-      });
+      const message = `${this.#target.name}: used from the cache as it is: ${freshness.why.message}`;
+      this.#tell({ type: "notice", code: "RANKCAST_CACHE_UNCONFIRMED", message });
     }
-    return freshness.state === "changed" ? null : { ...cached, origin: { ...this.#context.stats } };
+    return freshness.state === "changed" ? null : this.#hit(entry);
   }
 
   async #torchFile(): Promise<FetchedFile | null> {
@@ -178,9 +177,10 @@ class Fetch {
     return this.#file(entry);
   }
 
-  #hit(entry: CacheEntry): Promise<FetchedFile> {
+  async #hit(entry: CacheEntry): Promise<FetchedFile> {
     this.#context.stats.cacheHits += 1;
-    return touchEntry(this.#layout, this.#key).then(() => this.#file(entry));
+    await touchEntry(this.#layout, this.#key);
+    return this.#file(entry);
   }
 
   #file(entry: CacheEntry): FetchedFile {

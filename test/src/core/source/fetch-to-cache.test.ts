@@ -53,6 +53,7 @@ describe("fetchToCache", () => {
     server.handler = serveFile(randomBytes(300_000, 7));
     const changed = await fetch("/model.pt");
     expect(changed.sha256).to.equal(sha256(randomBytes(300_000, 7)));
+    expect(changed.origin).to.include({ cacheHits: 0, bytesRead: 300_000 });
   });
 
   it("does not ask when a digest pins the content, nor offline, nor when told not to", async () => {
