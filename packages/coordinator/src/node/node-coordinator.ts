@@ -97,6 +97,7 @@ export class NodeCoordinator implements ConnectionListener {
     this.#members.set(hello.rank, { connection, left: false });
     this.#board.join(hello);
     connection.send({ type: "welcome", protocol: PROTOCOL_VERSION, jobId: this.#options.jobId, epoch: this.#options.epoch });
+    for (const message of this.#rounds.missed()) connection.send(message);
     this.#options.onEvent?.({ type: "rank", rank: hello.rank, phase: "joined" });
   }
 

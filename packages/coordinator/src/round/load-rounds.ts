@@ -34,6 +34,8 @@ interface Round {
   /** As in arrivals, so that a failure of the coordinator's own agrees with them. */
   digest: string;
   fetched: FetchedWeights | null;
+  /** What every rank of the node is told, those that join later too. */
+  published: CoordinatorMessage | null;
   verified: boolean;
   failure: CheckpointError | null;
   /** Arrivals at `prepared` that wait for the verification of the bytes they are about. */
@@ -78,7 +80,12 @@ export class LoadRounds {
     round.weights = `rank ${rank}`;
     round.fetched = publishedWeights(manifest, placement as PlacedSegments);
     round.verified = true;
-    this.#host.broadcast({ type: "published", sequence, manifest, placement });
+    this.#publish(round, manifest, placement);
+  }
+
+  /** What a rank that joins now has missed: ranks start at their own pace, and the first one's request starts the fetch. */
+  missed(): CoordinatorMessage[] {
+    return [...this.#rounds.values()].flatMap(({ published }) => published ?? []);
   }
 
   /** A rank stands at a barrier: admitted at once, except that nothing may be committed before its bytes are verified. */
@@ -149,6 +156,7 @@ export class LoadRounds {
       weights: "",
       digest: "",
       fetched: null,
+      published: null,
       verified: false,
       failure: null,
       held: [],
@@ -162,6 +170,11 @@ export class LoadRounds {
     return round;
   }
 
+  #publish(round: Round, manifest: Uint8Array, placement: unknown): void {
+    round.published = { type: "published", sequence: round.sequence, manifest, placement };
+    this.#host.broadcast(round.published);
+  }
+
   async #fetch(round: Round, options: FetchOptions): Promise<void> {
     try {
       const fetched = await this.#host.fetch(round.weights, options, this.#host.listener, round.cancel.signal);
@@ -170,7 +183,7 @@ export class LoadRounds {
         fetched.release();
         return;
       }
-      this.#host.broadcast({ type: "published", sequence: round.sequence, manifest: fetched.manifestBytes, placement: fetched.placed });
+      this.#publish(round, fetched.manifestBytes, fetched.placed);
       this.#host.listener.onPhase("verifying and loading");
       await fetched.verify();
       round.verified = true;

@@ -104,6 +104,15 @@ const settle = async (): Promise<void> => {
 const memory = { before: { pssBytes: 10 }, after: { pssBytes: 30, peakRssBytes: 5 } };
 
 describe("NodeCoordinator", () => {
+  it("tells a rank that joins late what was published before", async () => {
+    const { node, ranks } = start(async () => fetchedWeights([]), 2);
+    for (const rank of ranks) rank.load();
+    await settle();
+    const late = new FakeRank(node, 2);
+    expect(late.heard.map(({ type }) => type)).to.deep.equal(["welcome", "published"]);
+    expect(late.heard[1]).to.equal(ranks[0]?.heard.find(({ type }) => type === "published"));
+  });
+
   it("fetches once for all ranks and passes a round to its report", async () => {
     const log: string[] = [];
     let fetches = 0;
