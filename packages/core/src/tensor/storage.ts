@@ -2,6 +2,9 @@
 import { constants } from "node:buffer";
 import { TensorError } from "../errors/checkpoint-error.ts";
 
+/** One view cannot show more; 4 GiB on Node 20. */
+const VIEW_BYTES_MAX = constants.MAX_LENGTH;
+
 /**
  * Bytes behind tensors, usually a window of a shared segment. Two tensors with the same `Storage` object alias each other.
  * A storage of a meta tensor has `buffer === null`: its size is known, its bytes are not.
@@ -41,21 +44,22 @@ export class Storage {
    */
   bytes(begin = 0, length = this.nbytes - begin): Uint8Array {
     const { buffer, nbytes } = this;
-    const details = { begin, length, storageBytes: nbytes };
-    if (buffer === null) throw new TensorError("RANKCAST_TENSOR_META", "a meta storage has a size but no bytes", { details });
-    if (!(begin >= 0 && length >= 0 && begin + length <= nbytes)) {
-      throw new TensorError("RANKCAST_TENSOR_BOUNDS", `[${begin}, ${begin + length}) leaves a storage of ${nbytes} bytes`, { details });
+    if (buffer !== null && begin >= 0 && length >= 0 && begin + length <= nbytes && length <= VIEW_BYTES_MAX) {
+      return new Uint8Array(buffer, this.byteOffset + begin, length);
     }
-    if (length > constants.MAX_LENGTH) {
-      throw new TensorError(
-        "RANKCAST_STORAGE_TOO_LARGE",
-        `a window of ${length} bytes is above this Node's limit of ${constants.MAX_LENGTH}`,
-        {
-          details: { ...details, allowed: constants.MAX_LENGTH },
-          remedy: "Ask for several smaller windows.",
-        },
-      );
+    throw this.#refuseWindow(begin, length);
+  }
+
+  #refuseWindow(begin: number, length: number): TensorError {
+    const details = { begin, length, storageBytes: this.nbytes };
+    if (this.buffer === null) return new TensorError("RANKCAST_TENSOR_META", "a meta storage has a size but no bytes", { details });
+    if (length > VIEW_BYTES_MAX && begin + length <= this.nbytes) {
+      return new TensorError("RANKCAST_STORAGE_TOO_LARGE", `a window of ${length} bytes is above this Node's limit of ${VIEW_BYTES_MAX}`, {
+        details: { ...details, allowed: VIEW_BYTES_MAX },
+        remedy: "Ask for several smaller windows.",
+      });
     }
-    return new Uint8Array(buffer, this.byteOffset + begin, length);
+    const text = `[${begin}, ${begin + length}) leaves a storage of ${this.nbytes} bytes`;
+    return new TensorError("RANKCAST_TENSOR_BOUNDS", text, { details });
   }
 }

@@ -33,11 +33,15 @@ export class PieceChecksum {
 
   /** @throws {FormatError} RANKCAST_CHECKSUM when the bytes differ from what was written. */
   finish(): void {
-    if (this.#expected === null || this.#found === this.#expected) return;
-    const expected = this.#expected.toString(16).padStart(8, "0");
-    const found = this.#found.toString(16).padStart(8, "0");
-    throw pieceError("RANKCAST_CHECKSUM", this.#place, `CRC-32 is ${found}, the file says ${expected}`, { expected, found });
+    if (this.#expected !== null && this.#found !== this.#expected) throw checksumError(this.#place, this.#expected, this.#found);
   }
+}
+
+/** A refusal of bytes whose CRC-32 is not the stored one. */
+export function checksumError(place: PiecePlace, stored: number, computed: number): FormatError {
+  const expected = stored.toString(16).padStart(8, "0");
+  const found = computed.toString(16).padStart(8, "0");
+  return pieceError("RANKCAST_CHECKSUM", place, `CRC-32 is ${found}, the file says ${expected}`, { expected, found });
 }
 
 /** A refusal of a piece: file, record, byte offset. */

@@ -2,11 +2,13 @@
 import type { ByteSource } from "../source/byte-source.ts";
 import type { ReadStats } from "../source/counting-source.ts";
 import type { ByteBudget } from "./byte-budget.ts";
+import type { ScratchPool } from "./scratch-pool.ts";
 
 /** The surroundings of a task. */
 export interface ReadRun {
   readonly sources: readonly ByteSource[];
   readonly budget: ByteBudget;
+  readonly scratch: ScratchPool;
   readonly stats: ReadStats;
   readonly verify: boolean;
   /** Aborted by the caller, or because another task failed. */

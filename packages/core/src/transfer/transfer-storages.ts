@@ -11,6 +11,7 @@ import { readGroup } from "./read-group.ts";
 import type { ReadRun } from "./read-run.ts";
 import { type FilePiece, planTasks, type ReadTask, type StorageRead } from "./read-tasks.ts";
 import { readWhole } from "./read-whole.ts";
+import { ScratchPool } from "./scratch-pool.ts";
 import { swapInPlace } from "./swap-bytes.ts";
 
 export type { StorageRead } from "./read-tasks.ts";
@@ -45,6 +46,7 @@ export async function transferStorages(
   const run: ReadRun = {
     sources,
     budget: new ByteBudget(options.limits.inFlightBytes),
+    scratch: new ScratchPool(),
     stats,
     verify: options.verify,
     signal: options.signal ? AbortSignal.any([options.signal, failure.signal]) : failure.signal,
@@ -53,7 +55,9 @@ export async function transferStorages(
   run.signal.throwIfAborted();
   await runTasks(run, planTasks(placeInline(run, reads)), failure);
   for (const { storage, target } of reads) {
-    if (!storage.meta) swapInPlace(storage.nbytes, storage.swapBytes, (at, length) => target.bytes(at, length));
+    if (!storage.meta && storage.swapBytes > 1) {
+      swapInPlace(storage.nbytes, storage.swapBytes, (at, length) => target.bytes(at, length));
+    }
   }
   progress.finish();
   return stats;
