@@ -53,6 +53,17 @@ describe("74, 75: when the system runs out", function () {
     expect(await run(onSmallDisk)).to.deep.equal({ error: "RANKCAST_DISK_FULL" });
   });
 
+  it("C9: content is synced before it gets its name, and the name before the entry that points to it", async () => {
+    const steps: string[] = [];
+    const restore = await stepInto((method) => steps.push(method));
+    const options = { limits: compileLimits({ httpRangeBytes: 2 ** 22 }), environment: readEnvironment({ HOME: directory() }) };
+    await fetchToCache(`${server.url}/m.pt`, { ...options, cacheDir: join(directory(), "cache") });
+    restore();
+    const stored = steps.slice(steps.lastIndexOf("datasync")).filter((method) => method !== "mkdir");
+    // File; its name; its directory and the one above; then the entry: written, synced, renamed, its directory.
+    expect(stored.join(" ")).to.equal("datasync chmod sync rename open sync open sync open writeFile sync rename open sync");
+  });
+
   for (const code of ["ENOSPC", "EMFILE", "EIO"]) {
     it(`with ${code} at any single step, the error is typed, nothing partial is left, and the next try succeeds`, async () => {
       const expected = code === "ENOSPC" ? ["RANKCAST_DISK_FULL"] : ["RANKCAST_CACHE_WRITE", "RANKCAST_FILE_UNREADABLE"];

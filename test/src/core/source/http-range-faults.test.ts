@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { CheckpointError } from "@rankcast/core";
 import { expect } from "chai";
 import { faultyDownloads, strongEtag } from "../../support/faulty-downloads.ts";
@@ -5,7 +6,7 @@ import { serveFile } from "../../support/lying-server.ts";
 import { randomBytes } from "../../support/random-bytes.ts";
 
 describe("faults of servers: ranges that are ignored, wrong, short or of another version", () => {
-  const { origin, bytes, limits, refuses, succeeds } = faultyDownloads();
+  const { directory, origin, bytes, limits, refuses, succeeds } = faultyDownloads();
 
   it("49: a range answered with 200 gives the right file in one stream", async () => {
     origin().handler = serveFile(bytes, { ranges: false });
@@ -53,6 +54,23 @@ describe("faults of servers: ranges that are ignored, wrong, short or of another
     const old = randomBytes(200_000, 9);
     origin().handler = (request, response, index) => serveFile(index < 2 ? old : bytes)(request, response, index);
     await succeeds();
+  });
+
+  it("51: a part of another version is never put beside the others, even when the server ignores If-Range", async () => {
+    const old = randomBytes(200_000, 9);
+    for (const [before, tag] of [
+      [2, '"other"'],
+      [1, null],
+    ] as const) {
+      origin().handler = (request, response, index) => {
+        const seen = index - first;
+        const lies = seen === before;
+        if (lies) delete request.headers["if-range"];
+        serveFile(lies ? old : bytes, lies ? { etag: tag } : {})(request, response, index);
+      };
+      const first = origin().requests.length;
+      await succeeds({ cacheDir: join(directory(), `v${before}`) });
+    }
   });
 
   it("51: a file that never stays the same is an error", async () => {
