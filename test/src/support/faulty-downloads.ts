@@ -28,7 +28,7 @@ export function faultyDownloads() {
   afterEach(() => server.close());
 
   const limits = (overrides: Partial<Record<string, number>> = {}): Limits =>
-    compileLimits({ httpRangeBytes: 65_536, idleMs: 600, httpRetryMs: 1, httpConnections: 4, ...overrides });
+    compileLimits({ httpRangeBytes: 65_536, idleMs: 9_000, httpRetryMs: 1, httpConnections: 4, ...overrides });
   const fetch = (options: FetchOptions = {}, path = "/model.pt"): Promise<FetchedFile> =>
     fetchToCache(server.url + path, {
       cacheDir: join(directory(), "cache"),

@@ -1,6 +1,7 @@
 /**
  * A process that fetches one URL: `node fetch-child.js '{"url", "cacheDir", "limits", "killAt"}'`. Prints the result as JSON. With `killAt: n` it kills
- * itself with SIGKILL instead of its n-th change to the file system, and prints how many there were when it lives.
+ * itself with SIGKILL instead of its n-th change to the file system, and prints how many there were when it lives. A line `waiting` says that another
+ * process holds the lock.
  */
 import { compileLimits } from "@rankcast/core";
 import { fetchToCache, readEnvironment, unlocked } from "@rankcast/core/internal";
@@ -25,6 +26,9 @@ try {
     cacheDir: request.cacheDir,
     limits: compileLimits(request.limits ?? {}),
     environment: readEnvironment({ HOME: request.cacheDir }),
+    onProgress: (event) => {
+      if (event.type === "waiting") process.stdout.write("waiting\n");
+    },
     ...(request.brokenLock ? { lock: async () => unlocked() } : {}),
   });
   process.stdout.write(JSON.stringify({ ...fetched, changes }));

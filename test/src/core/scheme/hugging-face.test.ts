@@ -78,7 +78,7 @@ describe("hf://", () => {
 
   const variables = (): Record<string, string> => ({ HOME: directory(), HF_ENDPOINT: fake.hub.url });
   const resolve = async (weights: string, options: ResolveOptions = {}, more: Record<string, string> = {}): Promise<ResolvedSource> => {
-    const limits = compileLimits({ httpRetryMs: 1, idleMs: 1_000, httpRangeBytes: 65_536 });
+    const limits = compileLimits({ httpRetryMs: 1, idleMs: 9_000, httpRangeBytes: 65_536 });
     const source = await resolveWeights(weights, { limits, environment: readEnvironment({ ...variables(), ...more }), ...options });
     if (source instanceof StateDict) throw new Error("expected files");
     return source;

@@ -45,6 +45,7 @@ describe("locks", () => {
     const lock = await acquireLockSocket({ root: directory(), key: "a", idleMs: 5_000 });
     lock.tell({ bytesDone: 3, bytesTotal: 9 });
     const seen: unknown[] = [];
+    let failed: Promise<unknown> = Promise.resolve();
     const told = new Promise<void>((resolve) => {
       const waiting = acquireLockSocket({
         root: directory(),
@@ -55,19 +56,20 @@ describe("locks", () => {
           resolve();
         },
       });
-      void expectError("RANKCAST_NETWORK_SILENT", waiting).then(() => seen.push("failed"));
+      failed = expectError("RANKCAST_NETWORK_SILENT", waiting);
     });
     await told;
     await lock.release(new SourceError("RANKCAST_NETWORK_SILENT", "silent"));
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await failed;
     expect(seen[0]).to.deep.equal({ bytesDone: 3, bytesTotal: 9 });
-    expect(seen.at(-1)).to.equal("failed");
     const next = await acquireLockSocket({ root: directory(), key: "a", idleMs: 5_000 });
-    const other = acquireLockSocket({ root: directory(), key: "a", idleMs: 5_000 });
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    let other: Promise<{ readonly waited: boolean; release(): Promise<void> }> | undefined;
+    await new Promise<void>((resolve) => {
+      other = acquireLockSocket({ root: directory(), key: "a", idleMs: 5_000, onWait: () => resolve() });
+    });
     await next.release(new SourceError("RANKCAST_HTTP_AUTH", "whose credentials?"));
-    expect((await other).waited).to.equal(true);
-    await (await other).release();
+    expect((await other)?.waited).to.equal(true);
+    await (await other)?.release();
   });
 
   it("are passed over when the holder gives no sign of life", async () => {

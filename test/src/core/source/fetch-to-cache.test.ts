@@ -20,7 +20,7 @@ describe("fetchToCache", () => {
   });
   afterEach(() => server.close());
 
-  const limits = compileLimits({ httpRangeBytes: 65_536, idleMs: 600, httpRetryMs: 1 });
+  const limits = compileLimits({ httpRangeBytes: 65_536, idleMs: 9_000, httpRetryMs: 1 });
   const fetch = (path: string, options: FetchOptions = {}): Promise<FetchedFile> =>
     fetchToCache(server.url + path, {
       cacheDir: join(directory(), "cache"),

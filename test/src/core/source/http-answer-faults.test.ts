@@ -22,8 +22,8 @@ describe("faults of servers: statuses, waits and silence", () => {
       if (refused++ === 0) response.writeHead(503, { "retry-after": "3600" }).end();
       else serveFile(bytes)(request, response, index);
     };
-    await succeeds({ limits: limits({ idleMs: 150 }) });
-    expect(events.find((event) => event.type === "retry")).to.include({ delayMs: 150, code: "RANKCAST_HTTP_STATUS" });
+    await succeeds({ limits: limits({ idleMs: 600 }) });
+    expect(events.find((event) => event.type === "retry")).to.include({ delayMs: 600, code: "RANKCAST_HTTP_STATUS" });
   });
 
   it("55: a server that is always busy is an error with its answer", async () => {
@@ -44,7 +44,7 @@ describe("faults of servers: statuses, waits and silence", () => {
         response.write(bytes.subarray(0, silentBytes));
         response.flushHeaders();
       };
-      await succeeds({ cacheDir: join(directory(), `s${silentBytes}`), limits: limits({ idleMs: 300 }) });
+      await succeeds({ cacheDir: join(directory(), `s${silentBytes}`), limits: limits({ idleMs: 1_500 }) });
       expect(retries()).to.equal(1);
       events.length = 0;
     }
@@ -52,12 +52,10 @@ describe("faults of servers: statuses, waits and silence", () => {
 
   it("56: a server that stays silent is a typed error inside the limit", async () => {
     origin().handler = () => undefined;
-    const started = performance.now();
     const error = await refuses("RANKCAST_NETWORK_SILENT", { limits: limits({ idleMs: 300 }) });
     expect(error.details).to.include({ idleMs: 300 });
     expect(error.class).to.equal("network");
-    // The lower bound proves that one silent try does not end it.
-    expect(performance.now() - started).to.be.within(250, 5_000);
+    // One silent try does not end it; how long all of them together may take is tested with RetryPolicy's clock.
     expect(origin().requests).to.have.length.within(2, 5);
   });
 

@@ -14,7 +14,7 @@ describe("openHttp", () => {
   beforeEach(async () => {
     server = await LyingServer.start(serveFile(bytes, {}, () => server));
     stats = newReadStats();
-    session = openHttpSession({ limits: compileLimits({ idleMs: 300, httpRetryMs: 1 }), stats });
+    session = openHttpSession({ limits: compileLimits({ idleMs: 1_500, httpRetryMs: 1 }), stats });
   });
   afterEach(async () => {
     session.close();
