@@ -1,11 +1,14 @@
 /**
- * Speed of reading: metadata of many tensors, and verified bytes of large ones against plain reading plus checksum on the same cores. Prints
- * JSON: `node bench/dist/read.js [MiB of large tensors]`.
+ * Speed of reading: metadata of many tensors (in fresh processes, and warm), and verified bytes of large ones against plain reading plus
+ * checksum on the same cores. Prints JSON: `node bench/dist/read.js [MiB of large tensors]`.
  */
+import { execFile } from "node:child_process";
 import { closeSync, openSync, readSync } from "node:fs";
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { crc32 } from "node:zlib";
 import { DEFAULT_LIMITS, StateDict, Storage, saveSafetensors, saveTorch, Tensor } from "@rankcast/core";
 import {
@@ -19,13 +22,18 @@ import {
 
 const MIB = 2 ** 20;
 const RUNS = 5;
+const COLD_RUNS = 9;
 const limits = DEFAULT_LIMITS;
 const largeMib = Number(process.argv[2] ?? 1024);
 
 interface ReadFigure {
   readonly name: string;
   readonly fileBytes: number;
-  /** The first run in this process, nothing compiled yet for the first figure. */
+  /** In fresh processes, best and middle of several; `coldThreadMs` is the main thread's share, which a busy machine distorts less. */
+  readonly coldMs?: number;
+  readonly coldMedianMs?: number;
+  readonly coldThreadMs?: number | null;
+  /** In this process: the first and the best of several. */
   readonly firstMs: number;
   readonly bestMs: number;
   /** Time of the same work done plainly, divided by ours. */
@@ -60,9 +68,28 @@ async function opened(path: string, use: (tree: CheckpointTree, manifest: StateD
   }
 }
 
+const execute = promisify(execFile);
+
+/** Metadata in processes that have compiled nothing yet. */
+async function coldTimes(path: string): Promise<Pick<ReadFigure, "coldMs" | "coldMedianMs" | "coldThreadMs">> {
+  const runs: { readonly wallMs: number; readonly cpuMs: number | null }[] = [];
+  for (let run = 0; run < COLD_RUNS; run += 1) {
+    const { stdout } = await execute(process.execPath, [fileURLToPath(new URL("./read-cold.js", import.meta.url)), path]);
+    runs.push(JSON.parse(stdout));
+  }
+  runs.sort((a, b) => a.wallMs - b.wallMs);
+  const threads = runs.flatMap(({ cpuMs }) => (cpuMs === null ? [] : [cpuMs]));
+  return {
+    coldMs: Math.round(runs[0]?.wallMs ?? 0),
+    coldMedianMs: Math.round(runs[COLD_RUNS >> 1]?.wallMs ?? 0),
+    coldThreadMs: threads.length === 0 ? null : Math.round(Math.min(...threads)),
+  };
+}
+
 async function metadataFigure(name: string, path: string): Promise<ReadFigure> {
+  const cold = await coldTimes(path);
   const times = await timed(RUNS, () => opened(path, async () => undefined));
-  return { name, fileBytes: (await stat(path)).size, ...times };
+  return { name, fileBytes: (await stat(path)).size, ...cold, ...times };
 }
 
 /** Plain reading and checksum, one after the other, as a shell would do it with `cat` and a checksum tool. */
