@@ -50,7 +50,7 @@ for (const check of CHECKS) {
   );
   if (!good) process.stdout.write(text);
 }
-process.stdout.write(`${CHECKS.length - wrong} of ${CHECKS.length} model checks as expected\n`);
+process.stdout.write(`${CHECKS.length - wrong} passing\n${wrong > 0 ? `${wrong} failing\n` : ""}`);
 process.exit(wrong === 0 ? 0 : 1);
 
 /** Builds and runs one search in a folder of its own. */

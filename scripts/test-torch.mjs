@@ -1,6 +1,6 @@
 /**
- * `npm run test:torch [cases [seed]]`: records fresh random cases with the torch of this machine and replays them against loadStateDict.
- * The default suite replays a recording that is kept in the repository.
+ * `npm run test:torch [cases [seed]]`: records fresh random cases with the torch of this machine and replays them against loadStateDict, then has
+ * torch read what saveTorch and saveSafetensors wrote. The default suite replays a recording that is kept in the repository.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -31,11 +31,14 @@ try {
   const mocha = [
     join(ROOT, "test", "node_modules", "mocha", "bin", "mocha.js"),
     "--no-config",
+    "--timeout",
+    "120000",
     "dist/core/module/torch-transcripts.test.js",
+    "dist/torch/*.torch.js",
   ];
   const replayed =
     recorded === 0
-      ? await run(process.execPath, mocha, { cwd: join(ROOT, "test"), env: { ...process.env, RANKCAST_TRANSCRIPTS: path } })
+      ? await run(process.execPath, mocha, { cwd: join(ROOT, "test"), env: { ...process.env, RANKCAST_TRANSCRIPTS: path, PYTHON: python } })
       : 1;
   process.exitCode = recorded || replayed;
 } finally {
