@@ -21,7 +21,7 @@ import { rememberedSha256 } from "../source/verification-memory.ts";
 import { type HubFile, headFile, hubToken, listRevision, resolveUrl } from "./hugging-face-api.ts";
 import { cachedCommit, type HubCache, hubCache, linkSnapshot, snapshotEntry, storeRef } from "./hugging-face-cache.ts";
 import { type HubLocation, parseHubUri } from "./hugging-face-location.ts";
-import { notice, type ResolveOptions, type SettledOptions, settleOptions } from "./resolve-context.ts";
+import { eitherSignal, notice, type ResolveOptions, type SettledOptions, settleOptions } from "./resolve-context.ts";
 import { prefetchShards } from "./shard-prefetch.ts";
 
 /**
@@ -34,8 +34,10 @@ export async function loadFromHuggingFace(uri: string, options: ResolveOptions =
   const location = parseHubUri(uri);
   const token = await hubToken(context.environment, context.token);
   const { token: _, ...withoutToken } = context;
-  const fetch = openFetchContext({ ...withoutToken, ...(token === undefined ? {} : { token }) }, context.stats);
-  const repository = new HubRepository(context, fetch, location);
+  const stop = new AbortController();
+  const signal = eitherSignal(context.signal, stop.signal);
+  const fetch = openFetchContext({ ...withoutToken, signal, ...(token === undefined ? {} : { token }) }, context.stats);
+  const repository = new HubRepository({ ...context, signal }, fetch, location, stop);
   try {
     return await repository.open();
   } catch (error) {
@@ -50,10 +52,12 @@ class HubRepository {
   readonly #location: HubLocation;
   readonly #cache: HubCache;
   readonly #opened = new Map<string, Promise<ByteSource>>();
+  readonly #stop: AbortController;
   #commit = "";
   #files: Promise<readonly string[]> | undefined;
 
-  constructor(context: SettledOptions, fetch: FetchContext, location: HubLocation) {
+  constructor(context: SettledOptions, fetch: FetchContext, location: HubLocation, stop: AbortController) {
+    this.#stop = stop;
     this.#context = context;
     this.#fetch = fetch;
     this.#location = location;
@@ -72,6 +76,8 @@ class HubRepository {
   }
 
   async close(): Promise<void> {
+    // What was fetched ahead and nobody waits for any more.
+    this.#stop.abort();
     const sources = [...this.#opened.values()];
     this.#opened.clear();
     await Promise.all(sources.map(async (source) => (await source.catch(() => undefined))?.close()));

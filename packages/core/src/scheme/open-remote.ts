@@ -11,7 +11,7 @@ import { openFile } from "../source/file-source.ts";
 import { openHttp } from "../source/http-source.ts";
 import { parseHttpUrl } from "../source/http-url.ts";
 import { resolved } from "../source/open-local.ts";
-import type { SettledOptions } from "./resolve-context.ts";
+import { eitherSignal, type SettledOptions } from "./resolve-context.ts";
 import { prefetchShards } from "./shard-prefetch.ts";
 
 /** What a scheme knows about a file beside its URL. */
@@ -84,7 +84,9 @@ async function openRanged(url: string, options: FetchOptions, context: SettledOp
 function remoteSiblings(url: string, context: SettledOptions, known: RemoteKnowledge): Siblings {
   const opened = new Map<string, Promise<ByteSource>>();
   // A digest given by the caller or a table is the entry's, not its siblings'.
-  const { sha256: _, ...siblingContext } = context;
+  const { sha256: _, ...others } = context;
+  const stop = new AbortController();
+  const siblingContext = { ...others, signal: eitherSignal(context.signal, stop.signal) };
   const siblingKnown: RemoteKnowledge = known.sign ? { sign: known.sign } : {};
   return {
     list: async () => null,
@@ -99,6 +101,8 @@ function remoteSiblings(url: string, context: SettledOptions, known: RemoteKnowl
       });
     },
     async close() {
+      // What was fetched ahead and nobody waits for any more.
+      stop.abort();
       const sources = [...opened.values()];
       opened.clear();
       await Promise.all(sources.map(async (source) => (await source.catch(() => undefined))?.close()));

@@ -59,3 +59,8 @@ export function settleOptions(options: ResolveOptions): SettledOptions {
 export function notice(context: ResolveOptions, code: string, message: string): void {
   context.onProgress?.({ type: "notice", code, message });
 }
+
+/** A signal that is aborted when the caller's is, or ours. */
+export function eitherSignal(given: AbortSignal | undefined, own: AbortSignal): AbortSignal {
+  return given === undefined ? own : AbortSignal.any([given, own]);
+}

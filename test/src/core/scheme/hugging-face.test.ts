@@ -173,6 +173,20 @@ describe("hf://", () => {
     await source.close();
   });
 
+  it("stops fetching ahead when closed", async () => {
+    const honest = fake.storage.handler;
+    const asked = new Promise<void>((resolve) => {
+      fake.storage.handler = (request, response, at) => {
+        if (request.url?.includes("s-")) resolve();
+        else honest(request, response, at);
+      };
+    });
+    const source = await resolve("hf://org/name/model.index.json");
+    await asked;
+    await source.close();
+    expect((await readdir(join(repo(), "blobs"))).filter((name) => name.includes(".part"))).to.deep.equal([]);
+  });
+
   it("sends the token to the hub and nowhere else", async () => {
     await fake.close();
     await start("hf_s3cret");
