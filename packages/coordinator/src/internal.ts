@@ -1,17 +1,14 @@
 /** Names that only sister packages and tests may use. No promise of stability. */
 export type { FetchedWeights, FetchWeights } from "./fetch/fetch-weights.ts";
 export type { CoordinatorMessage, Hello, RankConnection, RankMessage } from "./grpc/coordination-server.ts";
-export { NodeCoordinator, type NodeCoordinatorOptions } from "./node/node-coordinator.ts";
-/** Names for sister packages and tests. */
-
 // launch
 export { readErrorFile } from "./launch/error-file.ts";
 export { renderFailureTable } from "./launch/failure-table.ts";
 export { launchError } from "./launch/launch-error.ts";
 export { type CompiledLaunchOptions, compileLaunchOptions, RENDEZVOUS_PORT } from "./launch/launch-options.ts";
 export { createLineSplitter } from "./launch/line-splitter.ts";
-export { recordFailure } from "./launch/rank-guard.ts";
 export { rankVariables } from "./launch/rank-variables.ts";
+export { recordFailure } from "./launch/record-failure.ts";
 export { parseStreamSelection } from "./launch/stream-selection.ts";
 export {
   createSupervisorState,
@@ -22,3 +19,4 @@ export {
   type SupervisorState,
   stepSupervisor,
 } from "./launch/supervisor-state.ts";
+export { NodeCoordinator, type NodeCoordinatorOptions } from "./node/node-coordinator.ts";

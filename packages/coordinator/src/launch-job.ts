@@ -1,12 +1,11 @@
 /** The public launcher: ranks and, for each attempt, a coordinator in this process that they find through their environment. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type CheckpointError, DistributionError, LoadReport } from "@rankcast/core";
 import { readHostFacts } from "@rankcast/core/runtime";
 import { launcherVariables } from "./launch/environment.ts";
 import { launch as launchRanks } from "./launch/launch.ts";
-import { compileLaunchOptions, type LaunchOptions } from "./launch/launch-options.ts";
+import { compileLaunchOptions, type LaunchOptions, type SpawnAttempt } from "./launch/launch-options.ts";
 import type { LaunchResult } from "./launch/launch-run.ts";
 import type { CoordinatorEvent } from "./node/node-coordinator.ts";
 import { type Coordinator, startCoordinator } from "./start-coordinator.ts";
@@ -46,7 +45,7 @@ export async function launch(options: LaunchJobOptions): Promise<LaunchJobResult
       ...options,
       beforeSpawn: async (attempt) => {
         const settings = await options.beforeSpawn?.(attempt);
-        return { ...settings, env: { ...settings?.env, ...(await job.begin(attempt.runId, attempt.attempt)) } };
+        return { ...settings, env: { ...settings?.env, ...(await job.begin(attempt)) } };
       },
       afterAttempt: async (attempt) => {
         await job.end();
@@ -69,7 +68,6 @@ class Job {
   readonly #options: LaunchJobOptions;
   readonly #worldSize: number;
   #coordinator: Coordinator | null = null;
-  #directory: string | null = null;
 
   constructor(options: LaunchJobOptions, worldSize: number) {
     this.#options = options;
@@ -77,14 +75,16 @@ class Job {
   }
 
   /** Starts the attempt's coordinator; gives the variables that lead ranks to it. The token travels in a file, never in a variable. */
-  async begin(jobId: string, epoch: number): Promise<Record<string, string>> {
+  async begin({ runId, attempt, directory }: SpawnAttempt): Promise<Record<string, string>> {
     this.reports = [];
     this.failure = null;
     const { barrierTimeoutMs, onCoordinatorEvent } = this.#options;
     this.#coordinator = await startCoordinator({
       worldSize: this.#worldSize,
-      jobId,
-      epoch,
+      jobId: runId,
+      epoch: attempt,
+      // In the launch's own folder, which goes away with the launcher even when it is killed.
+      address: `unix:${join(directory, `coordinator-${attempt}.sock`)}`,
       ...(barrierTimeoutMs === undefined ? {} : { barrierTimeoutMs }),
       onEvent: (event) => {
         if (event.type === "report") this.reports.push(new LoadReport(event.report));
@@ -92,8 +92,7 @@ class Job {
         onCoordinatorEvent?.(event);
       },
     });
-    this.#directory = mkdtempSync(join(tmpdir(), "rankcast-"));
-    const tokenFile = join(this.#directory, "token");
+    const tokenFile = join(directory, `token-${attempt}`);
     writeFileSync(tokenFile, this.#coordinator.token, { mode: 0o600 });
     return { RANKCAST_COORDINATOR: this.#coordinator.address, RANKCAST_TOKEN_FILE: tokenFile };
   }
@@ -102,7 +101,5 @@ class Job {
   async end(): Promise<void> {
     await this.#coordinator?.close();
     this.#coordinator = null;
-    if (this.#directory) rmSync(this.#directory, { recursive: true, force: true });
-    this.#directory = null;
   }
 }

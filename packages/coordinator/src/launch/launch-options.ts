@@ -19,6 +19,8 @@ export interface SpawnAttempt {
   /** Larger than that of every earlier attempt, also of an earlier launcher. */
   readonly epoch: number;
   readonly runId: string;
+  /** A folder that only this user can enter: for sockets and tokens. It is removed when the launcher ends, however it ends. */
+  readonly directory: string;
 }
 
 /** What `beforeSpawn` may set for an attempt; a rendezvous knows better than flags. */

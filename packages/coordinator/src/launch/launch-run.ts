@@ -35,6 +35,7 @@ export interface RunContext {
   readonly options: LaunchOptions;
   readonly compiled: CompiledLaunchOptions;
   readonly runId: string;
+  readonly directory: string;
   readonly logs: LogTree;
   readonly warden: Warden;
   readonly inherited: Readonly<Record<string, string | undefined>>;
@@ -93,7 +94,7 @@ export class LaunchRun {
     const { attempt } = this.#state;
     this.#stoppedMs = null;
     try {
-      const told: SpawnAttempt = { attempt, epoch: this.#firstEpoch + attempt, runId: this.#context.runId };
+      const told = this.#describe(attempt);
       const settings = (await this.#context.options.beforeSpawn?.(told)) ?? {};
       if (this.#state.stopping === null) await this.#start(await this.#place(told, settings), settings);
       for (let localRank = 0; localRank < this.#state.processCount; localRank += 1) {
@@ -218,8 +219,12 @@ export class LaunchRun {
     this.#cleared = [];
     await Promise.all(cleared);
     this.#processes.clear();
-    const { runId, options } = this.#context;
-    await options.afterAttempt?.({ attempt, epoch: this.#firstEpoch + attempt, runId });
+    await this.#context.options.afterAttempt?.(this.#describe(attempt));
+  }
+
+  #describe(attempt: number): SpawnAttempt {
+    const { runId, directory } = this.#context;
+    return { attempt, epoch: this.#firstEpoch + attempt, runId, directory };
   }
 
   /** Whatever went wrong here, no rank is left. */

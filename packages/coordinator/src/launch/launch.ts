@@ -1,11 +1,12 @@
 /** Starts and supervises the ranks of one node. */
 import { randomUUID } from "node:crypto";
+import { rmSync } from "node:fs";
 import { DistributionError } from "@rankcast/core";
 import { readHostFacts } from "@rankcast/core/runtime";
 import { launcherVariables } from "./environment.ts";
 import { compileLaunchOptions, type LaunchOptions } from "./launch-options.ts";
 import { type LaunchResult, LaunchRun } from "./launch-run.ts";
-import { openLogTree } from "./log-tree.ts";
+import { makeRunDirectory, openLogTree } from "./log-tree.ts";
 import { startWarden } from "./warden.ts";
 
 /**
@@ -28,16 +29,18 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
     throw new DistributionError("RANKCAST_CANCELLED", "the launch was cancelled before it started", { cause: options.signal.reason });
   }
   const runId = compiled.runId ?? randomUUID();
-  const logs = openLogTree(compiled.logDir, runId, compiled.keepsOutput);
-  const warden = startWarden(logs.kept ? null : logs.directory);
-  const run = new LaunchRun({ options, compiled, runId, logs, warden, inherited });
-  const stopListening = listen(run, compiled.signals, options.signal);
+  const directory = makeRunDirectory();
+  const warden = startWarden(directory);
+  let stopListening = () => {};
   try {
+    const logs = openLogTree(compiled.logDir, runId, compiled.keepsOutput, directory);
+    const run = new LaunchRun({ options, compiled, runId, directory, logs, warden, inherited });
+    stopListening = listen(run, compiled.signals, options.signal);
     announce(options, compiled.nprocPerNode, inherited, warden.isThere);
     return await run.run();
   } finally {
     stopListening();
-    logs.close();
+    rmSync(directory, { recursive: true, force: true });
     warden.close();
   }
 }

@@ -1,5 +1,5 @@
 /** torchrun's tree of log files: `<log dir>/<run id>_<random>/attempt_<n>/<local rank>/{stdout.log,stderr.log,error.json}`. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SourceError } from "@rankcast/core";
@@ -14,30 +14,36 @@ export interface RankFiles {
 /** The tree of one launch. */
 export interface LogTree {
   readonly directory: string;
-  /** Whether the files stay when the launch is over. */
+  /** Whether the files stay when the launch is over; others are in the launch's own folder, and go with it. */
   readonly kept: boolean;
   /**
    * Makes a rank's folder.
    * @throws {SourceError} RANKCAST_LOG_DIR when it cannot be made.
    */
   filesOf(attempt: number, localRank: number): RankFiles;
-  /** Removes the tree unless it is kept. */
-  close(): void;
 }
 
 /**
- * Makes the tree's root below `logDir`, or in the system's temporary folder, where it is removed at the end unless `kept`.
+ * A folder that only this user can enter, for what must not outlive the launch: sockets, the token, error files.
  * @throws {SourceError} RANKCAST_LOG_DIR when it cannot be made.
  */
-export function openLogTree(logDir: string | null, runId: string, keepsOutput: boolean): LogTree {
-  const base = logDir ?? tmpdir();
+export function makeRunDirectory(): string {
+  return make(tmpdir(), () => mkdtempSync(join(tmpdir(), "rankcast_")));
+}
+
+/**
+ * Makes the tree's root: below `logDir`, in the system's temporary folder when output is to be kept, else in `runDirectory`.
+ * @throws {SourceError} RANKCAST_LOG_DIR when it cannot be made.
+ */
+export function openLogTree(logDir: string | null, runId: string, keepsOutput: boolean, runDirectory: string): LogTree {
+  const kept = logDir !== null || keepsOutput;
+  const base = logDir ?? (kept ? tmpdir() : runDirectory);
   // Run ids may hold colons, which some file systems do not take.
   const prefix = `${logDir === null ? "rankcast_" : ""}${runId.replaceAll(/[^\w.-]/g, "_")}_`;
   const directory = make(base, () => {
     mkdirSync(base, { recursive: true });
     return mkdtempSync(join(base, prefix));
   });
-  const kept = logDir !== null || keepsOutput;
   return {
     directory,
     kept,
@@ -45,9 +51,6 @@ export function openLogTree(logDir: string | null, runId: string, keepsOutput: b
       const folder = join(directory, `attempt_${attempt}`, String(localRank));
       make(folder, () => mkdirSync(folder, { recursive: true }));
       return { stdout: join(folder, "stdout.log"), stderr: join(folder, "stderr.log"), error: join(folder, "error.json") };
-    },
-    close: () => {
-      if (!kept) rmSync(directory, { recursive: true, force: true });
     },
   };
 }

@@ -10,7 +10,7 @@ const SHELL = "/bin/sh";
 
 /**
  * Reads `+ group` and `- group` lines until the end of input, then ends the groups that are left: SIGTERM, a second, SIGKILL. `$1` is
- * the folder of temporary files to remove, or empty. Signals to the launcher's group do not reach it: it is started in its own session.
+ * the launch's own folder. Signals to the launcher's group do not reach it: it is started in its own session.
  */
 const SCRIPT = `
 trap '' HUP INT QUIT TERM
@@ -24,7 +24,7 @@ done
 for each in $groups; do kill -TERM "-$each" 2>/dev/null; done
 [ -n "$groups" ] && sleep 1
 for each in $groups; do kill -KILL "-$each" 2>/dev/null; done
-[ -n "$1" ] && rm -rf -- "$1"
+rm -rf -- "$1"
 exit 0
 `;
 
@@ -38,10 +38,10 @@ export interface Warden {
   close(): void;
 }
 
-/** Starts a warden. `temporary` is removed should the launcher not get to it. */
-export function startWarden(temporary: string | null): Warden {
+/** Starts a warden. `directory` is removed should the launcher not get to it. */
+export function startWarden(directory: string): Warden {
   if (!existsSync(SHELL)) return { isThere: false, watch: () => {}, release: () => {}, close: () => {} };
-  const child: ChildProcess = spawn(SHELL, ["-c", SCRIPT, "rankcast-warden", temporary ?? ""], {
+  const child: ChildProcess = spawn(SHELL, ["-c", SCRIPT, "rankcast-warden", directory], {
     detached: true,
     cwd: "/",
     stdio: ["pipe", "ignore", "ignore"],
