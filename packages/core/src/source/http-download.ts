@@ -8,7 +8,7 @@ import type { ByteRange } from "./byte-range.ts";
 import { parseContentRange, rangeHeader } from "./byte-range.ts";
 import type { FetchListener } from "./fetch-event.ts";
 import { type AnnouncedDigest, announcedDigests, HEAD_BYTES, refuseHtml } from "./http-body-checks.ts";
-import { changed, connectionError, lengthError, rangeError, statusError } from "./http-errors.ts";
+import { changed, hasRunOut, lengthError, rangeError, runOut, statusError } from "./http-errors.ts";
 import { type Cursor, fetchParts, receive } from "./http-parts.ts";
 import { type LocatedResponse, send } from "./http-request.ts";
 import type { HttpSession } from "./http-session.ts";
@@ -60,7 +60,6 @@ class Restart extends Error {
 }
 
 const RESTARTS_MAX = 3;
-const EXPIRED = new Set([401, 403, 404, 410]);
 
 class Download {
   readonly #request: DownloadRequest;
@@ -218,11 +217,10 @@ class Download {
   }
 
   async #refuse(response: LocatedResponse): Promise<never> {
-    if (this.#location !== this.#request.target && EXPIRED.has(response.status)) {
-      // A signed address we were redirected to has run out; the URL itself gives a new one.
+    if (hasRunOut(response.status, this.#location !== this.#request.target)) {
       response.discard();
       this.#location = this.#request.target;
-      throw connectionError(this.#name, { code: "EXPIRED_REDIRECT" });
+      throw runOut(this.#name);
     }
     throw await responseError(this.#name, response);
   }

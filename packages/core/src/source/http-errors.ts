@@ -77,6 +77,20 @@ export function connectionError(name: string, error: unknown): unknown {
   );
 }
 
+const EXPIRED = new Set([401, 403, 404, 410]);
+
+/** Whether a refusal only means that the signed address a redirect led to has run out: the URL itself gives a new one. */
+export function hasRunOut(status: number, redirected: boolean): boolean {
+  return redirected && EXPIRED.has(status);
+}
+
+/** The transient error of that. */
+export function runOut(name: string): SourceError {
+  return new SourceError("RANKCAST_NETWORK", `${printable(name)}: the address it redirected to has run out`, {
+    details: { url: name, systemError: "EXPIRED_REDIRECT" },
+  });
+}
+
 const TLS_ERROR = /^(CERT_|ERR_TLS_|ERR_SSL_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|HOSTNAME_MISMATCH|INVALID_CA|PATH_LENGTH|CRL_|EPROTO$)/;
 const RETRYABLE_STATUS = new Set([408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524, 529]);
 const PERMANENT_SYSTEM_ERROR = new Set([

@@ -4,7 +4,7 @@ import { type ByteRange, parseContentRange, rangeHeader } from "./byte-range.ts"
 import { ConnectionWindow } from "./connection-window.ts";
 import { refuseHtml } from "./http-body-checks.ts";
 import { batchBytes } from "./http-client.ts";
-import { changed, connectionError, lengthError, rangeError, shortBody } from "./http-errors.ts";
+import { changed, hasRunOut, lengthError, rangeError, runOut, shortBody } from "./http-errors.ts";
 import { type LocatedResponse, send } from "./http-request.ts";
 import type { HttpSession } from "./http-session.ts";
 import type { HttpTarget } from "./http-url.ts";
@@ -95,7 +95,6 @@ class PartsUnusable extends Error {
   }
 }
 
-const EXPIRED = new Set([401, 403, 404, 410]);
 const PUSH_BACK = new Set([429, 503]);
 
 class PartFetch {
@@ -224,11 +223,10 @@ class PartFetch {
       response.discard();
       throw this.#unusable(remoteVersion(response, response.lengthBytes ?? -1), rangeError(name, range, null));
     }
-    if (location !== this.#opening.origin && EXPIRED.has(response.status)) {
-      // A signed address we were redirected to has run out; the URL itself gives a new one.
+    if (hasRunOut(response.status, location !== this.#opening.origin)) {
       response.discard();
       if (this.#location === location) this.#location = this.#opening.origin;
-      throw connectionError(name, { code: "EXPIRED_REDIRECT" });
+      throw runOut(name);
     }
     throw await responseError(name, response);
   }

@@ -3,7 +3,7 @@ import { parseContentRange, rangeHeader } from "./byte-range.ts";
 import type { ByteSource, SourceVersion } from "./byte-source.ts";
 import { truncated } from "./file-source.ts";
 import { refuseHtml } from "./http-body-checks.ts";
-import { changed, connectionError, lengthError, rangeError, shortBody } from "./http-errors.ts";
+import { changed, hasRunOut, lengthError, rangeError, runOut, shortBody } from "./http-errors.ts";
 import { type LocatedResponse, send } from "./http-request.ts";
 import type { HttpSession } from "./http-session.ts";
 import { type HttpTarget, parseHttpUrl } from "./http-url.ts";
@@ -14,7 +14,6 @@ import { withRetries } from "./with-retries.ts";
 const BLOCK_BYTES = 2 ** 16;
 /** Blocks kept. */
 const BLOCKS_MAX = 64;
-const EXPIRED = new Set([401, 403, 404, 410]);
 /** A server without ranges is fine for a file that fits here. */
 const WHOLE_BYTES_MAX = 2 ** 20;
 
@@ -139,10 +138,10 @@ class HttpSource implements ByteSource {
     const headers = { range: rangeHeader(range), ...(strong ? { "if-range": identity } : {}) };
     const location = this.#location;
     const response = await send(this.#session, location, { headers, idleMs, signal });
-    if (location !== this.#origin && EXPIRED.has(response.status)) {
+    if (hasRunOut(response.status, location !== this.#origin)) {
       response.discard();
       this.#location = this.#origin;
-      throw connectionError(this.name, { code: "EXPIRED_REDIRECT" });
+      throw runOut(this.name);
     }
     if (response.status !== 206 && response.status !== 200) throw await responseError(this.name, response);
     this.#location = response.target;
