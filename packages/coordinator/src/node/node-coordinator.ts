@@ -80,7 +80,7 @@ export class NodeCoordinator implements ConnectionListener {
       },
       broadcast: (message) => this.#broadcast(message),
       admit: (rank, arrival) => this.#board.arrive(rank, arrival),
-      fail: (barrier, digest, cause) => this.#board.fail(barrier, digest, withRootCause(cause, ...this.#localRankZero())),
+      fail: (barrier, cause) => this.#board.fail(barrier, withRootCause(cause, ...this.#localRankZero())),
       members: () => new Map([...this.#members].map(([rank, { connection }]) => [rank, connection.hello])),
       now,
       pssBytes: options.pssBytes,

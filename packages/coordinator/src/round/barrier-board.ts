@@ -110,17 +110,9 @@ export class BarrierBoard {
     this.#arrive(rank, arrival.barrier, arrival.generation, arrival.digest, arrival.timeoutMs ?? this.#host.timeoutMs, outcome);
   }
 
-  /**
-   * Fails the open generation of a barrier for a reason of the coordinator's own. The coordinator stands for local rank 0, but a rank arrives
-   * only once: it speaks for a rank that has not arrived yet, which later gets the recorded decision.
-   */
-  fail(name: string, digest: string, error: ErrorRecord): void {
-    const open = this.#state.open.get(name);
-    const generation = open?.generation ?? this.#state.names.get(name)?.nextGeneration ?? 1;
-    const proxy = this.#state.members.find(({ rank, status }) => status === "present" && !open?.arrived[open.participants.indexOf(rank)]);
-    if (proxy) this.#arrive(proxy.rank, name, generation, digest, this.#host.timeoutMs, { type: "failed", error });
-    // Every present rank has arrived and somebody is still to come: only an abort reaches that one.
-    else this.abort(null, error);
+  /** Fails the open (or next) generation of a barrier for a reason of the coordinator's own, whoever has arrived. */
+  fail(name: string, error: ErrorRecord): void {
+    this.#step({ type: "fail", nowMs: this.#host.now(), epoch: this.#host.epoch, name, generation: null, error });
   }
 
   /** Stops the timer. */

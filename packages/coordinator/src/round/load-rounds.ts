@@ -17,7 +17,7 @@ export interface RoundsHost {
   /** Lets a rank's arrival count. */
   admit(rank: number, arrival: Arrive): void;
   /** Fails the open generation of a barrier for a reason of the coordinator's own. */
-  fail(barrier: string, digest: string, cause: CheckpointError): void;
+  fail(barrier: string, cause: CheckpointError): void;
   /** Who takes part, by rank. */
   members(): ReadonlyMap<number, Hello>;
   now(): number;
@@ -191,7 +191,7 @@ export class LoadRounds {
     } catch (error) {
       if (round.sequence <= this.#lastOver) return;
       // The barrier that is open now carries the failure; a rank that comes later gets the recorded decision.
-      this.#host.fail(`${PREFIX}${round.beginMs === null ? "begin" : "prepared"}`, round.digest, asCheckpointError(error));
+      this.#host.fail(`${PREFIX}${round.beginMs === null ? "begin" : "prepared"}`, asCheckpointError(error));
     }
   }
 

@@ -37,8 +37,8 @@ export type FailureCause =
       readonly first: { readonly member: MemberReport; readonly value: string };
       readonly other: { readonly member: MemberReport; readonly value: string };
     }
-  /** A member arrived with a failure: its error is everybody's. */
-  | { readonly kind: "failed"; readonly member: MemberReport; readonly error: ErrorRecord }
+  /** A member arrived with a failure, or the coordinator itself failed (`member` null): the error is everybody's. */
+  | { readonly kind: "failed"; readonly member: MemberReport | null; readonly error: ErrorRecord }
   /** A member is generations ahead: it skipped a barrier the others are at. */
   | { readonly kind: "ahead"; readonly member: MemberReport; readonly generation: number; readonly expected: number }
   | { readonly kind: "abort"; readonly member: MemberReport | null; readonly error: ErrorRecord }

@@ -168,9 +168,9 @@ function membersOf(cause: FailureCause): readonly MemberReport[] {
     case "mismatch":
       return [cause.first.member, cause.other.member];
     case "restart":
-    case "failed":
     case "ahead":
       return [cause.member];
+    case "failed":
     case "abort":
       return cause.member === null ? [] : [cause.member];
     case "reset":

@@ -77,6 +77,17 @@ export interface ProgressEvent {
   readonly phase: string;
 }
 
+/** The coordinator's own part of the work failed (a download for all ranks): the barrier fails for everyone, present or not. */
+export interface FailEvent {
+  readonly type: "fail";
+  readonly nowMs: number;
+  readonly epoch: number;
+  readonly name: string;
+  /** The generation the work was for; null for the one that is open or comes next. A generation that is decided stays so. */
+  readonly generation: number | null;
+  readonly error: ErrorRecord;
+}
+
 /** The round cannot succeed any more. Sticky until a reset; the first cause is the cause. */
 export interface AbortEvent {
   readonly type: "abort";
@@ -102,4 +113,13 @@ export interface ResetEvent {
 }
 
 /** Everything that can happen. `nowMs` comes from one monotonic clock and never decreases. */
-export type BarrierEvent = JoinEvent | LeaveEvent | LossEvent | ArriveEvent | ProgressEvent | AbortEvent | TimerEvent | ResetEvent;
+export type BarrierEvent =
+  | JoinEvent
+  | LeaveEvent
+  | LossEvent
+  | ArriveEvent
+  | ProgressEvent
+  | FailEvent
+  | AbortEvent
+  | TimerEvent
+  | ResetEvent;

@@ -5,7 +5,7 @@ import type { AbortEvent, ArriveEvent, BarrierEvent, JoinEvent, LeaveEvent, Prog
 import type { BarrierInstruction } from "./barrier-instruction.ts";
 import { type BarrierMember, type BarrierState, createBarrierState, LATER_CAUSES_MAX, type OpenGeneration } from "./barrier-state.ts";
 import { type Draft, fail, listMembers, refuse, reportOf } from "./draft.ts";
-import { takeArrival } from "./take-arrival.ts";
+import { takeArrival, takeFail } from "./take-arrival.ts";
 import { takeJoin, takeLeave, takeLoss, takeProgress } from "./take-membership.ts";
 
 /** The state after an event, and what the driver must do because of it, in order. */
@@ -51,6 +51,7 @@ function take(draft: Draft, event: BarrierEvent): void {
   // Late news of an earlier epoch: its processes and their troubles are not those of this one.
   else if (event.epoch !== draft.state.epoch) return;
   else if (event.type === "loss") takeLoss(draft, event);
+  else if (event.type === "fail") takeFail(draft, event);
   else takeAbort(draft, event);
 }
 

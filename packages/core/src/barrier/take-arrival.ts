@@ -1,7 +1,7 @@
 /** What an arrival does: join a generation, learn a decision, or be refused. */
 import { rankRanges } from "../topology/rank-ranges.ts";
 import type { FailureCause } from "./barrier-decision.ts";
-import type { ArriveEvent } from "./barrier-event.ts";
+import type { ArriveEvent, FailEvent } from "./barrier-event.ts";
 import { BARRIER_NAMES_MAX, BARRIER_TEXT_MAX, type BarrierMember, LATER_CAUSES_MAX, type OpenGeneration } from "./barrier-state.ts";
 import { type Draft, describe, fail, listMembers, pass, refuse, setMember, setOpen, settledOf } from "./draft.ts";
 
@@ -29,6 +29,15 @@ export function takeArrival(draft: Draft, event: ArriveEvent, member: BarrierMem
   if (open === undefined) openAndEnter(draft, event);
   else if (!sameParticipants(open, event)) failOthers(draft, open, event);
   else enter(draft, open, event);
+}
+
+/** Takes a failure of the coordinator's own; nobody has to have arrived. */
+export function takeFail(draft: Draft, { name, generation, error }: FailEvent): void {
+  const { nextGeneration } = settledOf(draft.state, name);
+  if (generation !== null && generation !== nextGeneration) return;
+  const open =
+    draft.state.open.get(name) ?? emptyGeneration(draft, { name, generation: nextGeneration, participants: null, timeoutMs: 1, rank: 0 });
+  fail(draft, open, { kind: "failed", member: null, error });
 }
 
 /** The generation is decided: the record answers, unless it is too old or from before this process. */
@@ -106,7 +115,10 @@ function enter(draft: Draft, open: OpenGeneration, event: ArriveEvent): void {
   else if (entered.arrivedCount !== open.arrivedCount) setOpen(draft, entered);
 }
 
-function emptyGeneration(draft: Draft, event: ArriveEvent): OpenGeneration {
+function emptyGeneration(
+  draft: Draft,
+  event: Pick<ArriveEvent, "name" | "generation" | "participants" | "timeoutMs" | "rank">,
+): OpenGeneration {
   const participants = event.participants ?? draft.state.members.map((member) => member.rank);
   return {
     name: event.name,

@@ -97,6 +97,10 @@ function eventsOf(
           error: { name: "Error", message: subject },
         },
       ];
+    case "fail": {
+      const generation = options.has("g") ? Number(options.get("g")) : null;
+      return [{ type: "fail", nowMs, epoch, name: options.get("name") ?? "load", generation, error: { name: "Error", message: subject } }];
+    }
     case "timer":
       return [{ type: "timer", nowMs }];
     case "reset":
@@ -185,7 +189,7 @@ function sayCause(cause: FailureCause): string {
     case "mismatch":
       return `${cause.about} differs: ${cause.first.member.rank} says ${cause.first.value}, ${cause.other.member.rank} says ${cause.other.value}`;
     case "failed":
-      return `${cause.member.rank} failed: ${cause.error.message}`;
+      return `${cause.member?.rank ?? "the coordinator"} failed: ${cause.error.message}`;
     case "ahead":
       return `${cause.member.rank} is at ${cause.generation} instead of ${cause.expected}`;
     case "abort":

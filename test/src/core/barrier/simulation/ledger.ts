@@ -27,6 +27,7 @@ export class Ledger {
   /** Ranks that were ever killed, frozen, left or replaced, by epoch. */
   readonly #suspects = new Map<number, Set<number>>();
   readonly #aborted = new Set<number>();
+  readonly #coordinatorFailed = new Set<number>();
   /** `epoch/rank` to the incarnation that is in. */
   readonly #current = new Map<string, number>();
   /** `epoch/rank` of those that are known to be gone. */
@@ -51,11 +52,12 @@ export class Ledger {
   /** An event is about to be given to the coordinator of `epoch`. */
   delivering(epoch: number, event: BarrierEvent): void {
     if (event.type === "abort") this.#aborted.add(epoch);
+    if (event.type === "fail") this.#coordinatorFailed.add(epoch);
   }
 
   /** The coordinator took an event: it neither refused it nor answered it from its records. */
   taken(epoch: number, event: BarrierEvent): void {
-    if (event.type === "timer" || event.type === "abort" || event.type === "reset") return;
+    if (event.type === "timer" || event.type === "abort" || event.type === "reset" || event.type === "fail") return;
     const key = `${epoch}/${event.rank}`;
     if (event.type === "leave" || (event.type === "loss" && event.incarnation === this.#current.get(key))) this.#gone.add(key);
     if (event.type === "leave" || event.type === "loss") return;
@@ -135,8 +137,10 @@ export class Ledger {
     if (cause.kind === "left" && cause.left.ranks.some(innocent)) throw new Violation(`I11: ${round.key} blames a rank that stayed`);
     if (cause.kind === "restart" && innocent(cause.member.rank))
       throw new Violation(`I11: ${round.key} blames a rank that was not restarted`);
-    if (cause.kind === "failed" && !round.brought.has(cause.member.rank))
-      throw new Violation(`I11: ${round.key} blames a rank without failure`);
+    if (cause.kind === "failed") {
+      const known = cause.member === null ? this.#coordinatorFailed.has(decision.epoch) : round.brought.has(cause.member.rank);
+      if (!known) throw new Violation(`I11: ${round.key} blames one without failure`);
+    }
     if (cause.kind !== "timeout") return;
     const silentSince = (rank: number) => Math.max(decision.openedMs, this.#lastSign.get(`${decision.epoch}/${rank}`) ?? 0);
     const early = cause.stalled.ranks.filter((rank) => silentSince(rank) + cause.timeoutMs > nowMs);

@@ -96,6 +96,7 @@ const FAULTS: readonly [readonly [string, Fault], ...(readonly [string, Fault])[
   ["replace", replace],
   ["freeze", freeze],
   ["abort", abort],
+  ["coordinator's work fails", failWork],
   ["reset", reset],
   ["new coordinator", newCoordinator],
   ["coordinator dies", coordinatorDies],
@@ -159,6 +160,11 @@ function freeze(world: SimulatedWorld, rank: number): void {
 
 function abort({ coordinator }: SimulatedWorld, rank: number): void {
   coordinator.take({ type: "abort", nowMs: 0, epoch: coordinator.epoch, rank, error: { name: "Error", message: "disk full" } });
+}
+
+function failWork({ coordinator }: SimulatedWorld): void {
+  const error = { name: "SourceError", message: "404" };
+  coordinator.take({ type: "fail", nowMs: 0, epoch: coordinator.epoch, name: "load", generation: null, error });
 }
 
 /** The launcher restarts the job under the same coordinator; some old processes survive for a while. */

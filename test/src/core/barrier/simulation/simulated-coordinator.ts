@@ -109,6 +109,8 @@ function sayEvent(event: BarrierEvent): string {
       return "timer";
     case "abort":
       return `abort by ${event.rank}`;
+    case "fail":
+      return `fail ${event.name}`;
     case "reset":
       return `reset to ${event.epoch}`;
     default:
