@@ -64,7 +64,8 @@ export async function openWeights(weights: string, options: OpenOptions = {}): P
       limits,
       stateDict: options.scope !== "whole",
       select: options.select,
-      subtree: options.subtree,
+      // A scheme may stand for a part of its files (`mmcls://` for the backbone); what the caller says comes first.
+      subtree: options.subtree ?? (options.scope === "whole" ? undefined : source?.subtree),
       file: name,
     });
     const { manifest, shared } = locateStorages({ ...described, warnings: [...notices, ...described.warnings] }, options.mapLocation);

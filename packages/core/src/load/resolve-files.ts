@@ -52,6 +52,7 @@ export async function resolveFiles(
     sha256,
     headers,
     access,
+    ignoreNameDigest: options.verify === false,
   });
   return resolved instanceof StateDict
     ? { source: null, stateDict: resolved, stats, notices }
