@@ -1,7 +1,7 @@
 /** The public launcher: ranks and, for each attempt, a coordinator in this process that they find through their environment. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type CheckpointError, DistributionError, LoadReport } from "@rankcast/core";
+import { CheckpointError, DistributionError, LoadReport } from "@rankcast/core";
 import { readHostFacts } from "@rankcast/core/runtime";
 import { launcherVariables } from "./launch/environment.ts";
 import { launch as launchRanks } from "./launch/launch.ts";
@@ -45,7 +45,7 @@ export async function launch(options: LaunchJobOptions): Promise<LaunchJobResult
       ...options,
       beforeSpawn: async (attempt) => {
         const settings = await options.beforeSpawn?.(attempt);
-        return { ...settings, env: { ...settings?.env, ...(await job.begin(attempt)) } };
+        return { ...settings, lostRank: () => job.lostRank, env: { ...settings?.env, ...(await job.begin(attempt)) } };
       },
       afterAttempt: async (attempt) => {
         await job.end();
@@ -54,11 +54,26 @@ export async function launch(options: LaunchJobOptions): Promise<LaunchJobResult
     });
     return { ...result, reports: job.reports };
   } catch (error) {
-    // The coordinator only sees that a connection closed; the launcher knows the exit code, the signal and the error file.
-    throw job.failure && job.failure.code !== "RANKCAST_RANK_LOST" ? job.failure : error;
+    throw isBetterKnown(error, job) ? error : job.failure;
   } finally {
     await job.end();
   }
+}
+
+/**
+ * Whether the launcher's error says more than the coordinator's: somebody wanted the end, or it is about the rank whose connection closed
+ * (the coordinator sees no more of it; the launcher knows the exit code, the signal and the error file).
+ */
+function isBetterKnown(error: unknown, { failure, lostRank }: Job): boolean {
+  if (failure === null) return true;
+  if (lostRank === null) return false;
+  return (error instanceof CheckpointError && error.class === "cancelled") || rootRankOf(error) === lostRank;
+}
+
+/** The rank whose failure came first; null when no rank's did. */
+function rootRankOf(error: unknown): number | null {
+  const cause = error instanceof CheckpointError ? (error.details["rootCause"] as { readonly rank?: unknown } | undefined) : undefined;
+  return typeof cause?.rank === "number" ? cause.rank : null;
 }
 
 /** The coordinator of the running attempt and what it has said. */
@@ -95,6 +110,11 @@ class Job {
     const tokenFile = join(directory, `token-${attempt}`);
     writeFileSync(tokenFile, this.#coordinator.token, { mode: 0o600 });
     return { RANKCAST_COORDINATOR: this.#coordinator.address, RANKCAST_TOKEN_FILE: tokenFile };
+  }
+
+  /** The rank whose connection ended while others needed it, if that is how the attempt failed. */
+  get lostRank(): number | null {
+    return this.failure?.code === "RANKCAST_RANK_LOST" ? rootRankOf(this.failure) : null;
   }
 
   /** Ends it. Safe to call twice. */

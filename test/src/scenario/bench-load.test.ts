@@ -27,7 +27,7 @@ describe("scenario: bench of loads", function () {
     expect(machine.cores).to.be.at.least(1);
     expect(commit).to.match(/^[0-9a-f]{7,}$|^unknown$/);
     expect(stdout).to.contain("| 8 MiB | 2 x 2 | ");
-    expect(sandbox().leftovers()).to.deep.equal([]);
+    expect(await sandbox().leftovers()).to.deep.equal([]);
   });
 
   it("targets compare 4 x 2 with 1 x 1 of the biggest checkpoint", () => {

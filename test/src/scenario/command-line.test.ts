@@ -53,10 +53,10 @@ describe("scenario: the command line", function () {
   });
 
   it("wrong usage under --json is a document, too", async () => {
-    const error = expectFailure(await sandbox().run(["load", CHECKPOINT, "--assign", "perhaps", "--json"]), sandbox(), 2);
+    const error = await expectFailure(await sandbox().run(["load", CHECKPOINT, "--assign", "perhaps", "--json"]), sandbox(), 2);
     expect(error.class).to.equal("usage");
     expect(error.message).to.contain("perhaps");
-    const unknownFlag = expectFailure(await sandbox().run(["load", CHECKPOINT, "--json", "--no-such-flag"]), sandbox(), 2);
+    const unknownFlag = await expectFailure(await sandbox().run(["load", CHECKPOINT, "--json", "--no-such-flag"]), sandbox(), 2);
     expect(unknownFlag.message).to.contain("--no-such-flag");
   });
 

@@ -47,7 +47,7 @@ describe("scenario: one download for every rank", () => {
     expectAllLoaded(warm);
     expect(digestsOf(warm)).to.deep.equal(digestsOf(cold));
     expect(filesOfSize(sandbox(), bytes.length)).to.deep.equal(cached);
-    expect(sandbox().leftovers()).to.deep.equal([]);
+    expect(await sandbox().leftovers()).to.deep.equal([]);
   });
 
   it("a name that holds the file's hash is not even asked about again", async () => {

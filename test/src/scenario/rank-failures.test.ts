@@ -18,7 +18,7 @@ describe("scenario: one rank fails, all ranks fail alike", function () {
   async function failure(fault: string, rank: number, more: readonly string[] = []): Promise<ErrorDocument> {
     const args = ["load", CHECKPOINT, "--nproc-per-node", `${RANKS}`, "--model", FAULTY_MODEL, "--json", ...more];
     const env = { RANKCAST_TEST_FAULT: `${fault}@${rank}` };
-    const error = expectFailure(await sandbox().run(args, { env, timeoutMs: BOUND_MS }), sandbox());
+    const error = await expectFailure(await sandbox().run(args, { env, timeoutMs: BOUND_MS }), sandbox());
     expect(error.details.rootCause, error.message).to.include({ rank, nodeRank: 0 });
     expect(error.details.rootCause?.host).to.be.a("string").and.not.to.equal("");
     return error;
@@ -85,6 +85,11 @@ describe("scenario: one rank fails, all ranks fail alike", function () {
     });
   }
 
+  it("a rank that leaves with exit code 0 before it has loaded", async () => {
+    const error = await failure("leave-while-building", 1, ["--replicas-per-rank", "0"]);
+    expect(error).to.include({ class: "peer", code: "RANKCAST_RANK_LOST" });
+  });
+
   for (const [what, file] of [
     ["does not exist", "replicas/no-such-file.js"],
     ["exports no createReplica", "replicas/exports-nothing.js"],
@@ -95,7 +100,7 @@ describe("scenario: one rank fails, all ranks fail alike", function () {
         timeoutMs: BOUND_MS,
       });
       // A file that is not there may be refused before any rank starts, as wrong usage.
-      const error = expectFailure(result, sandbox(), result.exitCode === 2 ? 2 : 1);
+      const error = await expectFailure(result, sandbox(), result.exitCode === 2 ? 2 : 1);
       expect(error.class).to.equal(result.exitCode === 2 ? "usage" : "worker");
       expect(error.message).to.contain(file.split("/")[1]);
     });

@@ -72,7 +72,7 @@ describe("scenario: a group under a launcher of one's own", function () {
     ];
     for (const { biases } of documents) expect(biases).to.deep.equal(steps);
     expect(new Set(documents.map(({ digest }) => digest)).size).to.equal(1);
-    expect(sandbox().leftovers()).to.deep.equal([]);
+    expect(await sandbox().leftovers()).to.deep.equal([]);
   });
 
   it("pools: replicas in threads, private writes, calls by name, updates", async () => {
@@ -94,7 +94,7 @@ describe("scenario: a group under a launcher of one's own", function () {
       expect(unknown?.["message"]).to.contain("no_such_function");
       expect(document.stillThere).to.deep.equal([5, 6]);
     }
-    expect(sandbox().leftovers()).to.deep.equal([]);
+    expect(await sandbox().leftovers()).to.deep.equal([]);
   });
 
   it("without mapping the group gives the same bytes", async () => {
@@ -108,7 +108,7 @@ describe("scenario: a group under a launcher of one's own", function () {
         [5, 6],
       ]);
     }
-    expect(sandbox().leftovers()).to.deep.equal([]);
+    expect(await sandbox().leftovers()).to.deep.equal([]);
   });
 
   it("ranks that ask for different weights are told so, all of them", async () => {
@@ -132,7 +132,7 @@ describe("scenario: a group under a launcher of one's own", function () {
         expect(document).to.include({ ended: "failed", untouched: true, ...expected });
         expect(document.rootCause).to.include({ rank: 1, nodeRank: 0 });
       }
-      expect(sandbox().leftovers()).to.deep.equal([]);
+      expect(await sandbox().leftovers()).to.deep.equal([]);
     });
   }
 
@@ -141,7 +141,7 @@ describe("scenario: a group under a launcher of one's own", function () {
     const [document] = documentsOf<{ readonly loaded: unknown; readonly generation: number }>([result]);
     expect(document).to.include({ rank: 0, worldSize: 1, localWorldSize: 1, generation: 1, afterClose: "RANKCAST_CLOSED" });
     expect(document?.loaded).to.deep.equal(truth);
-    expect(sandbox().leftovers()).to.deep.equal([]);
+    expect(await sandbox().leftovers()).to.deep.equal([]);
   });
 
   it("variables that contradict each other are refused before anything starts", async () => {
@@ -165,6 +165,6 @@ describe("scenario: a group under a launcher of one's own", function () {
     expect(results.map(({ exitCode }) => exitCode)).to.deep.equal([0, 0]);
     expect(results[1]?.stdout).to.equal("");
     expect(expectReport(results[0]?.stdout ?? "").worldSize).to.equal(2);
-    expect(sandbox().leftovers()).to.deep.equal([]);
+    expect(await sandbox().leftovers()).to.deep.equal([]);
   });
 });

@@ -58,7 +58,7 @@ async function load(
   const counts = ["--nproc-per-node", `${ranks}`, "--replicas-per-rank", `${replicas}`];
   const result = await sandbox.run(["load", path, ...counts, "--prefault", "--json", ...more], { env });
   expect(result.exitCode, result.stderr).to.equal(0);
-  expect(sandbox.leftovers()).to.deep.equal([]);
+  expect(await sandbox.leftovers()).to.deep.equal([]);
   return expectReport(result.stdout);
 }
 

@@ -21,7 +21,7 @@ describe("scenario: weights that cannot be had", function () {
   /** Loads on two ranks of two replicas and returns the error. */
   async function refusal(weights: string, more: readonly string[] = [], exitCode = 1): Promise<ErrorDocument> {
     const args = ["load", weights, "--nproc-per-node", "2", "--replicas-per-rank", "2", "--json", ...more];
-    const error = expectFailure(await sandbox().run(args, { timeoutMs: NETWORK_TIMEOUT_MS }), sandbox(), exitCode);
+    const error = await expectFailure(await sandbox().run(args, { timeoutMs: NETWORK_TIMEOUT_MS }), sandbox(), exitCode);
     if (exitCode === 1) expect(error.details.rootCause).to.include({ rank: 0, nodeRank: 0, code: error.code });
     return error;
   }
@@ -29,7 +29,7 @@ describe("scenario: weights that cannot be had", function () {
   /** No file of the cache is what a later load would take for a checkpoint. */
   async function expectNothingCached(url: string): Promise<void> {
     const later = await sandbox().run(["load", url, "--offline", "--json"]);
-    expect(expectFailure(later, sandbox()).class).to.be.oneOf(["not-found", "cache", "network"]);
+    expect((await expectFailure(later, sandbox())).class).to.be.oneOf(["not-found", "cache", "network"]);
   }
 
   it("404", async () => {

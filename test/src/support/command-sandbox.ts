@@ -5,9 +5,10 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { processesMarked } from "./process-table.js";
+import { setTimeout } from "node:timers/promises";
+import { commandLine, processesMarked } from "./process-table.js";
 import { REPOSITORY } from "./source-files.js";
 
 /** The command that `npm install rankcast` would put on the path. */
@@ -42,6 +43,8 @@ export interface RunningCommand {
 
 const MARK = "RANKCAST_TEST_MARK";
 const TIMEOUT_MS = 60_000;
+const LEFTOVER_MS = 2000;
+const LEFTOVER_POLL_MS = 20;
 const SHARED_MEMORY = "/dev/shm";
 
 /** See the module comment. */
@@ -79,7 +82,7 @@ export class CommandSandbox {
     child.stderr.on("data", (chunk: Buffer) => void err.push(chunk));
     const text = (chunks: readonly Buffer[]): string => Buffer.concat(chunks).toString("utf8");
     const ended = new Promise<CommandResult>((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const timer = globalThis.setTimeout(() => {
         for (const pid of this.processes()) process.kill(pid, "SIGKILL");
         reject(new Error(`no end within ${timeoutMs} ms: node ${args.join(" ")}\nstdout: ${text(out)}\nstderr: ${text(err)}`));
       }, timeoutMs);
@@ -110,16 +113,38 @@ export class CommandSandbox {
     return filesBelow(this.cacheHome);
   }
 
+  /** Paths of all files below a folder of the sandbox, relative to it, sorted. */
+  filesBelow(folder: string): string[] {
+    return filesBelow(join(this.directory, folder));
+  }
+
+  /** Text of a file below the sandbox. */
+  read(name: string): string {
+    return readFileSync(join(this.directory, name), "utf8");
+  }
+
   /** Living processes that started in this sandbox. */
   processes(): number[] {
     return processesMarked(MARK, this.#mark);
   }
 
-  /** What commands have left behind outside the cache: processes, temporary files and sockets, shared memory. */
-  leftovers(): string[] {
+  /**
+   * What commands have left behind outside the cache: processes, temporary files and sockets, shared memory. Whoever watches over a command's
+   * end outlives it by moments; what is still there after two seconds has been left.
+   */
+  async leftovers(): Promise<string[]> {
+    const deadlineMs = performance.now() + LEFTOVER_MS;
+    for (;;) {
+      const left = this.#leftNow();
+      if (left.length === 0 || performance.now() > deadlineMs) return left;
+      await setTimeout(LEFTOVER_POLL_MS);
+    }
+  }
+
+  #leftNow(): string[] {
     const shared = sharedMemoryNames().filter((name) => !this.#sharedBefore.has(name));
     return [
-      ...this.processes().map((pid) => `process ${pid}`),
+      ...this.processes().map((pid) => `process ${pid}: ${commandLine(pid)}`),
       ...filesBelow(this.temporary).map((path) => `temporary file ${path}`),
       ...shared.map((name) => `shared memory ${name}`),
     ];

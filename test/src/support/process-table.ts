@@ -16,6 +16,15 @@ export function processesMarked(name: string, value: string): number[] {
     .map(Number);
 }
 
+/** What a process was started as, for messages. */
+export function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
+  } catch {
+    return "ended";
+  }
+}
+
 /** Memory of a process in bytes, from `/proc/<pid>/smaps_rollup`. */
 export interface MemoryRollup {
   readonly rssBytes: number;

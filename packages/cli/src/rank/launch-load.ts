@@ -1,6 +1,4 @@
 /** The launcher's side of `rankcast load`: the ranks' orders in a private file, and the launch itself. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type CoordinatorEvent, launch, type RunFlagValues } from "@rankcast/coordinator";
@@ -22,25 +20,23 @@ export async function launchLoad(
   request: LoadRequest,
   { flags, barrierTimeoutMs, onEvent }: LaunchLoadOptions,
 ): Promise<{ report: LoadReport; updates: readonly LoadReport[] }> {
-  const directory = mkdtempSync(join(tmpdir(), "rankcast-"));
-  const requestFile = join(directory, "request");
-  writeLoadRequest(requestFile, request);
-  try {
-    const { reports } = await launch({
-      // Not worth a wait: ranks of a load end by themselves, or have failed.
-      graceSeconds: 5,
-      ...flags,
-      script: fileURLToPath(new URL("./rank-main.js", import.meta.url)),
-      env: { [LOAD_REQUEST_VARIABLE]: requestFile },
-      // stdout belongs to the report.
-      output: { stdout: process.stderr, stderr: process.stderr },
-      onCoordinatorEvent: onEvent,
-      ...(barrierTimeoutMs === undefined ? {} : { barrierTimeoutMs }),
-    });
-    const [report, ...updates] = reports;
-    if (!report) throw new DistributionError("RANKCAST_PROTOCOL", "all ranks ended well, but none reported a load", {});
-    return { report, updates };
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
+  const { reports } = await launch({
+    // Not worth a wait: ranks of a load end by themselves, or have failed.
+    graceSeconds: 5,
+    ...flags,
+    script: fileURLToPath(new URL("./rank-main.js", import.meta.url)),
+    beforeSpawn: ({ directory }) => {
+      // In the launch's own folder, which goes away with the launcher even when it is killed.
+      const path = join(directory, "request");
+      writeLoadRequest(path, request);
+      return { env: { [LOAD_REQUEST_VARIABLE]: path } };
+    },
+    // stdout belongs to the report.
+    output: { stdout: process.stderr, stderr: process.stderr },
+    onCoordinatorEvent: onEvent,
+    ...(barrierTimeoutMs === undefined ? {} : { barrierTimeoutMs }),
+  });
+  const [report, ...updates] = reports;
+  if (!report) throw new DistributionError("RANKCAST_PROTOCOL", "all ranks ended well, but none reported a load", {});
+  return { report, updates };
 }

@@ -29,6 +29,7 @@ export class ProgressDisplay {
   #phaseStartMs: number;
   #lastDrawMs = Number.NEGATIVE_INFINITY;
   #linesDrawn = 0;
+  #finished = false;
 
   constructor(sink: ProgressSink) {
     this.#sink = sink;
@@ -38,6 +39,8 @@ export class ProgressDisplay {
 
   /** Shows one event. */
   show(event: CoordinatorEvent): void {
+    // Work that is being cancelled still says what it does; nothing may follow a report or an error.
+    if (this.#finished) return;
     if (event.type === "phase") this.#startPhase(event.phase);
     else if (event.type === "bytes") {
       this.#bytes = event.bytes;
@@ -47,8 +50,9 @@ export class ProgressDisplay {
     this.#draw(event.type === "phase");
   }
 
-  /** Removes the live lines, so that what follows starts on a clean line. */
+  /** Removes the live lines, so that what follows starts on a clean line. Later events are not shown. */
   finish(): void {
+    this.#finished = true;
     this.#erase();
   }
 

@@ -33,6 +33,8 @@ export interface SpawnSettings {
   readonly masterAddr?: string;
   /** Aborting it ends the attempt like a failed rank; its reason (an Error) is the root cause. For failures on other nodes. */
   readonly stop?: AbortSignal;
+  /** The rank whose connection ended first while others needed it. Its exit came first, whatever the order in which exits are noticed. */
+  readonly lostRank?: () => number | null;
 }
 
 /** Options of `launch`. Flags have torchrun's meaning. */

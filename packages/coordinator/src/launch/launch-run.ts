@@ -162,7 +162,7 @@ export class LaunchRun {
       warden.watch(started.pid);
       this.#emit({ type: "spawned", attempt: placement.attempt, rank: told(started) });
     }
-    void started.exited.then((exit) => this.#exited(started, exit, files, placement)).catch(this.#fail);
+    void started.exited.then((exit) => this.#exited(started, exit, files, placement, settings)).catch(this.#fail);
     this.#cleared.push(
       started.cleared.then(() => {
         if (started.pid !== null) warden.release(started.pid);
@@ -170,8 +170,9 @@ export class LaunchRun {
     );
   }
 
-  #exited(process_: RankProcess, exit: RankExit, files: RankFiles, { attempt, nodeRank }: AttemptPlacement): void {
-    const failure = failureOf(process_, exit, files, nodeRank, this.#stoppedMs);
+  #exited(process_: RankProcess, exit: RankExit, files: RankFiles, { attempt, nodeRank }: AttemptPlacement, settings: SpawnSettings): void {
+    const lostRank = settings.lostRank?.() ?? null;
+    const failure = failureOf(process_, exit, files, { nodeRank, stoppedMs: this.#stoppedMs, lostRank });
     const { exitCode, signal } = exit;
     this.#emit({ type: "exited", attempt, rank: told(process_), exitCode, signal, stopped: this.#stoppedMs !== null && failure === null });
     if (failure !== null) this.#emit({ type: "failed", attempt, failure });

@@ -88,13 +88,21 @@ export function startRank(
   };
 }
 
+/** What is known about an attempt when one of its ranks ends. */
+export interface AttemptFacts {
+  readonly nodeRank: number;
+  /** When its ranks were asked to end. */
+  readonly stoppedMs: number | null;
+  /** The rank that the coordinator lost first. */
+  readonly lostRank: number | null;
+}
+
 /** The failure of a rank; null when it ended well, or because it was asked to (`stoppedMs`) and had not failed before that. */
 export function failureOf(
   process_: RankProcess,
   exit: RankExit,
   files: RankFiles,
-  nodeRank: number,
-  stoppedMs: number | null,
+  { nodeRank, stoppedMs, lostRank }: AttemptFacts,
 ): RankFailure | null {
   const { exitCode, signal, noticedMs, spawnError } = exit;
   if (exitCode === 0) return null;
@@ -102,8 +110,10 @@ export function failureOf(
   const nowMs = monotonicMs();
   const file = readErrorFile(files.error);
   const failedMs = file === null ? noticedMs : (file.monotonicMs ?? nowMs - (nowUnixMs - file.writtenUnixMs));
-  if (stoppedMs !== null && (file === null || failedMs >= stoppedMs)) return null;
   const { rank, localRank, pid } = process_;
+  // The exits of others, which its end led to, may be noticed before its own; then it seems to have been asked to end.
+  const askedTo = stoppedMs !== null && (file === null || failedMs >= stoppedMs);
+  if (askedTo && rank !== lostRank) return null;
   return {
     rank,
     localRank,
@@ -117,7 +127,7 @@ export function failureOf(
     errorFile: file === null ? null : files.error,
     message: spawnError?.message ?? file?.message ?? silentEnd(exitCode, signal, pid),
     error: file?.record ?? null,
-    blames: blamedRank(file?.record ?? null),
+    blames: blamedRank(file?.record ?? null) ?? lostRank,
   };
 }
 

@@ -31,6 +31,8 @@ export async function createReplica(context: ReplicaContext): Promise<Module> {
       return model;
     case "exit-while-building":
       return process.exit(7);
+    case "leave-while-building":
+      return process.exit(0);
     case "exit-while-loading":
       model.registerLoadPreHook(() => process.exit(7));
       return model;
