@@ -39,8 +39,7 @@ describe("fixtures that must be read", () => {
         expect(refusalClasses(row)).to.include((error as CheckpointError).class);
         return;
       }
-      // The fixtures call a lone .npy file by the name of its family.
-      expect(found.format === "npy" ? "npz" : found.format).to.equal(row.format);
+      expect(found.format).to.equal(row.format);
       expectTensors(found, row);
       const optional = new Set((row.optional_tensors ?? []).map(({ name }) => name));
       const aliases = found.aliases.map((names) => names.filter((name) => !optional.has(name))).filter((names) => names.length > 1);

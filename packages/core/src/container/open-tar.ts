@@ -38,7 +38,7 @@ export async function openTar(source: ByteSource, { limits, signal }: OpenContai
     entries,
     warnings: [],
     read: async (entry, readSignal) => {
-      enforceLimit(limits, "pickleBytes", entry.nbytes, `${source.name}: member ${entry.name}`);
+      enforceLimit(limits, "pickleBytes", entry.nbytes, { file: source.name, record: entry.name });
       return readBytes(source, entry.offset, entry.nbytes, readSignal);
     },
   };

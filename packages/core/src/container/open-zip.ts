@@ -3,7 +3,6 @@
  * two zip readers could read differently is refused.
  */
 import { crc32 } from "node:zlib";
-import { quote } from "../errors/quote.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { Warning } from "../manifest/checkpoint-tree.ts";
@@ -34,7 +33,7 @@ export async function openZip(source: ByteSource, { limits, signal }: OpenContai
   const tailBegin = Math.max(0, source.sizeBytes - TAIL_BYTES);
   const tail = new ZipWindow(tailBegin, await readBytes(source, tailBegin, source.sizeBytes - tailBegin, signal));
   const end = await readZipEnd(source, tail, signal);
-  enforceLimit(limits, "zipDirectoryBytes", end.directoryBytes, source.name);
+  enforceLimit(limits, "zipDirectoryBytes", end.directoryBytes, { file: source.name });
   // 24 bytes before the directory hold the last record's data descriptor.
   const knownBegin = Math.max(0, end.directoryOffset - 24);
   const known = await windowOver(source, tail, knownBegin, end.directoryOffset + end.directoryBytes, signal);
@@ -52,7 +51,7 @@ export async function openZip(source: ByteSource, { limits, signal }: OpenContai
     entries,
     warnings: trailingWarnings(end),
     read: async (entry, readSignal) => {
-      enforceLimit(limits, "pickleBytes", Math.max(entry.nbytes, entry.storedBytes), `${source.name}: record ${quote(entry.name)}`);
+      enforceLimit(limits, "pickleBytes", Math.max(entry.nbytes, entry.storedBytes), { file: source.name, record: entry.name });
       return readRecord(source, entry, readSignal);
     },
   };
@@ -71,7 +70,10 @@ function requireUniqueNames(source: ByteSource, rows: readonly DirectoryRow[]): 
 function enforceInflatedTotal(source: ByteSource, rows: readonly DirectoryRow[], limits: Limits): void {
   const total = rows.reduce((sum, row) => sum + (row.method === 8 ? row.nbytes : 0), 0);
   if (total > limits.inflateTotalBytesFloor) {
-    enforceLimit(limits, "inflateTotalRatio", total / source.sizeBytes, `${source.name}: inflated size of all records against the file's`);
+    enforceLimit(limits, "inflateTotalRatio", total / source.sizeBytes, {
+      file: source.name,
+      what: "inflated size of all records against the file's",
+    });
   }
 }
 

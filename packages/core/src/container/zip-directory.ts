@@ -2,7 +2,6 @@
  * The central directory: one row per record. Facts: PKWARE APPNOTE 4.3.12 and 4.5.3. torch keeps sizes and checksums here only (local
  * headers hold zeros), so everything later compares against these rows.
  */
-import { quote } from "../errors/quote.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { ByteSource } from "../source/byte-source.ts";
@@ -59,7 +58,7 @@ interface RowSizes {
  * RANKCAST_ZIP_UNSUPPORTED for encryption and unknown compression; RANKCAST_ZIP_END when count and size do not fit the rows.
  */
 export function readDirectory(source: ByteSource, window: ZipWindow, end: ZipEnd, limits: Limits): DirectoryRow[] {
-  enforceLimit(limits, "zipEntries", end.entryCount, source.name);
+  enforceLimit(limits, "zipEntries", end.entryCount, { file: source.name });
   const stop = end.directoryOffset + end.directoryBytes;
   const rows: DirectoryRow[] = [];
   let at = end.directoryOffset;
@@ -88,7 +87,8 @@ export function readDirectory(source: ByteSource, window: ZipWindow, end: ZipEnd
 
 function readRow(source: ByteSource, window: ZipWindow, at: number, limits: Limits): DirectoryRow {
   const nameLength = window.u16(at + 28);
-  if (nameLength > limits.zipNameBytes) enforceLimit(limits, "zipNameBytes", nameLength, `${source.name}: entry name at byte ${at}`);
+  if (nameLength > limits.zipNameBytes)
+    enforceLimit(limits, "zipNameBytes", nameLength, { file: source.name, offset: at, what: "entry name" });
   const name = readEntryName(source, window, at, at + ENTRY_BYTES, nameLength);
   const flags = window.u16(at + 8);
   if ((flags & UNSUPPORTED_FLAGS) !== 0) {
@@ -191,6 +191,6 @@ function requirePlausibleSizes(source: ByteSource, row: DirectoryRow, at: number
   }
   if (row.method === 8 && row.nbytes > 0) {
     const ratio = row.storedBytes === 0 ? Number.POSITIVE_INFINITY : row.nbytes / row.storedBytes;
-    enforceLimit(limits, "inflateRatio", ratio, `${source.name}: record ${quote(row.name)}`);
+    enforceLimit(limits, "inflateRatio", ratio, { file: source.name, record: row.name });
   }
 }

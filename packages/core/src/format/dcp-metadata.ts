@@ -76,7 +76,7 @@ class MetadataParser {
     const items: DcpItem[] = [];
     for (const [name, value] of described.entries) {
       if (typeof name !== "string") return this.#fail("a name is no text");
-      enforceLimit(this.#limits, "tensors", items.length + 1, this.#file);
+      enforceLimit(this.#limits, "tensors", items.length + 1, { file: this.#file });
       items.push(this.#item(name, value));
     }
     const version = fields.entries.get("version");
@@ -88,7 +88,7 @@ class MetadataParser {
       return { type: "value", name, slice: this.#sliceOf(name, "") };
     const { entries } = this.#fields(value, `${MODULE}.TensorStorageMetadata`, quote(name));
     const shape = this.#sizes(entries.get("size"), `the size of ${quote(name)}`);
-    enforceLimit(this.#limits, "tensorRank", shape.length, `${this.#file}: ${quote(name)}`);
+    enforceLimit(this.#limits, "tensorRank", shape.length, { file: this.#file, what: quote(name) });
     const chunks = entries.get("chunks");
     if (!(chunks instanceof TreeList)) return this.#fail(`${quote(name)} has no list of chunks`);
     const parts = chunks.elements.map((chunk) => this.#part(name, chunk));
@@ -97,7 +97,7 @@ class MetadataParser {
 
   #part(name: string, chunk: TreeValue): DcpPart {
     this.#parts += 1;
-    enforceLimit(this.#limits, "dcpChunks", this.#parts, this.#file);
+    enforceLimit(this.#limits, "dcpChunks", this.#parts, { file: this.#file });
     const { entries } = this.#fields(chunk, `${MODULE}.ChunkStorageMetadata`, `a chunk of ${quote(name)}`);
     const offsets = this.#sizes(entries.get("offsets"), `a chunk's place in ${quote(name)}`);
     const sizes = this.#sizes(entries.get("sizes"), `a chunk's size in ${quote(name)}`);
@@ -154,7 +154,7 @@ class MetadataParser {
     if (!(planner instanceof TreeDict)) return paths;
     for (const [name, path] of planner.entries) {
       if (typeof name !== "string" || !(path instanceof TreeList)) continue;
-      enforceLimit(this.#limits, "treeDepth", path.elements.length, `${this.#file}: path of ${quote(name)}`);
+      enforceLimit(this.#limits, "treeDepth", path.elements.length, { file: this.#file, what: `path of ${quote(name)}` });
       const steps = path.elements.filter((step): step is string | number => typeof step === "string" || countOf(step) !== null);
       if (steps.length === path.elements.length && steps.length > 0) paths.set(name, steps);
     }

@@ -46,7 +46,7 @@ export async function readSafetensorsShards(input: FormatInput, entry: Safetenso
         remedy: "Pass the directory of the checkpoint.",
       },
     );
-  enforceLimit(input.limits, "indexShards", files.length, input.source.name);
+  enforceLimit(input.limits, "indexShards", files.length, { file: input.source.name });
   const shards = await inOrder(files, async (name): Promise<ShardFile> => {
     const source = await openPart(input, name);
     return { source, file: source.name === input.source.name ? entry : await openSafetensors(await partInput(input, source)) };
@@ -77,7 +77,7 @@ function collectChunks(shards: readonly ShardFile[], limits: Limits): Map<string
         (sharding === null ? leaf.shape.map(() => 0) : fail(source.name, `does not say where ${quote(entry.name)} belongs`));
       if (offsets.length !== leaf.shape.length) fail(source.name, `gives ${quote(entry.name)} [${leaf.shape}] the place [${offsets}]`);
       count += 1;
-      enforceLimit(limits, "dcpChunks", count, source.name);
+      enforceLimit(limits, "dcpChunks", count, { file: source.name });
       const chunks = tensors.get(entry.name) ?? [];
       tensors.set(entry.name, chunks);
       chunks.push({ offsets, sizes: leaf.shape, leaf });

@@ -31,7 +31,7 @@ export const dcp: CheckpointFormat = {
 
 async function readDcp(input: FormatInput): Promise<CheckpointTree> {
   const { source, limits, signal } = input;
-  enforceLimit(limits, "dcpMetadataBytes", source.sizeBytes, source.name);
+  enforceLimit(limits, "dcpMetadataBytes", source.sizeBytes, { file: source.name });
   const bytes = await readBytes(source, 0, source.sizeBytes, signal);
   const pickled = readPickle(bytes, { limits, where: { file: source.name, baseOffset: 0 } });
   const metadata = parseDcpMetadata(pickled.value, source.name, limits);
@@ -69,7 +69,7 @@ class ItemReader {
   static async open(input: FormatInput, { items }: DcpMetadata): Promise<ItemReader> {
     const slices = items.flatMap((item) => (item.type === "value" ? [item.slice] : item.parts.map(({ slice }) => slice)));
     const paths = [...new Set(slices.map(({ path }) => path))];
-    enforceLimit(input.limits, "indexShards", paths.length, input.source.name);
+    enforceLimit(input.limits, "indexShards", paths.length, { file: input.source.name });
     return new ItemReader(input, paths, await inOrder(paths, (path) => openPart(input, path)));
   }
 

@@ -80,7 +80,11 @@ export class GgufCursor {
   /** A text; bytes that are no UTF-8 become U+FFFD, because tokenizers hold partial characters. */
   text(): string {
     const length = this.count();
-    enforceLimit(this.#options.limits, "ggufStringBytes", length, `${this.#options.source.name}: text in the header at byte ${this.at}`);
+    enforceLimit(this.#options.limits, "ggufStringBytes", length, {
+      file: this.#options.source.name,
+      offset: this.at,
+      what: "text in the header",
+    });
     const begin = this.#take(length);
     return Buffer.from(this.#view.buffer, this.#view.byteOffset + begin, length).toString("utf8");
   }
@@ -103,7 +107,7 @@ export class GgufCursor {
   async #fill(begin: number, windowBytes: number): Promise<void> {
     const { source, limits, signal } = this.#options;
     const length = Math.min(windowBytes, source.sizeBytes - begin);
-    enforceLimit(limits, "indexBytes", length, `${source.name}: one item of the header at byte ${begin}`);
+    enforceLimit(limits, "indexBytes", length, { file: source.name, offset: begin, what: "one item of the header" });
     const bytes = await readBytes(source, begin, length, signal);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#begin = begin;

@@ -55,8 +55,8 @@ export async function readGgufHeader(options: GgufCursorOptions): Promise<GgufHe
     });
   };
   const { tensorCount, pairCount } = await cursor.item((each) => readCounts(each, fail));
-  enforceLimit(limits, "ggufEntries", pairCount, `${source.name}: metadata entries`);
-  enforceLimit(limits, "tensors", tensorCount, `${source.name}: tensors`);
+  enforceLimit(limits, "ggufEntries", pairCount, { file: source.name, what: "metadata entries" });
+  enforceLimit(limits, "tensors", tensorCount, { file: source.name, what: "tensors" });
   const metadata = new Map<string, string>();
   for (let index = 0; index < pairCount; index += 1) {
     const [key, value] = await cursor.item((each) => readPair(each, limits.jsonDepth, fail));
@@ -142,7 +142,7 @@ function readTensor(cursor: GgufCursor, { source, limits }: GgufCursorOptions, f
   const { at } = cursor;
   const name = cursor.text();
   const rank = cursor.u32();
-  enforceLimit(limits, "tensorRank", rank, `${source.name}: ${quote(name)}`);
+  enforceLimit(limits, "tensorRank", rank, { file: source.name, what: quote(name) });
   const shape: number[] = [];
   for (let axis = 0; axis < rank; axis += 1) {
     const size = cursor.count();

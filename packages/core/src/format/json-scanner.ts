@@ -186,7 +186,7 @@ export class JsonScanner {
     if (this.#bytes[this.at] !== open) this.#expected(what);
     this.at += 1;
     this.#depth += 1;
-    enforceLimit(this.#options.limits, "jsonDepth", this.#depth, this.#options.where);
+    enforceLimit(this.#options.limits, "jsonDepth", this.#depth, { file: this.#options.where, offset: this.at });
     this.#fresh = true;
   }
 

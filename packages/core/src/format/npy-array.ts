@@ -55,12 +55,12 @@ export function npyArray(header: NpyHeader, place: NpyPlace, limits: Limits): Np
     });
   }
   const { shape } = header;
-  enforceLimit(limits, "tensorRank", shape.length, describePlace(place));
+  enforceLimit(limits, "tensorRank", shape.length, place);
   // Numbers may pass 2^53 on the way to a size of 0; the file is refused then, too, because the strides could not be held.
   const nbytes = shape.reduce((product, size) => product * Math.max(size, 1), bytesOf(found.dtype, 1));
   if (!Number.isSafeInteger(nbytes))
     throw new FormatError("RANKCAST_NPY_HEADER", `${describePlace(place)}: shape (${shape}) has more than 2^53 bytes`, {
-      details: { ...place, shape },
+      details: { ...place, offset: 0, shape },
     });
   return {
     dtype: found.dtype,

@@ -48,7 +48,7 @@ export function npyHeaderBytes(head: Uint8Array, place: NpyPlace, limits: Limits
   if (head.length < begin) truncated(place, "the length of the header", head.length);
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
   const length = version === 1 ? view.getUint16(VERSION_END, true) : view.getUint32(VERSION_END, true);
-  enforceLimit(limits, "npyHeaderBytes", length, `${place.file}: header of a numpy array`);
+  enforceLimit(limits, "npyHeaderBytes", length, { file: place.file, what: "header of a numpy array" });
   return begin + length;
 }
 

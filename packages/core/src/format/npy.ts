@@ -29,7 +29,7 @@ async function readNpy({ source, head, limits, signal }: FormatInput): Promise<C
   });
   const { dtype, shape, stride } = array;
   return {
-    format: "npy",
+    format: "npz",
     root: new TensorRef({ dtype, shape, stride, storageOffset: 0, storage, origin: "numpy" }),
     sources: [source],
     checksums: "absent",

@@ -81,12 +81,12 @@ class HeaderParser {
       }
       // A string of UTF-8 bytes has at least as many bytes as UTF-16 units; only long names are measured exactly.
       if (name.length * 3 > limits.tensorNameBytes)
-        enforceLimit(limits, "tensorNameBytes", Buffer.byteLength(name), `${file}: name of a tensor`);
+        enforceLimit(limits, "tensorNameBytes", Buffer.byteLength(name), { file, what: "name of a tensor" });
       this.#entries.set(name, scanner.peek() === "array" ? this.#readSequence(name, at) : this.#readObject(name, at));
       count += 1;
       // A table that did not grow had the name already; asking it first would hash every name twice.
       if (this.#entries.size < count) this.#fail(`a second tensor named ${quote(name)}`, at, name);
-      if (count > limits.tensors) enforceLimit(limits, "tensors", count, file);
+      if (count > limits.tensors) enforceLimit(limits, "tensors", count, { file });
     }
     scanner.end();
     return { entries: this.#entries, metadata: this.#metadata ?? new Map() };
@@ -155,7 +155,7 @@ class HeaderParser {
     while (scanner.nextElement()) {
       shape.push(scanner.readUnsigned());
       if (shape.length > this.#context.limits.tensorRank)
-        enforceLimit(this.#context.limits, "tensorRank", shape.length, `${this.#context.file}: ${quote(name)}`);
+        enforceLimit(this.#context.limits, "tensorRank", shape.length, { file: this.#context.file, what: quote(name) });
     }
     return shape;
   }

@@ -61,8 +61,8 @@ class IndexParser {
     for (let name = scanner.nextKey(); name !== null; name = scanner.nextKey()) {
       if (this.#weightMap.has(name)) this.#fail(`a second tensor named ${quote(name)}`, scanner.keyAt);
       if (name.length * 3 > this.#limits.indexNameBytes)
-        enforceLimit(this.#limits, "indexNameBytes", Buffer.byteLength(name), `${this.#file}: name of a tensor`);
-      enforceLimit(this.#limits, "tensors", this.#weightMap.size + 1, this.#file);
+        enforceLimit(this.#limits, "indexNameBytes", Buffer.byteLength(name), { file: this.#file, what: "name of a tensor" });
+      enforceLimit(this.#limits, "tensors", this.#weightMap.size + 1, { file: this.#file });
       this.#weightMap.set(name, this.#shard(scanner.readString()));
     }
   }
@@ -70,8 +70,8 @@ class IndexParser {
   #shard(name: string): string {
     const known = this.#shards.get(name);
     if (known !== undefined) return known;
-    requireSafePath(name, this.#file, this.#limits);
-    enforceLimit(this.#limits, "indexShards", this.#shards.size + 1, this.#file);
+    requireSafePath(name, this.#file, this.#limits, this.#scanner.keyAt);
+    enforceLimit(this.#limits, "indexShards", this.#shards.size + 1, { file: this.#file });
     this.#shards.set(name, name);
     return name;
   }

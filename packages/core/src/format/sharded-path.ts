@@ -12,12 +12,13 @@ const SCHEME_OR_DRIVE = /^[A-Za-z][A-Za-z0-9+.-]*:/;
 const ESCAPED = /%(?:2e|2f|5c|00)/i;
 
 /**
- * Gives `name` back when it is a plain relative path below its folder.
+ * Gives `name` back when it is a plain relative path below its folder. `offset` is the byte of `file` where it is named, if that is known.
  * @throws {FormatError} RANKCAST_UNSAFE_PATH for absolute paths, URLs, drive letters, backslashes, control characters, empty, `.` and `..`
  *   segments, escaped or not; RANKCAST_LIMIT.
  */
-export function requireSafePath(name: string, file: string, limits: Limits): string {
-  enforceLimit(limits, "indexNameBytes", Buffer.byteLength(name), `${file}: name of a file`);
+export function requireSafePath(name: string, file: string, limits: Limits, offset?: number): string {
+  const place = offset === undefined ? { file } : { file, offset };
+  enforceLimit(limits, "indexNameBytes", Buffer.byteLength(name), { ...place, what: "name of a file" });
   const segments = name.split("/");
   const unsafe =
     FORBIDDEN.test(name) ||
@@ -25,7 +26,8 @@ export function requireSafePath(name: string, file: string, limits: Limits): str
     ESCAPED.test(name) ||
     segments.some((each) => each === "" || each === "." || each === "..");
   if (!unsafe) return name;
-  throw new FormatError("RANKCAST_UNSAFE_PATH", `${file}: names the file ${quote(name)}, which is no plain relative path`, {
-    details: { file, path: name },
+  const at = offset === undefined ? "" : `at byte ${offset}: `;
+  throw new FormatError("RANKCAST_UNSAFE_PATH", `${file}: ${at}names the file ${quote(name)}, which is no plain relative path`, {
+    details: { ...place, path: name },
   });
 }

@@ -38,7 +38,7 @@ interface Shard {
 
 async function readSharded(input: FormatInput, readShard: ReadShard): Promise<CheckpointTree> {
   const file = input.source.name;
-  enforceLimit(input.limits, "indexBytes", input.source.sizeBytes, file);
+  enforceLimit(input.limits, "indexBytes", input.source.sizeBytes, { file });
   const index = parseShardIndex(await readDocument(input), file, input.limits);
   const shards = await inOrder(index.shards, async (name): Promise<Shard> => {
     const part = await partInput(input, await openPart(input, name));

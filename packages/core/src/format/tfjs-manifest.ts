@@ -86,11 +86,11 @@ class ManifestParser {
 
   #readPath(): string {
     const { at } = this.#scanner;
-    const path = requireSafePath(this.#scanner.readString(), this.#file, this.#limits);
+    const path = requireSafePath(this.#scanner.readString(), this.#file, this.#limits, this.#scanner.at);
     // Each file belongs to one place of one group; naming it again and again would make a small download fill any memory.
     if (this.#paths.has(path)) this.#fail(`a second mention of ${quote(path)}`, at);
     this.#paths.add(path);
-    enforceLimit(this.#limits, "indexShards", this.#paths.size, this.#file);
+    enforceLimit(this.#limits, "indexShards", this.#paths.size, { file: this.#file });
     return path;
   }
 
@@ -112,8 +112,8 @@ class ManifestParser {
     if (name === undefined || shape === undefined || dtype === undefined) return this.#fail("a weight without name, shape or dtype", at);
     if (this.#names.has(name)) this.#fail(`a second weight named ${quote(name)}`, at);
     this.#names.add(name);
-    enforceLimit(this.#limits, "tensors", this.#names.size, this.#file);
-    enforceLimit(this.#limits, "tensorRank", shape.length, `${this.#file}: ${quote(name)}`);
+    enforceLimit(this.#limits, "tensors", this.#names.size, { file: this.#file });
+    enforceLimit(this.#limits, "tensorRank", shape.length, { file: this.#file, what: quote(name) });
     return { name, shape, dtype, quantisedAs, at };
   }
 

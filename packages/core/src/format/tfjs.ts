@@ -35,7 +35,7 @@ const DTYPES_BY_NAME: ReadonlyMap<string, DType> = new Map([
 
 async function readTfjs(input: FormatInput): Promise<CheckpointTree> {
   const { source, limits } = input;
-  enforceLimit(limits, "indexBytes", source.sizeBytes, source.name);
+  enforceLimit(limits, "indexBytes", source.sizeBytes, { file: source.name });
   const manifest = parseTfjsManifest(await readDocument(input), source.name, limits);
   const paths = [...new Set(manifest.groups.flatMap(({ paths: each }) => each))];
   const sources = await inOrder(paths, (path) => openPart(input, path));

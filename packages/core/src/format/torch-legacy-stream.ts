@@ -81,7 +81,8 @@ export function* decodeLegacyStream(begin: number, end: number, context: StreamC
   const keys = yield* read(object.endOffset, "storage keys");
   const order = readKeys(keys.value, storages, (text) => pickleError("RANKCAST_LEGACY_KEYS", text, site("storage keys"), object.endOffset));
   const placed = placeStorages(order, storages, keys.endOffset, end, context);
-  return { root: object.value, pickleBytes: keys.endOffset - begin, ...placed, warnings: object.warnings };
+  const warnings = [magic, protocol, system, object, keys].flatMap((each) => each.warnings);
+  return { root: object.value, pickleBytes: keys.endOffset - begin, ...placed, warnings };
 }
 
 /** The keys in the order of their bytes: each storage of the object, once. */
@@ -158,5 +159,5 @@ export function nestedStreams(context: Omit<StreamContext, "memory">): (bytes: U
 function* readWhole(begin: number, end: number, context: StreamContext, site: PickleSite): Reading<NestedStream> {
   const stream = yield* decodeLegacyStream(begin, end, context);
   yield* checkCounts(stream.counts, site);
-  return { value: stream.root, pickleBytes: stream.pickleBytes };
+  return { value: stream.root, pickleBytes: stream.pickleBytes, warnings: stream.warnings };
 }

@@ -6,19 +6,21 @@ import type { TreeDict, TreeValue, Warning } from "../manifest/checkpoint-tree.t
 import type { PickleCall } from "../pickle/known-global.ts";
 import { type PickleSite, pickleError } from "../pickle/pickle-site.ts";
 
-/** A `PickleCall` whose place is a byte of a table. */
+/** A `PickleCall` whose place is a byte of a table. Its warnings go to the archive's. */
 export class TableCall implements PickleCall {
   readonly limits: Limits;
   readonly site: PickleSite;
-  readonly warnings: Warning[] = [];
   /** First byte of the row that is being read. */
   position = 0;
   private chargedBytes = 0;
   private tensors = 0;
 
-  constructor(limits: Limits, site: PickleSite) {
+  private readonly warnings: Warning[];
+
+  constructor(limits: Limits, site: PickleSite, warnings: Warning[]) {
     this.limits = limits;
     this.site = site;
+    this.warnings = warnings;
   }
 
   refuse(code: ErrorCode, text: string, details?: ErrorDetails): FormatError {
@@ -33,8 +35,9 @@ export class TableCall implements PickleCall {
     }
   }
 
+  /** Once per code, however many rows have it. */
   warn(code: string, message: string): void {
-    this.warnings.push({ code, message });
+    if (!this.warnings.some((each) => each.code === code)) this.warnings.push({ code, message });
   }
 
   countTensor(): void {

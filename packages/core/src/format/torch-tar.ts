@@ -6,7 +6,7 @@ import type { ContainerEntry } from "../container/container.ts";
 import { openTar } from "../container/open-tar.ts";
 import { isTarHeader } from "../container/tar-header.ts";
 import { requireRecord } from "../container/zip-folder.ts";
-import { type CheckpointTree, TreeDict, TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
+import { type CheckpointTree, TreeDict, TreeList, type TreeValue, type Warning } from "../manifest/checkpoint-tree.ts";
 import { type Reading, readFromSource } from "../pickle/byte-reading.ts";
 import { describe } from "../pickle/call-arguments.ts";
 import { GlobalRef, type PickleCall } from "../pickle/known-global.ts";
@@ -23,9 +23,10 @@ async function readTorchTar(input: FormatInput): Promise<CheckpointTree> {
   const { source, limits, signal } = input;
   const container = await openTar(source, input);
   const tables: TarTables = { storages: new Map(), tensors: new Map() };
+  const warnings: Warning[] = [...container.warnings];
   const run = <T>(name: string, read: (begin: number, end: number, call: TableCall) => Reading<T>): Promise<T> => {
     const entry: ContainerEntry = requireRecord(container, name);
-    const call = new TableCall(limits, { file: source.name, record: name, baseOffset: 0 });
+    const call = new TableCall(limits, { file: source.name, record: name, baseOffset: 0 }, warnings);
     return readFromSource(read(entry.offset, entry.offset + entry.nbytes, call), source, signal);
   };
   await run("sys_info", readSystem);
@@ -45,12 +46,14 @@ async function readTorchTar(input: FormatInput): Promise<CheckpointTree> {
     sources: [source],
     checksums: "absent",
     fileMetadata: new Map(),
-    warnings: [...container.warnings, ...object.warnings],
+    warnings: [...warnings, ...object.warnings],
   };
 }
 
-function* readSystem(begin: number, end: number, { limits, site }: TableCall): Reading<void> {
-  const { value } = yield* decodePickle(begin, end, { limits, where: site });
+function* readSystem(begin: number, end: number, call: TableCall): Reading<void> {
+  const { limits, site } = call;
+  const { value, warnings } = yield* decodePickle(begin, end, { limits, where: site });
+  for (const { code, message } of warnings) call.warn(code, message);
   if (!(value instanceof TreeDict)) throw pickleError("RANKCAST_PICKLE_TARGET", `sys_info is a dict, not ${describe(value)}`, site, begin);
 }
 

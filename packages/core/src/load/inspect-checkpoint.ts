@@ -71,7 +71,7 @@ export async function inspectCheckpoint(weights: string, options: InspectOptions
 
 async function digestAll(opened: OpenedWeights, options: InspectOptions): Promise<(string | null)[]> {
   const { storages } = await loadState(opened, { ...options, noMmap: readEnvironment().noMmap });
-  return bindTensors(opened.manifest, storages).map((tensor) => (tensor.isMeta ? null : digestTensor(tensor)));
+  return bindTensors(opened.manifest, storages).map((tensor) => (tensor.isMeta ? null : digestTensor(tensor, opened.limits)));
 }
 
 function describe(opened: OpenedWeights, digests: readonly (string | null)[] | null, verified: boolean): InspectReport {

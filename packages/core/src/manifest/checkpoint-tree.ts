@@ -256,7 +256,7 @@ export interface Warning {
 
 /** A decoded checkpoint without its tensor bytes. */
 export interface CheckpointTree {
-  /** Name of the format: `torch-zip`, `torch-legacy`, `torch-tar`, `pickle`, `safetensors`, `sharded`, `dcp`, `npz`, `npy`, `tfjs`, `gguf`, `zero`. */
+  /** Name of the format: `torch-zip`, `torch-legacy`, `torch-tar`, `pickle`, `safetensors`, `sharded`, `dcp`, `npz` (a lone array too), `tfjs`, `gguf`, `zero`. */
   readonly format: string;
   readonly root: TreeValue;
   /** The files that extents point into. Owned by whoever opened the checkpoint. */

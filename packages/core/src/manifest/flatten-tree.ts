@@ -44,7 +44,7 @@ export interface FlattenOptions {
  * @throws {FormatError} RANKCAST_LIMIT for depth, number of tensors, repeated values, names; RANKCAST_TREE_CYCLE when cycles are refused.
  */
 export function flattenTree(root: TreeValue, options: FlattenOptions): FlatTree {
-  const where = printable(options.where ?? "checkpoint");
+  const where = options.where ?? "checkpoint";
   const listing = new Listing(options.limits, where);
   const container = asContainer(root);
   if (!container) {
@@ -121,7 +121,7 @@ class Listing implements FlatTree {
 
   /** @throws {FormatError} RANKCAST_LIMIT, naming the checkpoint. */
   enforce(limit: LimitName, found: number, what: string): void {
-    if (found > this.#limits[limit]) enforceLimit(this.#limits, limit, found, `${this.#where}: ${what}`);
+    if (found > this.#limits[limit]) enforceLimit(this.#limits, limit, found, { file: this.#where, what });
   }
 
   addLeaf(path: string | null, value: TreeValue): void {
@@ -161,8 +161,8 @@ class Listing implements FlatTree {
     const where = printable(paths[0] ?? "");
     if (cycles === "skip") this.warn("cycle-skipped", `${where} leads back to a container it is in; listed once`);
     else {
-      throw new FormatError("RANKCAST_TREE_CYCLE", `${this.#where}: ${where} leads back to a container it is in`, {
-        details: { path: paths[0] ?? "", paths },
+      throw new FormatError("RANKCAST_TREE_CYCLE", `${printable(this.#where)}: ${where} leads back to a container it is in`, {
+        details: { file: this.#where, path: paths[0] ?? "", paths },
       });
     }
   }

@@ -3,6 +3,7 @@
  * shared and may contain themselves (both are legal in pickles), so each is visited once and walkers afterwards follow the result.
  */
 import { FormatError } from "../errors/checkpoint-error.ts";
+import { printable } from "../errors/quote.ts";
 import type { Limits } from "../limits/limits.ts";
 import { type OpaqueValue, SparseRef, TensorRef, TreeDict, TreeList, type TreeValue } from "./checkpoint-tree.ts";
 import { isPickledModule, moduleChildren } from "./pickled-module.ts";
@@ -118,9 +119,13 @@ function absorb(branch: Branch, child: Branch): void {
 function close(branch: Branch, limits: Pick<Limits, "treeDepth">, where: string): void {
   branch.done = true;
   if (branch.height <= limits.treeDepth) return;
-  throw new FormatError("RANKCAST_LIMIT", `${where}: containers are nested deeper than the limit treeDepth = ${limits.treeDepth}`, {
-    details: { limit: "treeDepth", allowed: limits.treeDepth, found: branch.height },
-  });
+  throw new FormatError(
+    "RANKCAST_LIMIT",
+    `${printable(where)}: containers are nested deeper than the limit treeDepth = ${limits.treeDepth}`,
+    {
+      details: { file: where, limit: "treeDepth", allowed: limits.treeDepth, found: branch.height },
+    },
+  );
 }
 
 function pathOf(stack: readonly Frame[]): string {

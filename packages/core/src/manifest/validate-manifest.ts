@@ -1,6 +1,5 @@
 /** The one gate for the numbers of a checkpoint: whatever passes can be allocated, read and viewed without further doubt. */
-import { printable } from "../errors/quote.ts";
-import { enforceLimit } from "../limits/exceeded.ts";
+import { enforceLimit, type LimitPlace } from "../limits/exceeded.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { StateDictManifest } from "./manifest.ts";
 import { validateStorage } from "./validate-storage.ts";
@@ -14,7 +13,7 @@ import { validateTensor } from "./validate-tensor.ts";
 export function validateManifest(manifest: StateDictManifest, limits: Limits): void {
   const { tensors, storages, sources } = manifest;
   const file = sources[0]?.name ?? manifest.format;
-  enforceLimit(limits, "tensors", tensors.length, printable(file));
+  enforceLimit(limits, "tensors", tensors.length, { file });
   const sourceBytes = sources.reduce((sum, { version }) => sum + version.sizeBytes, 0);
   let storedBytes = 0;
   const context = { index: 0, sources, limits };
@@ -22,16 +21,16 @@ export function validateManifest(manifest: StateDictManifest, limits: Limits): v
     context.index = index;
     storedBytes += validateStorage(storage, context);
   });
-  enforceRatio(limits, storedBytes, sourceBytes, `${printable(file)}: bytes of all storages against the files'`);
+  enforceRatio(limits, storedBytes, sourceBytes, { file, what: "bytes of all storages against the files'" });
   let repeatedBytes = 0;
   tensors.forEach((tensor) => {
     repeatedBytes += validateTensor(tensor, storages[tensor.storage], limits, file);
   });
   const ownBytes = storages.reduce((sum, { nbytes }) => sum + nbytes, 0);
-  enforceRatio(limits, repeatedBytes, ownBytes, `${printable(file)}: bytes of repeated elements against all storages'`);
+  enforceRatio(limits, repeatedBytes, ownBytes, { file, what: "bytes of repeated elements against all storages'" });
 }
 
-function enforceRatio(limits: Limits, found: number, base: number, what: string): void {
+function enforceRatio(limits: Limits, found: number, base: number, place: LimitPlace): void {
   if (found <= limits.materialisedBytesFloor) return;
-  enforceLimit(limits, "materialisedRatio", found / Math.max(base, 1), what);
+  enforceLimit(limits, "materialisedRatio", found / Math.max(base, 1), place);
 }

@@ -75,7 +75,12 @@ function validateExtent(extent: StorageExtent, nbytes: number, context: StorageC
     return nbytes;
   }
   if (nbytes > extent.storedBytes * context.limits.inflateRatio) {
-    enforceLimit(context.limits, "inflateRatio", nbytes / Math.max(extent.storedBytes, 1), storageName(context));
+    enforceLimit(context.limits, "inflateRatio", nbytes / Math.max(extent.storedBytes, 1), {
+      file: source.name,
+      what: storageName(context),
+      ...(extent.record === undefined ? {} : { record: extent.record }),
+      offset: extent.offset,
+    });
   }
   return 0;
 }

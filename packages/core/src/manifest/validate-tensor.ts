@@ -32,8 +32,8 @@ export function validateTensor(tensor: TensorDescriptor, storage: StorageDescrip
   const writtenBytes = (extent.elements * bits) / 8;
   const allowed = Math.max(limits.materialisedBytesFloor, limits.materialisedRatio * storage.nbytes);
   if (writtenBytes > allowed) {
-    const what = `${where(tensor, file)}: written out it has ${writtenBytes} bytes, its storage ${storage.nbytes}; ratio`;
-    enforceLimit(limits, "materialisedRatio", writtenBytes / Math.max(storage.nbytes, 1), what);
+    const what = `tensor ${quote(tensor.name)}: written out it has ${writtenBytes} bytes, its storage ${storage.nbytes}; ratio`;
+    enforceLimit(limits, "materialisedRatio", writtenBytes / Math.max(storage.nbytes, 1), { file, what });
   }
   return Math.max(0, ((extent.elements - extent.span) * bits) / 8);
 }
@@ -41,7 +41,7 @@ export function validateTensor(tensor: TensorDescriptor, storage: StorageDescrip
 /** Number of elements, and elements from the first to behind the last. */
 function extentOf(tensor: TensorDescriptor, limits: Limits, file: string): { elements: number; span: number } {
   const { shape, stride, storageOffset } = tensor;
-  if (shape.length > limits.tensorRank) enforceLimit(limits, "tensorRank", shape.length, where(tensor, file));
+  if (shape.length > limits.tensorRank) enforceLimit(limits, "tensorRank", shape.length, { file, what: `tensor ${quote(tensor.name)}` });
   if (shape.length !== stride.length) throw layoutError(tensor, file, `${shape.length} sizes, but ${stride.length} strides`);
   if (!isCount(storageOffset)) throw layoutError(tensor, file, `storage offset ${storageOffset}`);
   let elements = 1;

@@ -88,6 +88,7 @@ function popTuple(m: PickleMachine): TreeList {
 /** Pushes what stands for `callable(*args)`. */
 function pushCall(m: PickleMachine, callable: TreeValue, args: readonly TreeValue[]): void {
   if (!(callable instanceof OpaqueValue)) throw m.refuse("RANKCAST_PICKLE_TARGET", `${kindOf(callable)} cannot be called`);
+  if (callable.dangerous) m.noteDangerousCall(callable.global);
   const made = callable instanceof GlobalRef && callable.known?.call ? callable.known.call(args, m) : opaqueCall(m, callable, args);
   if (made instanceof PendingValue && made.memoSlots.length === 0) m.openPending += 1;
   m.push(made);

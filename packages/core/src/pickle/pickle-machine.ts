@@ -8,6 +8,7 @@
  */
 import type { ErrorDetails, FormatError } from "../errors/checkpoint-error.ts";
 import type { ErrorCode } from "../errors/error-codes.ts";
+import { quote } from "../errors/quote.ts";
 import type { Limits } from "../limits/limits.ts";
 import { type TreeDict, TreeList, type TreeValue, type Warning } from "../manifest/checkpoint-tree.ts";
 import { DictKeys } from "./dict-key.ts";
@@ -36,6 +37,7 @@ export interface MachineOptions {
 /** Why `run` returned. */
 export type MachineState = "running" | "stopped" | "starved" | "nested";
 
+const DANGEROUS_CALLS_NAMED_MAX = 10;
 /** Estimated heap of a tensor with its share of a storage. */
 const TENSOR_BYTES = 400;
 /** Thrown inside `run` when the window ends inside an opcode. One object: it carries nothing, and making an Error is slow. */
@@ -54,6 +56,7 @@ export class PickleMachine implements PickleCall {
   readonly keys: DictKeys;
   readonly globals: Map<string, GlobalRef> = new Map();
   readonly warnings: Map<string, Warning> = new Map();
+  readonly dangerousCalls: Set<string> = new Set();
   state: MachineState = "running";
   /** Slots at and above `top` hold values already taken off. */
   readonly stack: TreeValue[] = [];
@@ -210,6 +213,19 @@ export class PickleMachine implements PickleCall {
 
   warn(code: string, message: string): void {
     if (!this.warnings.has(code)) this.warnings.set(code, { code, message });
+  }
+
+  /** A call that attacks use, asked for and not made. Kept apart from the tree: an attack pops the result, and nothing of it would be left. */
+  noteDangerousCall(global: string): void {
+    if (this.dangerousCalls.size < DANGEROUS_CALLS_NAMED_MAX) this.dangerousCalls.add(global);
+  }
+
+  /** What was noted, calls that attacks use first. */
+  takeWarnings(): Warning[] {
+    const noted = [...this.warnings.values()];
+    if (this.dangerousCalls.size === 0) return noted;
+    const names = [...this.dangerousCalls].map(quote).join(", ");
+    return [{ code: "dangerous-calls", message: `the pickle asks for calls of ${names}; nothing was run` }, ...noted];
   }
 
   countTensor(): void {

@@ -31,6 +31,7 @@ export interface NestedStream {
   readonly value: TreeValue;
   /** Bytes of its pickles, which is the work it took. */
   readonly pickleBytes: number;
+  readonly warnings: readonly Warning[];
 }
 
 /** What a pickle says. */
@@ -86,7 +87,7 @@ export function* decodePickle(begin: number, end: number, options: PickleOptions
     value,
     endOffset: machine.position,
     globals: [...machine.globals.values()],
-    warnings: [...machine.warnings.values()],
+    warnings: machine.takeWarnings(),
   };
 }
 
@@ -108,7 +109,8 @@ function* answerNested(machine: PickleMachine, options: PickleOptions): Reading<
   machine.nestedBytes = null;
   if (bytes === null || options.readNested === undefined)
     throw machine.refuse("RANKCAST_PICKLE_CALL", "there is no reader for nested streams");
-  const { value, pickleBytes } = yield* options.readNested(bytes);
+  const { value, pickleBytes, warnings } = yield* options.readNested(bytes);
+  for (const { code, message } of warnings) machine.warn(`nested-${code}`, message);
   machine.charge(NESTED_WORK_FACTOR * pickleBytes);
   machine.push(value);
   machine.state = "running";

@@ -15,7 +15,7 @@ export async function readJson(session: HttpSession, response: HttpResponse): Pr
   for await (const batch of response.body()) {
     pieces.push(...batch);
     length += batchBytes(batch);
-    enforceLimit(session.limits, "indexBytes", length, response.name);
+    enforceLimit(session.limits, "indexBytes", length, { file: response.name });
   }
   try {
     return JSON.parse(Buffer.concat(pieces).toString("utf8"));
