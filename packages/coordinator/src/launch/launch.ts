@@ -41,7 +41,7 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   } finally {
     stopListening();
     rmSync(directory, { recursive: true, force: true });
-    warden.close();
+    await warden.close();
   }
 }
 

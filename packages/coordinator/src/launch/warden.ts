@@ -34,13 +34,13 @@ export interface Warden {
   readonly isThere: boolean;
   watch(group: number): void;
   release(group: number): void;
-  /** Lets it go; groups that were not released are ended. */
-  close(): void;
+  /** Lets it go; groups that were not released are ended. Resolves when it is gone, so that a launch leaves nothing behind. */
+  close(): Promise<void>;
 }
 
 /** Starts a warden. `directory` is removed should the launcher not get to it. */
 export function startWarden(directory: string): Warden {
-  if (!existsSync(SHELL)) return { isThere: false, watch: () => {}, release: () => {}, close: () => {} };
+  if (!existsSync(SHELL)) return { isThere: false, watch: () => {}, release: () => {}, close: async () => {} };
   const child: ChildProcess = spawn(SHELL, ["-c", SCRIPT, "rankcast-warden", directory], {
     detached: true,
     cwd: "/",
@@ -50,10 +50,18 @@ export function startWarden(directory: string): Warden {
   child.on("error", () => {});
   child.stdin?.on("error", () => {});
   child.unref();
+  const gone = new Promise<void>((resolve) => {
+    child.once("exit", () => resolve());
+    child.once("error", () => resolve());
+  });
   return {
     isThere: true,
     watch: (group) => void child.stdin?.write(`+ ${group}\n`),
     release: (group) => void child.stdin?.write(`- ${group}\n`),
-    close: () => void child.stdin?.end(),
+    close: () => {
+      child.ref();
+      child.stdin?.end();
+      return gone;
+    },
   };
 }
