@@ -24,7 +24,7 @@ describe("scenario: one download for every rank", () => {
     bytes = readFileSync(checkpoint.path);
   });
 
-  it("4 ranks of 2 replicas cost the origin one body, and the next run nothing", async () => {
+  it("I2: 4 ranks of 2 replicas cost the origin one body, and the next run nothing", async () => {
     const url = origin().serve("/weights/model.pt", bytes);
 
     const cold = await load(sandbox(), url);

@@ -16,7 +16,7 @@ describe("scenario: memory of a node", function () {
     checkpoint = await generateCheckpoint(join(sandbox().directory, "model.pt"), CHECKPOINT_BYTES);
   });
 
-  it("eight replicas hold the bytes of one", async function () {
+  it("I7: eight replicas hold the bytes of one", async function () {
     if (process.platform !== "linux") this.skip();
     const one = await load(sandbox(), checkpoint.path, 1, 1, ["--immutable"]);
     const eight = await load(sandbox(), checkpoint.path, 4, 2, ["--immutable"]);

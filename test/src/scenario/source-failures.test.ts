@@ -154,7 +154,7 @@ describe("scenario: weights that cannot be had", function () {
     expect(error.message).to.contain("resnet18");
   });
 
-  it("credentials of a URL appear nowhere", async () => {
+  it("A7: credentials of a URL appear nowhere", async () => {
     const { host } = new URL(origin().url);
     const url = `http://someone:hunter2secret@${host}/missing.pt?token=alsosecret`;
     const result = await sandbox().run(["load", url, "--nproc-per-node", "2", "--json"]);

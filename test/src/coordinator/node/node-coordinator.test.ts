@@ -113,7 +113,7 @@ describe("NodeCoordinator", () => {
     expect(late.heard[1]).to.equal(ranks[0]?.heard.find(({ type }) => type === "published"));
   });
 
-  it("fetches once for all ranks and passes a round to its report", async () => {
+  it("I2: fetches once for all ranks and passes a round to its report", async () => {
     const log: string[] = [];
     let fetches = 0;
     const { node, ranks } = start(async () => {
@@ -166,7 +166,7 @@ describe("NodeCoordinator", () => {
     node.close();
   });
 
-  it("a download error fails every rank with the same cause, also one that comes later", async () => {
+  it("I5: a download error fails every rank with the same cause, also one that comes later", async () => {
     const { node, ranks } = start(async () => {
       throw new SourceError("RANKCAST_NOT_FOUND", "no such file", {});
     });
@@ -220,7 +220,7 @@ describe("NodeCoordinator", () => {
     node.close();
   });
 
-  it("a rank that dies fails the others at once, whether they stand at a barrier or not", async () => {
+  it("I5: a rank that dies fails the others at once, whether they stand at a barrier or not", async () => {
     const { node, ranks } = start(() => new Promise(() => undefined));
     for (const rank of ranks) rank.load();
     ranks[0]?.arrive("round/begin");
@@ -230,7 +230,22 @@ describe("NodeCoordinator", () => {
     node.close();
   });
 
-  it("ranks that mean different things fail at the first barrier", () => {
+  it("I4: a barrier of several ranks opens for nobody before the last one came", async () => {
+    const { node, ranks } = start(async () => fetchedWeights([]));
+    for (const rank of ranks) rank.load();
+    await settle();
+    ranks[0]?.arrive("round/begin");
+    ranks[1]?.arrive("round/begin");
+    await settle();
+    for (const rank of ranks) expect(rank.decisions()).to.deep.equal([]);
+    ranks[2]?.arrive("round/begin");
+    await settle();
+    for (const rank of ranks)
+      expect(rank.decisions().map(({ barrier, passed }) => [barrier, passed])).to.deep.equal([["round/begin", true]]);
+    node.close();
+  });
+
+  it("I8: ranks that mean different things fail at the first barrier", () => {
     const { node, ranks } = start(() => new Promise(() => undefined));
     ranks[0]?.arrive("round/begin", { digest: "1 a" });
     ranks[1]?.arrive("round/begin", { digest: "1 b" });

@@ -195,6 +195,18 @@ describe("barrier properties", () => {
     );
   });
 
+  it("I6: progress renews the deadline, however long it takes in all; silence ends it", () => {
+    const real = new Real(2);
+    real.arrive(0, 1, 1, "a", false);
+    for (let turn = 0; turn < 50; turn += 1) {
+      real.nowMs += 900;
+      real.play({ type: "progress", nowMs: 0, epoch: 3, rank: 1, incarnation: 1, phase: "fetch" });
+      expect(sayAll(real.play({ type: "timer", nowMs: 0 }))).to.deep.equal([]);
+    }
+    real.nowMs += 1000;
+    expect(sayAll(real.play({ type: "timer", nowMs: 0 }))).to.deep.equal(["decide fail"]);
+  });
+
   it("memory is bounded over 10,000 generations", () => {
     let state = createBarrierState({ epoch: 0, worldSize: 1 });
     const who = { nowMs: 0, epoch: 0, rank: 0, incarnation: 1 };

@@ -6,7 +6,7 @@ import { expectError } from "../../support/expect-error.ts";
 const choose = (root: TreeValue, select?: string): string => selectStateDict(root, { select, file: "last.ckpt" }).path;
 
 describe("selectStateDict", () => {
-  it("looks for state_dict, then model, then the names others use, then takes the whole", () => {
+  it("B4: looks for state_dict, then model, then the names others use, then takes the whole", () => {
     const weights = dict({ w: vector() });
     expect(choose(dict({ model: weights, state_dict: weights }))).to.equal("state_dict");
     expect(choose(dict({ params: weights, net: weights, model: weights }))).to.equal("model");
@@ -15,7 +15,7 @@ describe("selectStateDict", () => {
     expect(choose(dict({}))).to.equal("");
   });
 
-  it("passes over candidates without tensors", () => {
+  it("B4: passes over candidates without tensors", () => {
     expect(choose(dict({ state_dict: null, model: dict({ w: vector() }) }))).to.equal("model");
     expect(choose(dict({ state_dict: dict({}), w: vector() }))).to.equal("");
     expect(choose(dict({ model: vector(), w: vector() }))).to.equal("");
@@ -35,7 +35,7 @@ describe("selectStateDict", () => {
     expect(choose(pickledModule({ modules: { child } }))).to.equal("");
   });
 
-  it("follows a dotted path, keys with dots and positions included", () => {
+  it("B4: follows a dotted path, keys with dots and positions included", () => {
     const weights = dict({ w: vector() });
     const root = dict({
       ema: dict({ state_dict: weights }),
@@ -55,7 +55,7 @@ describe("selectStateDict", () => {
     await expectError("RANKCAST_SELECT_PATH", () => choose(root, "ema.decay"));
   });
 
-  it("refuses what is no dict in the words of vis4d", async () => {
+  it("B3: refuses what is no dict in the words of vis4d", async () => {
     for (const root of [list(vector()), vector(), new OpaqueValue("acme.X", []), 3]) {
       const error = await expectError("RANKCAST_NO_STATE_DICT", () => choose(root));
       expect(error.message).to.equal("No state_dict found in checkpoint file last.ckpt");

@@ -18,7 +18,7 @@ function refusal(spec: unknown): string {
 }
 
 describe("mapLocation", () => {
-  it("E1: without a rule every storage goes to the CPU, whatever its tag", () => {
+  it("A9, E1: without a rule every storage goes to the CPU, whatever its tag", () => {
     for (const spec of [undefined, null, {}]) expect(devicesOf(spec)).to.deep.equal(["cpu", "cpu", "cpu", "cpu", "cpu"]);
   });
 

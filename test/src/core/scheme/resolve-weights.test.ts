@@ -62,7 +62,7 @@ describe("resolveWeights", () => {
     await expectError("RANKCAST_USAGE", resolve(""));
   });
 
-  it("says which schemes there are when one is unknown, and which is nearest", async () => {
+  it("A5: says which schemes there are when one is unknown, and which is nearest", async () => {
     const error = await expectError("RANKCAST_SCHEME_UNKNOWN", resolve("torchvison://resnet50.default"));
     expect(error.class).to.equal("usage");
     expect(error.details).to.include({ scheme: "torchvison://", nearest: "torchvision://" });
@@ -131,7 +131,7 @@ describe("resolveWeights", () => {
     await expectError("RANKCAST_MODEL_UNKNOWN", resolve("torchvision://nope.default"));
   });
 
-  it("expands model zoos wherever they are used", async () => {
+  it("A6, B2: expands model zoos wherever they are used", async () => {
     const mirrors = [
       "https://download.openmmlab.com/mmdetection/v2.0/",
       "https://download.openmmlab.com/mmsegmentation/v0.5/",
@@ -144,7 +144,7 @@ describe("resolveWeights", () => {
     }
   });
 
-  it("reads OpenMMLab's names from the user's index and tables", async () => {
+  it("B13: reads OpenMMLab's names from the user's index and tables", async () => {
     const mmengine = join(directory(), "mm");
     await mkdir(mmengine);
     await writeFile(join(mmengine, "local.pth"), "local");
@@ -166,7 +166,24 @@ describe("resolveWeights", () => {
     await expectError("RANKCAST_MODEL_UNKNOWN", resolve("mmcls://r50"));
   });
 
-  it("lets a loader of the user answer with tensors or hand over to another scheme, but not in circles", async () => {
+  it("A8: a loader gets the text and what it needs to fetch, and answers with files that nobody has decoded", async () => {
+    const registry = builtInSchemes();
+    const { signal } = new AbortController();
+    const headers = { authorization: "Bearer t" };
+    const seen: unknown[] = [];
+    registry.register("mine://", async (uri, context) => {
+      seen.push(uri, context.signal, context.headers, context.cacheDir);
+      context.onProgress?.({ type: "notice", code: "MINE", message: "seen" });
+      return context.resolve(`${server.url}/m.pt`);
+    });
+    const cacheDir = join(directory(), "own");
+    expect(await content(await resolve("mine://a?b", { signal, headers, cacheDir }, registry))).to.deep.equal(bytes);
+    expect(seen).to.deep.equal(["mine://a?b", signal, headers, cacheDir]);
+    expect(events[0]).to.deep.include({ type: "notice", code: "MINE" });
+    expect(server.requests[0]?.headers).to.include(headers);
+  });
+
+  it("A8: lets a loader of the user answer with tensors or hand over to another scheme, but not in circles", async () => {
     const registry = builtInSchemes();
     const tensors = new StateDict();
     registry.register("mem://", () => tensors);

@@ -9,7 +9,7 @@ const loader =
     Object.assign(new StateDict(), { name });
 
 describe("SchemeRegistry", () => {
-  it("selects as mmengine's 15 cases ask", () => {
+  it("A4: selects as mmengine's 15 cases ask", () => {
     const registry = new SchemeRegistry();
     registry.register("", loader(""), { name: "local" });
     registry.register(["http://", "https://"], loader(""), { name: "http" });
@@ -38,7 +38,7 @@ describe("SchemeRegistry", () => {
     expect(cases.map(([path]) => [path, registry.find(path)?.name])).to.deep.equal(cases);
   });
 
-  it("prefers the longest literal, then the first registered", () => {
+  it("A3: prefers the longest literal, then the first registered", () => {
     const registry = new SchemeRegistry();
     registry.register("a/b", loader(""), { name: "short" });
     registry.register("a/b/c", loader(""), { name: "long" });
@@ -49,7 +49,7 @@ describe("SchemeRegistry", () => {
     expect(registry.find("xa/b")).to.equal(null);
   });
 
-  it("takes a prefix literally: a dot is a dot", () => {
+  it("A4: takes a prefix literally: a dot is a dot", () => {
     const registry = new SchemeRegistry();
     registry.register("a.b://", loader(""));
     expect(registry.find("axb://c")).to.equal(null);
@@ -62,7 +62,7 @@ describe("SchemeRegistry", () => {
     expect(registry.find("xs3:")).to.equal(null);
   });
 
-  it("refuses a taken prefix with mmengine's words and registers none of a refused list", async () => {
+  it("A2: refuses a taken prefix with mmengine's words and registers none of a refused list", async () => {
     const registry = new SchemeRegistry();
     registry.register("b://", loader("first"));
     const error = await expectError("RANKCAST_SCHEME_REGISTERED", () => registry.register(["a://", "b://"], loader("second")));
@@ -73,7 +73,7 @@ describe("SchemeRegistry", () => {
     expect(registry.find("b://x")?.name).to.equal("second");
   });
 
-  it("gives a disposer that removes only its own registration", () => {
+  it("A1: gives a disposer that removes only its own registration", () => {
     const registry = new SchemeRegistry();
     const dispose = registry.register(["a://", "b://"], loader(""), { name: "one" });
     registry.register("b://", loader(""), { force: true, name: "two" });
@@ -86,7 +86,7 @@ describe("SchemeRegistry", () => {
     expect(registry.schemes).to.deep.equal([]);
   });
 
-  it("works as a decorator, names loaders after their function, and checks types", () => {
+  it("A1: works as a decorator, names loaders after their function, and checks types", () => {
     const registry = new SchemeRegistry();
     function loadFromMine(): StateDict {
       return new StateDict();

@@ -37,7 +37,7 @@ describe("torchvision names", () => {
     );
   });
 
-  it("that do not exist name their neighbours", async () => {
+  it("B14: that do not exist name their neighbours", async () => {
     const error = await expectError("RANKCAST_MODEL_UNKNOWN", () => resolveTorchvision("resnet5.defalt"));
     expect(error.class).to.equal("not-found");
     expect(error.message).to.match(/unknown model "resnet5\.defalt"; nearest: resnet\d+\.default/);

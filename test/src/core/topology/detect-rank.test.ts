@@ -1,7 +1,7 @@
 /** Every launcher's variables, as recorded, and every way to get them wrong. */
-import { UsageError } from "@rankcast/core";
 import { type DetectedRank, detectRank, type HostFacts, type LauncherName, requireIdentity } from "@rankcast/core/internal";
 import { expect } from "chai";
+import { expectError } from "../../support/expect-error.ts";
 import { recorded, type Variables } from "./recorded-environments.ts";
 
 const FACTS: HostFacts = { hostname: "worker-3.train.ns.svc", cpuCount: 16, acceleratorCount: 0, nodeKey: "boot net" };
@@ -261,7 +261,7 @@ const REFUSED: readonly { title: string; env: Variables; variables: readonly str
 
 describe("detectRank", () => {
   for (const { title, env, launcher, numbers, more = {}, note } of ROWS) {
-    it(`understands ${title}`, () => {
+    it(`${rowOf(title)}: understands ${title}`, () => {
       const detected = detectRank(env, FACTS);
       const { rank, localRank, nodeRank, worldSize, localWorldSize, nodeCount } = detected.identity;
       expect([rank, localRank, nodeRank, worldSize, localWorldSize, nodeCount]).to.deep.equal(numbers);
@@ -272,29 +272,27 @@ describe("detectRank", () => {
   }
 
   for (const { title, env, variables } of REFUSED) {
-    it(`refuses ${title}, naming the variables`, () => {
-      const error = refusal(() => detectRank(env, FACTS));
-      expect(error).to.include({ code: "RANKCAST_RANK_VARIABLES", class: "usage" });
+    it(`${rowOf(title)}: refuses ${title}, naming the variables`, async () => {
+      const error = await expectError("RANKCAST_RANK_VARIABLES", () => detectRank(env, FACTS));
+      expect(error).to.include({ class: "usage" });
       expect(error.details["variables"]).to.include.members([...variables]);
       for (const variable of variables) expect(error.message).to.include(variable);
     });
   }
 
-  it("gives a whole identity only when all of it is known", () => {
+  it("gives a whole identity only when all of it is known", async () => {
     expect(requireIdentity(detectRank(recorded("OPEN_MPI_RANK_1_OF_2"), FACTS))).to.deep.include({ rank: 1, nodeRank: 0 });
-    const error = refusal(() => requireIdentity(detectRank(recorded("OPEN_MPI_RANK_2_OF_4"), FACTS)));
+    const error = await expectError("RANKCAST_RANK_VARIABLES", () => requireIdentity(detectRank(recorded("OPEN_MPI_RANK_2_OF_4"), FACTS)));
     expect(error.message).to.include("RANKCAST_NODE_RANK");
-    const half = refusal(() => requireIdentity(detectRank({ RANK: "3", WORLD_SIZE: "8", LOCAL_RANK: "1" }, FACTS)));
+    const half = await expectError("RANKCAST_RANK_VARIABLES", () =>
+      requireIdentity(detectRank({ RANK: "3", WORLD_SIZE: "8", LOCAL_RANK: "1" }, FACTS)),
+    );
     expect(half.message).to.include("LOCAL_WORLD_SIZE");
   });
 });
 
-function refusal(run: () => unknown): UsageError {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof UsageError) return error;
-    throw error;
-  }
-  throw new Error("nothing was refused");
+/** The row of the semantics table that a case is about. */
+function rowOf(title: string): string {
+  if (/batch|salloc|interactive|--pty|step id/.test(title)) return "I9";
+  return /LOCAL_RANK alone|above the world/.test(title) ? "I3" : "I1";
 }
