@@ -48,6 +48,12 @@ interface OutcomeDocument {
   readonly untouched: boolean;
 }
 
+interface RecoverDocument {
+  readonly steps: readonly unknown[];
+  readonly bias: readonly number[];
+  readonly generation: number;
+}
+
 describe("scenario: a group under a launcher of one's own", function () {
   this.timeout(BOUND_MS + 10_000);
   const sandbox = commandSandbox();
@@ -136,8 +142,22 @@ describe("scenario: a group under a launcher of one's own", function () {
     });
   }
 
+  it("a group goes on after rounds that failed: nothing was touched, and the next one counts", async () => {
+    const results = await launchRanks(sandbox(), program("recover"), RANKS, { args: [WEIGHTS, OTHER_WEIGHTS], timeoutMs: BOUND_MS });
+    for (const { steps, bias, generation } of documentsOf<RecoverDocument>(results)) {
+      const [strict, loaded, unmatched, updated, impatient, still] = steps;
+      expect(strict).to.include({ class: "state-dict" });
+      expect(unmatched).to.include({ class: "state-dict" });
+      expect(impatient).to.deep.include({ class: "timeout", missing: [2] });
+      expect([loaded, updated, still]).to.deep.equal(["passed", "passed", "passed"]);
+      expect(bias).to.deep.equal([7, 7]);
+      expect(generation).to.equal(1);
+    }
+    expect(await sandbox().leftovers()).to.deep.equal([]);
+  });
+
   it("a group of one needs no launcher", async () => {
-    const [result] = await Promise.all([sandbox().start([program("alone"), WEIGHTS], { timeoutMs: BOUND_MS }).ended]);
+    const result = await sandbox().start([program("alone"), WEIGHTS], { timeoutMs: BOUND_MS }).ended;
     const [document] = documentsOf<{ readonly loaded: unknown; readonly generation: number }>([result]);
     expect(document).to.include({ rank: 0, worldSize: 1, localWorldSize: 1, generation: 1, afterClose: "RANKCAST_CLOSED" });
     expect(document?.loaded).to.deep.equal(truth);

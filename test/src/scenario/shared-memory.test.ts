@@ -1,10 +1,14 @@
 /** One copy of the weights per node, however many replicas look at it; and the same bytes where nothing can be mapped. */
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type GeneratedCheckpoint, generateCheckpoint } from "@rankcast/bench/generated-checkpoint";
 import { expect } from "chai";
 import { type CommandSandbox, commandSandbox } from "../support/command-sandbox.js";
 import { expectReport, type ReportDocument } from "../support/expect-report.js";
+import { torchrunVariables } from "../support/launch-ranks.js";
+import { type MemoryRollup, memoryRollup } from "../support/process-table.js";
 
+const HOLD = fileURLToPath(new URL("programs/hold.js", import.meta.url));
 const CHECKPOINT_BYTES = 64 * 2 ** 20;
 
 describe("scenario: memory of a node", function () {
@@ -38,6 +42,23 @@ describe("scenario: memory of a node", function () {
     expect(report.memory.pssBytes ?? Number.NaN).to.be.within(0.9 * CHECKPOINT_BYTES, 2 * CHECKPOINT_BYTES);
   });
 
+  it("seen from outside: four ranks share the pages, and a write costs the pages written", async function () {
+    if (process.platform !== "linux") this.skip();
+    const writtenBytes = 8 * 2 ** 20;
+    const one = await held(sandbox(), 1, checkpoint.path, 0);
+    const four = await held(sandbox(), 4, checkpoint.path, 0);
+    const written = await held(sandbox(), 4, checkpoint.path, writtenBytes);
+    const sum = (rollups: readonly MemoryRollup[], field: keyof MemoryRollup): number =>
+      rollups.reduce((total, each) => total + each[field], 0);
+    // Each process has some 50 MiB of its own; a copy of the weights for each would be 3 * 64 MiB more.
+    const ownBytes = sum(one, "pssBytes") - CHECKPOINT_BYTES;
+    expect(sum(four, "pssBytes")).to.be.below(CHECKPOINT_BYTES + 4 * ownBytes + CHECKPOINT_BYTES);
+    for (const { rssBytes } of four) expect(rssBytes).to.be.above(CHECKPOINT_BYTES);
+    const grown = sum(written, "privateDirtyBytes") - sum(four, "privateDirtyBytes");
+    expect(grown).to.be.within(4 * writtenBytes * 0.7, 4 * writtenBytes + 0.5 * CHECKPOINT_BYTES);
+    expect(await sandbox().leftovers()).to.deep.equal([]);
+  });
+
   it("without mapping every rank reads, with the same digests", async () => {
     const mapped = await load(sandbox(), checkpoint.path, 2, 2, ["--immutable", "--digest"]);
     const read = await load(sandbox(), checkpoint.path, 2, 2, ["--digest"], { RANKCAST_NO_MMAP: "1" });
@@ -60,6 +81,18 @@ async function load(
   expect(result.exitCode, result.stderr).to.equal(0);
   expect(await sandbox.leftovers()).to.deep.equal([]);
   return expectReport(result.stdout);
+}
+
+/** What the kernel says about ranks that have loaded and hold their weights. */
+async function held(sandbox: CommandSandbox, ranks: number, path: string, writtenBytes: number): Promise<MemoryRollup[]> {
+  const running = Array.from({ length: ranks }, (_, rank) =>
+    sandbox.start([HOLD, path, `${writtenBytes}`], { env: torchrunVariables(rank, ranks, `hold-${ranks}-${writtenBytes}`) }),
+  );
+  await Promise.all(running.map((command) => command.waitForStderr("holding")));
+  const rollups = running.map(({ pid }) => memoryRollup(pid));
+  for (const command of running) command.kill("SIGTERM");
+  for (const { exitCode, stderr } of await Promise.all(running.map(({ ended }) => ended))) expect(exitCode, stderr).to.equal(0);
+  return rollups;
 }
 
 function digestsOf(report: ReportDocument): (string | undefined)[] {
