@@ -12,27 +12,13 @@ import { quote } from "../errors/quote.ts";
 import type { Limits } from "../limits/limits.ts";
 import { type TreeDict, TreeList, type TreeValue, type Warning } from "../manifest/checkpoint-tree.ts";
 import { DictKeys } from "./dict-key.ts";
-import type { GlobalRef, GlobalTable, PendingValue, PickleCall } from "./known-global.ts";
+import type { GlobalRef, PendingValue, PickleCall } from "./known-global.ts";
+import { type MachineOptions, valueBytesMax } from "./machine-options.ts";
 import { HANDLERS } from "./opcode-handlers.ts";
 import { opcodeName } from "./opcodes.ts";
 import { PickleMemo } from "./pickle-memo.ts";
-import { type PickleSite, pickleError } from "./pickle-site.ts";
+import { pickleError } from "./pickle-site.ts";
 import type { SkippedBytes } from "./unsettled.ts";
-
-/** What a machine is made with. */
-export interface MachineOptions {
-  readonly limits: Limits;
-  readonly site: PickleSite;
-  readonly globals: GlobalTable;
-  /** Answers a persistent id; without it they are refused. */
-  readonly persistentLoad: ((id: TreeValue, call: PickleCall) => TreeValue) | undefined;
-  /** Raw bytes of at least this size are skipped and left where they are (`SkippedBytes`). Infinity: none. */
-  readonly skipBytesMin: number;
-  /** Size of the whole file. What values may take grows with it. */
-  readonly fileBytes: number;
-  /** Whether `torch.storage._load_from_bytes` may suspend the machine (`"nested"`); else it stays inert. */
-  readonly nesting: boolean;
-}
 
 /** Why `run` returned. */
 export type MachineState = "running" | "stopped" | "starved" | "nested";
@@ -42,11 +28,6 @@ const DANGEROUS_CALLS_NAMED_MAX = 10;
 const TENSOR_BYTES = 400;
 /** Thrown inside `run` when the window ends inside an opcode. One object: it carries nothing, and making an Error is slow. */
 const STARVED: unique symbol = Symbol("starved");
-
-/** What the values of a pickle in a file of `fileBytes` bytes may take. */
-export function valueBytesMax(limits: Limits, fileBytes: number): number {
-  return Math.min(limits.pickleValueBytes, limits.pickleValueBytesFloor + limits.pickleValueRatio * fileBytes);
-}
 
 /** See the module. Fields are public for the opcode files of this folder only. */
 export class PickleMachine implements PickleCall {
