@@ -125,6 +125,21 @@ export { OPCODES } from "./pickle/opcodes.ts";
 export { decodePickle, type PickleOptions, type PickleResult, readPickle } from "./pickle/read-pickle.ts";
 export type { LoadPlan } from "./plan/load-plan.ts";
 export { planLoad } from "./plan/plan-load.ts";
+// rendezvous
+export { formMembership } from "./rendezvous/membership.ts";
+export { describeNode, jobOutcomeError, nodeFailureError, nodeRefusalError } from "./rendezvous/rendezvous-error.ts";
+export type { NodeAnnouncement, NodeOutcome, RendezvousEvent } from "./rendezvous/rendezvous-event.ts";
+export type { NodeRefusal, RendezvousInstruction } from "./rendezvous/rendezvous-instruction.ts";
+export {
+  createRendezvousState,
+  type JobOutcome,
+  type Membership,
+  type NodeFailure,
+  type NodePlace,
+  type RendezvousOptions,
+  type RendezvousState,
+} from "./rendezvous/rendezvous-state.ts";
+export { stepRendezvous } from "./rendezvous/step-rendezvous.ts";
 export { groupKeys, type KeyGroup } from "./report/group-keys.ts";
 export { findNearMisses } from "./report/near-misses.ts";
 export { EMPTY_REPLICA_REPORT, isClean } from "./report/replica-report.ts";

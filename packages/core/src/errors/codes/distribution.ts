@@ -53,6 +53,36 @@ export const DISTRIBUTION_CODES = {
     meaning: "The launcher restarted the job while this rank waited.",
     remedy: "Look at the launcher's output for the failure that made it restart.",
   },
+  RANKCAST_NODES_MISSING: {
+    class: "timeout",
+    meaning: "Nodes of the job did not come to the rendezvous in time.",
+    remedy: "Start the named nodes, check that they reach the head node's address and port, or raise the join timeout.",
+  },
+  RANKCAST_NODE_LOST: {
+    class: "peer",
+    meaning: "A node's launcher ended or fell silent while the job ran.",
+    remedy: "Look at that node: its launcher's output, memory, and the network between it and the head node.",
+  },
+  RANKCAST_NODE_COUNT: {
+    class: "usage",
+    meaning: "Nodes were started with different ideas of how many there are.",
+    remedy: "Give every node the same --nnodes, and each its own --node-rank below it.",
+  },
+  RANKCAST_DUPLICATE_NODE: {
+    class: "peer",
+    meaning: "Two launchers claim the same node rank of one job.",
+    remedy: "Give each node its own --node-rank, or none; end a launcher that is left over from an earlier run.",
+  },
+  RANKCAST_JOB_FULL: {
+    class: "peer",
+    meaning: "A node came to a job whose nodes are all there, or that is over.",
+    remedy: "Check --nnodes and --rdzv-id: the node may belong to another job.",
+  },
+  RANKCAST_WRONG_JOB: {
+    class: "protocol",
+    meaning: "Another job listens at the rendezvous address.",
+    remedy: "Give each job its own port (--rdzv-endpoint) and id (--rdzv-id).",
+  },
   RANKCAST_INTERRUPTED: {
     class: "cancelled",
     meaning: "A signal ended the launcher, which ended its ranks.",
