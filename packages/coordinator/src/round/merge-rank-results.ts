@@ -41,6 +41,7 @@ export function mergeRankResults(results: ReadonlyMap<number, RankResult>, facts
     format: fetched.manifest.format,
     generation: facts.generation,
     ...(fetched.sha256 === null ? {} : { sha256: fetched.sha256 }),
+    ...(fetched.manifest.selected === "" ? {} : { selected: fetched.manifest.selected }),
     bytes: fetched.bytes,
     worldSize: members.size,
     nodes: 1,

@@ -1,6 +1,10 @@
 /** Options that decide which bytes are fetched; equal on all ranks of a job. Plain data except for the callbacks. */
 
+import type { TreeValue } from "../manifest/checkpoint-tree.ts";
 import type { MapLocation } from "../map-location/compile-map-location.ts";
+
+/** Names the state dict's dotted path, given the decoded checkpoint without its bytes. Collective loads take a path only. */
+export type StateDictSelector = (root: TreeValue) => string;
 
 /** See the module comment. */
 export interface FetchOptions {
@@ -9,8 +13,8 @@ export interface FetchOptions {
    * device tags to these, or a function. Functions cannot cross processes: collective loads take strings and tables.
    */
   readonly mapLocation?: MapLocation;
-  /** Dotted path of the state dict inside the checkpoint. Default: `state_dict`, `model`, … or the whole. */
-  readonly select?: string;
+  /** Dotted path of the state dict inside the checkpoint, or a function that names it. Default: `state_dict`, `model`, … or the whole. */
+  readonly select?: string | StateDictSelector;
   /** Only keys under this prefix, with the prefix taken off. */
   readonly subtree?: string;
   /** Expected SHA-256 of the file, hex. */

@@ -35,7 +35,7 @@ export async function loadCheckpoint(weights: string, options: LoadCheckpointOpt
     const close = async (): Promise<void> => undefined;
     return {
       tree: materialiseTree(tree.root, tensors),
-      stateDict: selectTensors(opened, tensors, select),
+      stateDict: selectTensors(opened, tensors, typeof select === "function" ? select(tree.root) : select),
       metadata: tree.fileMetadata,
       format: tree.format,
       report: { weights: opened.name, format: tree.format, bytes: opened.bytes, warnings: manifest.warnings, opaque: manifest.opaque },

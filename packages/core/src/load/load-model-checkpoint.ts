@@ -39,6 +39,7 @@ export async function loadModelCheckpoint(model: Module, weights: string, option
       weights: opened.name,
       format: opened.manifest.format,
       ...(opened.sha256 === null ? {} : { sha256: opened.sha256 }),
+      ...(opened.manifest.selected === "" ? {} : { selected: opened.manifest.selected }),
       bytes: opened.bytes,
       origin: addReadStats(opened.origin(), state.stats),
       segments: state.segments.map(({ kind, nbytes }) => ({ kind, bytes: nbytes })),

@@ -63,7 +63,7 @@ export async function openWeights(weights: string, options: OpenOptions = {}): P
     const described = buildManifest(tree, {
       limits,
       stateDict: options.scope !== "whole",
-      select: options.select,
+      select: typeof options.select === "function" ? options.select(tree.root) : options.select,
       // A scheme may stand for a part of its files (`mmcls://` for the backbone); what the caller says comes first.
       subtree: options.subtree ?? (options.scope === "whole" ? undefined : source?.subtree),
       file: name,

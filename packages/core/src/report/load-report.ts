@@ -57,6 +57,8 @@ export interface LoadReportFields {
   readonly format: string;
   readonly generation: number;
   readonly sha256?: string;
+  /** Dotted path of the state dict that was chosen inside the checkpoint; absent when it is the whole file. */
+  readonly selected?: string;
   readonly bytes: number;
   readonly worldSize: number;
   readonly nodes: number;
@@ -86,6 +88,7 @@ export class LoadReport implements LoadReportFields {
   readonly format: string;
   readonly generation: number;
   declare readonly sha256?: string;
+  declare readonly selected?: string;
   readonly bytes: number;
   readonly worldSize: number;
   readonly nodes: number;
@@ -102,6 +105,7 @@ export class LoadReport implements LoadReportFields {
     this.format = fields.format ?? "memory";
     this.generation = fields.generation ?? 0;
     if (fields.sha256 !== undefined) this.sha256 = fields.sha256;
+    if (fields.selected !== undefined) this.selected = fields.selected;
     this.bytes = fields.bytes ?? 0;
     this.worldSize = fields.worldSize ?? 1;
     this.nodes = fields.nodes ?? 1;
@@ -150,6 +154,7 @@ export class LoadReport implements LoadReportFields {
       format: this.format,
       generation: this.generation,
       ...(this.sha256 === undefined ? {} : { sha256: this.sha256 }),
+      ...(this.selected === undefined ? {} : { selected: this.selected }),
       bytes: this.bytes,
       worldSize: this.worldSize,
       nodes: this.nodes,

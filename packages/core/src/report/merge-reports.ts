@@ -16,11 +16,13 @@ import type { ReplicaReport } from "./replica-report.ts";
  */
 export function mergeReports(a: LoadReportFields, b: LoadReportFields): LoadReport {
   const sha256 = a.sha256 === undefined || b.sha256 === undefined ? (a.sha256 ?? b.sha256) : smaller(a.sha256, b.sha256);
+  const selected = a.selected === undefined || b.selected === undefined ? (a.selected ?? b.selected) : smaller(a.selected, b.selected);
   return new LoadReport({
     weights: preferFilled(a.weights, b.weights),
     format: preferFilled(a.format, b.format),
     generation: Math.max(a.generation, b.generation),
     ...(sha256 === undefined ? {} : { sha256 }),
+    ...(selected === undefined ? {} : { selected }),
     bytes: Math.max(a.bytes, b.bytes),
     worldSize: Math.max(a.worldSize, b.worldSize),
     nodes: Math.max(a.nodes, b.nodes),

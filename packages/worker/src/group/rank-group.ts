@@ -161,6 +161,11 @@ export class RankGroup implements AsyncDisposable {
   }
 
   #load(replicas: ReplicaSet, weights: string, options: GroupLoadOptions): Promise<LoadReport> {
+    if (typeof options.select === "function") {
+      throw new DistributionError("RANKCAST_USAGE", "select of a collective load must be a path: a function cannot cross processes", {
+        details: { option: "select" },
+      });
+    }
     if (typeof options.mapLocation === "function") {
       throw new DistributionError(
         "RANKCAST_USAGE",
