@@ -4,6 +4,7 @@ import { quote } from "../errors/quote.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
 import type { Limits } from "../limits/limits.ts";
 import { bytesOf, type DType, traitsOf } from "../tensor/dtype.ts";
+import { dtypeOfNumpyCode } from "../tensor/numpy-dtype-codes.ts";
 import { contiguousStrides } from "../tensor/strides.ts";
 import { describePlace, type NpyHeader, type NpyPlace } from "./npy-header.ts";
 
@@ -18,28 +19,11 @@ export interface NpyArray {
   readonly nbytes: number;
 }
 
-const DTYPES_BY_CODE: ReadonlyMap<string, DType> = new Map([
-  ["f2", "float16"],
-  ["f4", "float32"],
-  ["f8", "float64"],
-  ["i1", "int8"],
-  ["i2", "int16"],
-  ["i4", "int32"],
-  ["i8", "int64"],
-  ["u1", "uint8"],
-  ["u2", "uint16"],
-  ["u4", "uint32"],
-  ["u8", "uint64"],
-  ["b1", "bool"],
-  ["c8", "complex64"],
-  ["c16", "complex128"],
-]);
-
 /** The dtype of a numpy type string, and whether its bytes are big-endian; null for anything that is no plain number. */
 export function dtypeOfDescr(descr: string | null): { readonly dtype: DType; readonly bigEndian: boolean } | null {
   const match = /^([<>|=]?)(.+)$/.exec(descr ?? "");
-  const dtype = DTYPES_BY_CODE.get(match?.[2] ?? "");
-  return dtype === undefined ? null : { dtype, bigEndian: match?.[1] === ">" };
+  const dtype = dtypeOfNumpyCode(match?.[2] ?? "");
+  return dtype === null ? null : { dtype, bigEndian: match?.[1] === ">" };
 }
 
 /**

@@ -1,29 +1,12 @@
 /** numpy's dtypes as pickles write them: `dtype("f4", False, True)`, then BUILD `(3, "<", None, None, None, -1, -1, 0)`. */
 import { TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
 import type { DType } from "../tensor/dtype.ts";
+import { dtypeOfNumpyCode } from "../tensor/numpy-dtype-codes.ts";
 import { badArgument, textOf } from "./call-arguments.ts";
 import { type PickleCall, StatefulValue } from "./known-global.ts";
 
 /** Codes of numbers are far shorter; the text may be in the memo and long, and a dtype of it takes six bytes each time. */
 const CODE_LENGTH_MAX = 16;
-
-const KINDS: ReadonlyMap<string, DType> = new Map([
-  ["f2", "float16"],
-  ["f4", "float32"],
-  ["f8", "float64"],
-  ["i1", "int8"],
-  ["i2", "int16"],
-  ["i4", "int32"],
-  ["i8", "int64"],
-  ["u1", "uint8"],
-  ["u2", "uint16"],
-  ["u4", "uint32"],
-  ["u8", "uint64"],
-  ["b1", "bool"],
-  ["?", "bool"],
-  ["c8", "complex64"],
-  ["c16", "complex128"],
-]);
 
 /** A numpy dtype. Stays in the tree as an object of its class when nothing uses it. */
 export class NumpyDType extends StatefulValue {
@@ -35,7 +18,7 @@ export class NumpyDType extends StatefulValue {
   constructor(args: readonly TreeValue[], text: string) {
     super("numpy.dtype", args);
     const [, order = "", code = ""] = /^([<>=|]?)(.*)$/s.exec(text.slice(0, CODE_LENGTH_MAX)) ?? [];
-    this.elementType = KINDS.get(code) ?? null;
+    this.elementType = dtypeOfNumpyCode(code);
     this.bigEndian = order === ">";
   }
 
