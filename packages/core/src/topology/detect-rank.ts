@@ -43,7 +43,7 @@ export function detectRank(env: ProcessVariables, facts: HostFacts): DetectedRan
     jobId: sighting.jobId ?? null,
     restartCount: sighting.restartCount ?? 0,
     nodeName: sighting.nodeName ?? facts.hostname,
-    nodeKey: sighting.nodeKey ?? `${facts.nodeKey} ${sighting.nodeName ?? ""}`.trim(),
+    nodeKey: sighting.nodeKey ?? nodeKeyOf(facts, sighting, identity),
     notes: notesOn(env, sighting),
   };
 }
@@ -60,6 +60,11 @@ export function requireIdentity({ identity, launcher }: DetectedRank): RankIdent
     `${launcher} does not say where rank ${identity.rank} of ${identity.worldSize} is: ${variables.join(" and ")} would`,
     { details: { variables }, remedy: `Set ${variables.join(" and ")} for every rank.` },
   );
+}
+
+/** The node number belongs to the key: two agents of one machine (a test, a split machine) are two nodes with one boot id and network. */
+function nodeKeyOf(facts: HostFacts, { nodeName }: LauncherSighting, { nodeRank }: UnsettledIdentity): string {
+  return [facts.nodeKey, nodeName, nodeRank].filter((part) => part !== undefined && part !== null).join(" ");
 }
 
 function firstSighting(env: ProcessVariables, facts: HostFacts): LauncherSighting {

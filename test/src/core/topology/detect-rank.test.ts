@@ -124,7 +124,7 @@ const ROWS: readonly Row[] = [
     env: recorded("OPEN_MPI_RANK_2_OF_4"),
     launcher: "open-mpi",
     numbers: [2, 0, null, 4, 2, null],
-    more: { jobId: "1461977089", nodeKey: "boot net" },
+    more: { jobId: "1461977089", nodeKey: "open-mpi 1461977088.2" },
   },
   { title: "Open MPI on one node", env: recorded("OPEN_MPI_RANK_1_OF_2"), launcher: "open-mpi", numbers: [1, 1, 0, 2, 2, 1] },
   {
@@ -178,7 +178,7 @@ const ROWS: readonly Row[] = [
     },
     launcher: "rankcast",
     numbers: [4, 1, 1, 5, 2, 2],
-    more: { jobId: "j", nodeKey: "boot net" },
+    more: { jobId: "j", nodeKey: "boot net 1" },
   },
   {
     title: "a world of one by hand",

@@ -27,6 +27,7 @@ export function seeOpenMpi(env: ProcessVariables): LauncherSighting | null {
   }
   const names = ["OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"];
   requireVariables(env, "OMPI_COMM_WORLD_RANK", ...names);
+  const daemon = daemonOf(env);
   return {
     launcher: "open-mpi",
     claims: {
@@ -36,7 +37,18 @@ export function seeOpenMpi(env: ProcessVariables): LauncherSighting | null {
       localWorldSize: claimOf(env, "OMPI_COMM_WORLD_LOCAL_SIZE"),
     },
     jobId: textOf(env, "PMIX_NAMESPACE") ?? null,
+    // Several daemons of one machine (hosts of a test, containers that share a network) each have ranks 0, 1, ... of their own.
+    ...(daemon === undefined ? {} : { nodeKey: `open-mpi ${daemon}` }),
   };
+}
+
+/**
+ * The daemon that started this process, one per node: `job.number` before the addresses of its URI (recorded with Open MPI 4.1.4;
+ * 5 has PMIx's variables only).
+ */
+function daemonOf(env: ProcessVariables): string | undefined {
+  const uri = textOf(env, "OMPI_MCA_orte_local_daemon_uri") ?? textOf(env, "PMIX_SERVER_URI41") ?? textOf(env, "PMIX_SERVER_URI4");
+  return uri?.split(";", 1)[0]?.slice(0, 100);
 }
 
 /**
