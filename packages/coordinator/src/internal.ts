@@ -19,4 +19,9 @@ export {
   type SupervisorState,
   stepSupervisor,
 } from "./launch/supervisor-state.ts";
+// link
+export { dialNode } from "./link/dial-node.ts";
+export { answer, greet, type LinkKind } from "./link/handshake.ts";
+export { formatLinkAddress, isLoopback, type LinkCertificates, type LinkKey, parseLinkAddress, protectionOf } from "./link/link-key.ts";
+export { LINK_LIMITS, type LinkLimits, type LinkListener, type LinkListenerOptions, listenForLinks } from "./link/link-listener.ts";
 export { NodeCoordinator, type NodeCoordinatorOptions } from "./node/node-coordinator.ts";

@@ -45,7 +45,7 @@ const FOLDER_ORDER = new Map([
     ],
   ],
   ["packages/worker", ["environment", "grpc", "session", "replica", "pool", "group"]],
-  ["packages/coordinator", ["environment", "grpc", "fetch", "round", "node", "launch"]],
+  ["packages/coordinator", ["environment", "link", "grpc", "fetch", "broadcast", "round", "node", "cluster", "launch"]],
   ["packages/cli", ["environment", "terminal", "option", "rank", "verb"]],
 ]);
 

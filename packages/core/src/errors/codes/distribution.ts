@@ -83,6 +83,12 @@ export const DISTRIBUTION_CODES = {
     meaning: "Another job listens at the rendezvous address.",
     remedy: "Give each job its own port (--rdzv-endpoint) and id (--rdzv-id).",
   },
+  RANKCAST_UNPROTECTED: {
+    class: "usage",
+    meaning: "Nodes of a job would talk over a network without encryption and without a secret that proves who they are.",
+    remedy:
+      "Give every node the same token file (RANKCAST_TOKEN_FILE) or certificates (RANKCAST_TLS_CERT, _KEY, _CA); only on a network that nobody else can reach: --insecure.",
+  },
   RANKCAST_INTERRUPTED: {
     class: "cancelled",
     meaning: "A signal ended the launcher, which ended its ranks.",

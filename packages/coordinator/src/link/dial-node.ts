@@ -1,0 +1,103 @@
+/** The one door to another node: connects, protects, proves. */
+import { connect, type Socket } from "node:net";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import { CheckpointError, DistributionError } from "@rankcast/core";
+import { greet, type LinkKind } from "./handshake.ts";
+import { isLoopback, type LinkKey, parseLinkAddress, protectionOf } from "./link-key.ts";
+import { clientTls } from "./link-tls.ts";
+
+/** Connecting, TLS and handshake together: the listener's own bound is two seconds, the rest is for slow networks. */
+const DIAL_MS = 10_000;
+
+/**
+ * An authenticated connection to the node at `address` (`host:port` or `unix:/path`).
+ * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when nobody answers, RANKCAST_TOKEN_REFUSED, RANKCAST_WRONG_JOB, RANKCAST_PROTOCOL.
+ * @throws {UsageError} RANKCAST_UNPROTECTED when it would leave the machine without protection.
+ */
+export async function dialNode(address: string, kind: LinkKind, key: LinkKey): Promise<Socket> {
+  const where = parseLinkAddress(address);
+  if (where.type === "tcp") protectionOf(where.host, key);
+  const socket = connect(where.type === "unix" ? { path: where.path } : { host: where.host, port: where.port, noDelay: true });
+  return secureLink(socket, address, kind, key);
+}
+
+/**
+ * The same over a socket that is connected or about to be. Destroys it on failure.
+ * @throws {DistributionError} as `dialNode`.
+ */
+export async function secureLink(socket: Socket, address: string, kind: LinkKind, key: LinkKey): Promise<Socket> {
+  let used: Socket = socket;
+  const timer = setTimeout(() => used.destroy(new Error(`no handshake within ${DIAL_MS} ms`)), DIAL_MS);
+  try {
+    await connected(socket);
+    const { host } = hostOf(address);
+    const tls = clientTls(isLoopback(socket.remoteAddress ?? host) ? "plain" : protectionOf(host, key), key);
+    if (tls !== null) {
+      const secured = connectTls({ ...tls, socket });
+      used = secured;
+      await secureConnected(secured);
+    }
+    await greet(used, key, kind);
+    return used;
+  } catch (error) {
+    used.destroy();
+    socket.destroy();
+    throw described(error, address, used !== socket);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function hostOf(address: string): { readonly host: string } {
+  const where = parseLinkAddress(address);
+  return { host: where.type === "unix" ? "localhost" : where.host };
+}
+
+function connected(socket: Socket): Promise<void> {
+  return settled(socket, "connect", !socket.connecting && !socket.destroyed);
+}
+
+function secureConnected(socket: TLSSocket): Promise<void> {
+  return settled(socket, "secureConnect", false);
+}
+
+function settled(socket: Socket, event: string, already: boolean): Promise<void> {
+  if (already) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const onClose = (): void => reject(new Error("the connection was closed"));
+    socket.once(event, () => {
+      socket.off("error", reject);
+      socket.off("close", onClose);
+      resolve();
+    });
+    socket.once("error", reject);
+    socket.once("close", onClose);
+  });
+}
+
+function described(error: unknown, address: string, withTls: boolean): CheckpointError {
+  const details = { address };
+  // With TLS 1.3 a listener that does not accept our certificate can say so only after the dialler's side is through.
+  const cutInTls = withTls && (!(error instanceof CheckpointError) || error.code === "RANKCAST_PROTOCOL");
+  if (error instanceof CheckpointError && !cutInTls) {
+    const Class = error.constructor as typeof CheckpointError;
+    return new Class(error.code, `${address}: ${error.message}`, {
+      details: { ...error.details, ...details },
+      remedy: error.remedy,
+      cause: error,
+    });
+  }
+  const { code = "", message } = error as Error & { code?: string };
+  // What OpenSSL says when the other side has another pre-shared key or trusts another authority.
+  if (cutInTls || /^ERR_SSL_|ALERT|CERT|UNABLE_TO_/.test(code)) {
+    return new DistributionError("RANKCAST_TOKEN_REFUSED", `${address}: the nodes do not trust each other: ${message}`, {
+      details,
+      cause: error,
+    });
+  }
+  return new DistributionError("RANKCAST_COORDINATOR_UNREACHABLE", `the node at ${address} cannot be reached: ${message}`, {
+    details: { ...details, reason: code },
+    cause: error,
+    remedy: "Check that the node runs, that the address is right, and that no firewall is between the nodes.",
+  });
+}

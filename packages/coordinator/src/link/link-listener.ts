@@ -1,0 +1,178 @@
+/**
+ * Where other nodes knock. A connection is handed on only after its handshake; until then it costs a socket and 101 bytes, for two seconds
+ * at most, and a flood of strangers pushes out strangers, never a node of the job.
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
+import { DistributionError } from "@rankcast/core";
+import { answer, type LinkKind, MAGIC } from "./handshake.ts";
+import { formatLinkAddress, isLoopback, type LinkKey, parseLinkAddress, protectionOf } from "./link-key.ts";
+import { serverTls } from "./link-tls.ts";
+
+/** Bounds of a listener. */
+export interface LinkLimits {
+  /** Time for TLS and handshake together. */
+  readonly handshakeMs: number;
+  /** Connections in that state; one more pushes out the oldest. */
+  readonly strangers: number;
+  /** Connections in all. */
+  readonly connections: number;
+}
+
+/** 4096 nodes with a few connections each; a handshake takes milliseconds, so 256 at once are a flood. */
+export const LINK_LIMITS: LinkLimits = { handshakeMs: 2000, strangers: 256, connections: 16_384 };
+
+/** What a listener is told. */
+export interface LinkListenerOptions {
+  /** `host:port` (port 0: any), or `unix:/path`. */
+  readonly address: string;
+  readonly key: LinkKey;
+  /** Takes an authenticated connection. */
+  onLink(kind: LinkKind, socket: Duplex): void;
+  /** A connection was turned away; for logs. */
+  onRefused?(reason: Error): void;
+  readonly limits?: Partial<LinkLimits>;
+}
+
+/** A bound listener. */
+export interface LinkListener {
+  readonly address: string;
+  /** Unix sockets: 0. */
+  readonly port: number;
+  /** Stops accepting and cuts connections that are not through yet; those that were handed on belong to who took them. */
+  close(): Promise<void>;
+}
+
+/**
+ * Binds a listener.
+ * @throws {UsageError} RANKCAST_UNPROTECTED when it could be reached from other machines without protection.
+ * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when the address cannot be bound; the cause says why.
+ */
+export async function listenForLinks(options: LinkListenerOptions): Promise<LinkListener> {
+  const where = parseLinkAddress(options.address);
+  const gate = new Gate(options, where.type === "unix" ? "127.0.0.1" : where.host);
+  const server = createServer({ noDelay: true }, (socket) => gate.take(socket, where.type === "unix"));
+  server.maxConnections = gate.limits.connections;
+  await bind(server, where.type === "unix" ? { path: where.path } : { host: where.host, port: where.port }, options.address);
+  const bound = server.address();
+  const port = typeof bound === "object" && bound !== null ? bound.port : 0;
+  return {
+    address: where.type === "unix" ? options.address : formatLinkAddress(where.host, port),
+    port,
+    close: () => {
+      gate.close();
+      return new Promise((resolve) => {
+        server.close(() => resolve());
+        // Connections that were handed on would keep `close` waiting, but they are not the listener's any more.
+        server.unref();
+        setImmediate(resolve);
+      });
+    },
+  };
+}
+
+function bind(server: Server, where: { path: string } | { host: string; port: number }, address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (cause) => {
+      reject(
+        new DistributionError("RANKCAST_COORDINATOR_UNREACHABLE", `cannot listen on ${address}`, {
+          details: { address },
+          cause,
+          remedy: "Choose another port or address (--rdzv-endpoint), or end what listens there.",
+        }),
+      );
+    });
+    server.listen({ ...where, backlog: 1024 }, () => resolve());
+  });
+}
+
+/** Lets connections through, or not. */
+class Gate {
+  readonly limits: LinkLimits;
+  readonly #options: LinkListenerOptions;
+  readonly #tls: TlsServer | null;
+  /** Oldest first. */
+  readonly #strangers = new Map<Socket, NodeJS.Timeout>();
+
+  constructor(options: LinkListenerOptions, host: string) {
+    this.limits = { ...LINK_LIMITS, ...options.limits };
+    this.#options = options;
+    const tls = serverTls(protectionOf(host, options.key), options.key);
+    this.#tls = tls && createTlsServer(tls);
+    this.#tls?.on("secureConnection", (socket) => void this.#shakeHands(socket, this.#below(socket)));
+    this.#tls?.on("tlsClientError", (error, socket) => {
+      options.onRefused?.(error);
+      socket.destroy();
+    });
+  }
+
+  /** A connection has come. */
+  take(socket: Socket, local: boolean): void {
+    if (this.#strangers.size >= this.limits.strangers) this.#turnAway(this.#strangers.keys().next().value);
+    const timer = setTimeout(() => this.#turnAway(socket), this.limits.handshakeMs);
+    this.#strangers.set(socket, timer);
+    const forget = (): void => void this.#forget(socket);
+    socket.once("close", forget);
+    socket.on("error", forget);
+    socket.once("readable", () => this.#begin(socket, local));
+  }
+
+  /** Turns everybody away who is not through. */
+  close(): void {
+    for (const socket of [...this.#strangers.keys()]) this.#turnAway(socket);
+  }
+
+  /** Tells the two ways to begin apart by the first byte: plain connections come from this machine, unless all may. */
+  #begin(socket: Socket, local: boolean): void {
+    const first: Buffer | null = socket.read(1);
+    if (first === null) {
+      if (!socket.destroyed) socket.once("readable", () => this.#begin(socket, local));
+      return;
+    }
+    socket.unshift(first);
+    if (first[0] === MAGIC[0]) {
+      const mayBePlain = local || this.#options.key.insecure || isLoopback(socket.remoteAddress ?? "");
+      if (mayBePlain) void this.#shakeHands(socket, socket);
+      else this.#turnAway(socket);
+    } else if (this.#tls === null) this.#turnAway(socket);
+    else this.#tls.emit("connection", socket);
+  }
+
+  async #shakeHands(socket: Socket, raw: Socket | undefined): Promise<void> {
+    socket.on("error", ignore);
+    try {
+      const kind = await answer(socket, this.#options.key);
+      if (!this.#forget(raw)) return;
+      socket.off("error", ignore);
+      this.#options.onLink(kind, socket);
+    } catch (error) {
+      this.#options.onRefused?.(error as Error);
+      // The verdict is on its way; nothing more is read.
+      socket.destroySoon();
+      socket.resume();
+    }
+  }
+
+  /** The TCP connection below a TLS one. */
+  #below(socket: TLSSocket): Socket | undefined {
+    return [...this.#strangers.keys()].find((each) => each.remotePort === socket.remotePort && each.remoteAddress === socket.remoteAddress);
+  }
+
+  /** False when it was no stranger any more: it has been turned away. */
+  #forget(socket: Socket | undefined): boolean {
+    if (socket === undefined) return false;
+    clearTimeout(this.#strangers.get(socket));
+    return this.#strangers.delete(socket);
+  }
+
+  #turnAway(socket: Socket | undefined): void {
+    if (socket === undefined) return;
+    this.#forget(socket);
+    socket.destroy();
+  }
+}
+
+function ignore(): void {
+  // The handshake's own reads reject with it.
+}
