@@ -37,6 +37,7 @@ export {
 } from "./map-location/compile-map-location.ts";
 export { type Device, type DeviceMemory, registerDevice } from "./map-location/device-registry.ts";
 export type { StateDictLike } from "./module/draft-plan.ts";
+export { ForeignParameter, type ForeignTensor } from "./module/foreign-parameter.ts";
 export type { KeyRule } from "./module/key-rule.ts";
 export type { CommitAction, IncompatibleKeys, LoadPostHook, LoadPreHook, LoadView, StateDictView } from "./module/load-hooks.ts";
 export type { IgnoreRules, LoadStateDictOptions } from "./module/load-options.ts";

@@ -17,6 +17,7 @@ export { createMemorySegment, type MemorySegment } from "./memory/memory-segment
 export { type MemoryUse, readMemoryUse } from "./memory/memory-use.ts";
 export { nativeMemory } from "./memory/native-memory.ts";
 export { commitStateDict } from "./module/commit-state-dict.ts";
+export { KeyedModule } from "./module/keyed-module.ts";
 export { planStateDict } from "./module/plan-state-dict.ts";
 export type { StateDictPlan } from "./module/state-dict-plan.ts";
 export { planLoad } from "./plan/plan-load.ts";

@@ -44,7 +44,7 @@ const FOLDER_ORDER = new Map([
       "load",
     ],
   ],
-  ["packages/worker", ["environment", "grpc", "session", "replica", "pool", "group"]],
+  ["packages/worker", ["environment", "grpc", "session", "replica", "pool", "group", "adapter"]],
   ["packages/coordinator", ["environment", "link", "grpc", "fetch", "broadcast", "round", "node", "cluster", "launch"]],
   ["packages/cli", ["environment", "terminal", "option", "rank", "verb"]],
 ]);
@@ -58,6 +58,9 @@ const DOORS = new Map<string, RegExp>([
   ["@grpc/grpc-js", /^packages\/(worker|coordinator)\/src\/grpc\/[a-z-]+\.ts$/],
   ["@rankcast/proto", /^packages\/(worker|coordinator)\/src\/grpc\/[a-z-]+\.ts$/],
   ["protobufjs", /^proto\//],
+  ["@tensorflow/tfjs-core", /^packages\/worker\/src\/adapter\/tfjs\/tfjs-library\.ts$/],
+  ["onnxruntime-common", /^packages\/worker\/src\/adapter\/onnx\/onnx-library\.ts$/],
+  ["@jax-js/jax", /^packages\/worker\/src\/adapter\/jax-js\/jax-library\.ts$/],
   ["commander", /^packages\/cli\/src\/(main|option\/[a-z-]+|verb\/[a-z-]+)\.ts$/],
 ]);
 
@@ -116,6 +119,13 @@ describe("architecture: imports", () => {
         .filter((specifier) => DOORS.get(specifier.replace(/(protobufjs)\/.*/, "$1"))?.test(file.path) === false)
         .map((specifier) => `${file.path} imports ${specifier}`),
     );
+    expect(wrong).to.deep.equal([]);
+  });
+
+  it("adapters are reached through their sub-paths only: a program without their libraries never imports them", () => {
+    const wrong = files
+      .filter((file) => !file.path.startsWith("packages/worker/src/adapter/"))
+      .flatMap((file) => file.imports.filter((specifier) => specifier.includes("/adapter/")).map((each) => `${file.path} imports ${each}`));
     expect(wrong).to.deep.equal([]);
   });
 

@@ -1,8 +1,9 @@
 /** Everything the README shows runs as it stands there, and its table is what was measured. */
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { type LoadResults, renderTable } from "@rankcast/bench/load-results";
+import { loadCheckpoint, loadModelCheckpoint, type Module } from "@rankcast/core";
 import { expect } from "chai";
 import { type CommandSandbox, commandSandbox, RANKCAST } from "../support/command-sandbox.js";
 import { REPOSITORY } from "../support/source-files.js";
@@ -76,6 +77,15 @@ describe("docs: README", function () {
   it("train.js loads, answers and updates", async () => {
     const output = await run(sandbox(), "node train.js", directory);
     expect(output).to.match(/rank 0 of 1: generation 1, answers -?\d/);
+  });
+
+  it("tfjs-replica.js is a replica that takes the checkpoint's weights", async () => {
+    const url = pathToFileURL(join(directory, "tfjs-replica.js")).href;
+    const { createReplica, act } = (await import(url)) as { createReplica(): Promise<Module>; act(replica: Module, x: number[]): number[] };
+    const replica = await createReplica();
+    await loadModelCheckpoint(replica, join(directory, "ddp-convnet.pt"));
+    const { stateDict } = await loadCheckpoint(join(directory, "ddp-convnet.pt"));
+    expect(act(replica, new Array(512).fill(0))).to.deep.equal([...(stateDict.get("module.head.bias")?.toFloat32Array() ?? [])]);
   });
 
   it("links lead somewhere", () => {

@@ -110,8 +110,9 @@ function putInPlace(replacements: readonly Replacement[], undo: Undo[]): void {
   for (const { planned, tensor, borrowed } of replacements) {
     for (const slot of [planned.plan.slot, ...planned.plan.alsoIn]) {
       const before = slot.held;
-      slot.replace(tensor);
+      // Registered before the call: another library that fails half way has to be taken back, too.
       undo.push(() => slot.replace(before));
+      slot.replace(tensor);
     }
     if (borrowed) markBorrowed(tensor);
   }

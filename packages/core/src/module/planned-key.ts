@@ -67,9 +67,12 @@ export function planKey(local: LocalKey, given: Tensor, fromCheckpoint: boolean,
   if (decision.verdict === "refuse") {
     return refuse(key, given, held, { reason: "dtype", checkpointDtype: source.dtype, modelDtype: dtype }, decision.fatal);
   }
+  if (slot.isForeign && dtype !== held.dtype) {
+    return refuse(key, given, held, { reason: "dtype", checkpointDtype: dtype, modelDtype: held.dtype }, true);
+  }
   if (slot.requiresGrad && !hasGradient(dtype)) return refuse(key, given, held, { reason: "gradient" });
   // Only defaults stay because they are the model's own: that a checkpoint's tensor is so does not follow from its description.
-  const mode = !fromCheckpoint && held === source ? "keep" : modeFor(held, source, dtype, options);
+  const mode = !fromCheckpoint && held === source ? "keep" : modeFor(slot, source, dtype, options);
   if (mode === "bytes" || mode === "overlap") return refuse(key, given, held, { reason: mode });
   const heldStride = held.shape === null ? NO_STRIDE : held.stride;
   const plan = {
@@ -109,11 +112,12 @@ export function squeeze(tensor: Tensor): Tensor {
 }
 
 /** How to load, or why it cannot be done. */
-function modeFor(held: Tensor | OpenTensor, source: Tensor, dtype: DType, options: CompiledLoadOptions): LoadMode | "bytes" | "overlap" {
+function modeFor(slot: TensorSlot, source: Tensor, dtype: DType, options: CompiledLoadOptions): LoadMode | "bytes" | "overlap" {
+  const { held } = slot;
   const owned = ownsMemory(held);
   if (source.isMeta && held.shape !== null && !held.isMeta) return "bytes";
   const adoptable = options.assign !== "never" && source.dtype === dtype && isPlain(source);
-  if (adoptable && (options.assign === "always" || (!owned && sameLayout(held, source)))) return "adopt";
+  if (adoptable && (options.assign === "always" || (!owned && (slot.isForeign || sameLayout(held, source))))) return "adopt";
   if (!owned || held.dtype !== dtype) return "fresh";
   return overlapsItself(held) ? "overlap" : "copy";
 }

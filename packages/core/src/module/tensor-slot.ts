@@ -17,6 +17,8 @@ export interface TensorSlot {
   readonly held: Tensor | OpenTensor;
   /** Whether the tensor is trained: then its type must have a gradient. */
   readonly requiresGrad: boolean;
+  /** Whether another library holds the tensor: it takes any layout, since it makes its own of it, and keeps its element type. */
+  readonly isForeign?: boolean;
   /** Puts another tensor, or a declaration, in the place. */
   replace(held: Tensor | OpenTensor): void;
 }

@@ -58,6 +58,16 @@ export const WORKER_CODES = {
     meaning: "A replica's thread did not start in time.",
     remedy: "Look for an endless loop or a hanging import in the replica module, or raise startTimeoutMs.",
   },
+  RANKCAST_ADAPTER_PEER: {
+    class: "usage",
+    meaning: "An adapter was imported whose library is not installed: libraries of models are optional.",
+    remedy: "Install the package named in the error, or leave the adapter out.",
+  },
+  RANKCAST_ADAPTER_LAYER: {
+    class: "usage",
+    meaning: "An adapter does not know how a weight of another library's model is called or ordered in torch.",
+    remedy: "Say it with the adapter's options (`weights`, `layouts`, `inputs`).",
+  },
   RANKCAST_CLOSED: {
     class: "usage",
     meaning: "The group or pool is closed.",

@@ -1,0 +1,45 @@
+/** One weight that a session is fed with. */
+import { type DType, type ForeignTensor, Parameter, Storage, Tensor, type TensorArray } from "@rankcast/core";
+import { type OnnxTensor, onnxTensor } from "./onnx-library.ts";
+
+/** Holds what the next run is fed with. Looks at the loaded memory itself. */
+export class OnnxWeight implements ForeignTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  #value: Tensor;
+  #fed: OnnxTensor | undefined;
+
+  constructor(dtype: DType, shape: readonly number[]) {
+    this.dtype = dtype;
+    this.shape = shape;
+    const { nbytes } = Parameter.meta(dtype, shape, { requiresGrad: false }).tensor;
+    this.#value = new Tensor({ dtype, shape, storage: Storage.allocate(nbytes) });
+  }
+
+  version(): unknown {
+    return this.#value;
+  }
+
+  read(): Tensor {
+    return this.#value;
+  }
+
+  write(tensor: Tensor): Tensor {
+    this.#value = inPlainMemory(tensor.contiguous());
+    this.#fed = undefined;
+    return this.#value;
+  }
+
+  /** The library's tensor over the value; made once per load. */
+  get fed(): OnnxTensor {
+    this.#fed ??= onnxTensor(this.dtype as OnnxTensor["type"], this.#value.data as never, this.shape);
+    return this.#fed;
+  }
+}
+
+/** onnxruntime-node refuses shared buffers; mapped segments are none, those that this process has read are. */
+function inPlainMemory(tensor: Tensor): Tensor {
+  if (!(tensor.storage.buffer instanceof SharedArrayBuffer)) return tensor;
+  const { data } = tensor;
+  return Tensor.from(data.slice() as TensorArray, tensor.shape, { dtype: tensor.dtype });
+}

@@ -1,0 +1,119 @@
+/** A variable of TensorFlow.js as a tensor in torch's order. */
+import { type DType, type ForeignTensor, Storage, Tensor, UsageError } from "@rankcast/core";
+import { copyInto } from "@rankcast/core/runtime";
+import { type TfjsLayout, viewOf, type WeightView } from "./layout.ts";
+import { seesMemory, sharersOf, type TfjsArray, type TfjsTensor, withTensor } from "./tfjs-library.ts";
+
+/** A place that holds a tensor: a variable, or a layer's weight. */
+export interface TfjsPlace {
+  /** For messages. */
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly (number | null)[];
+  /** The tensor that is in it now. */
+  read(): TfjsTensor;
+  /** Puts the values of a tensor in it; the tensor itself belongs to the caller. */
+  write(tensor: TfjsTensor): void;
+}
+
+/** Memory that was written and given to the library, and under which name it knows it. */
+interface GivenMemory {
+  readonly dataId: object;
+  readonly values: TfjsArray;
+}
+
+/**
+ * Weights that lie alike in both libraries are handed over as they are: the variable looks at the loaded memory itself. Others are put in
+ * order once, into one of two arrays in turn, so that an update allocates nothing and the last value survives a load that fails. An array
+ * that the program shares with something else (a target network that was assigned the variable) is left to it.
+ */
+export class ForeignVariable implements ForeignTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly #place: TfjsPlace;
+  readonly #view: WeightView;
+  #given: GivenMemory | undefined;
+  #spare: TfjsArray | undefined;
+
+  /** @throws {UsageError} RANKCAST_ADAPTER_LAYER when type or layout do not fit the variable. */
+  constructor(place: TfjsPlace, layout: TfjsLayout) {
+    const shape = place.shape.map((size) => size ?? -1);
+    const view = viewOf(layout, shape);
+    if (view === undefined || !isDtype(place.dtype)) {
+      throw new UsageError(
+        "RANKCAST_ADAPTER_LAYER",
+        `${place.name}: ${place.dtype} [${shape}] cannot have the layout ${JSON.stringify(layout)}`,
+        {
+          details: { weight: place.name, shape },
+        },
+      );
+    }
+    this.#place = place;
+    this.#view = view;
+    this.dtype = place.dtype;
+    this.shape = view.shape;
+  }
+
+  version(): unknown {
+    return this.#place.read().dataId;
+  }
+
+  read(): Tensor {
+    const values = this.#place.read().dataSync() as TfjsArray;
+    const { shape, viewShape } = this.#view;
+    const view = this.#over(values);
+    // Taken apart, the view has more axes than torch's tensor: only a copy has its order.
+    return shape === viewShape ? view : new Tensor({ dtype: this.dtype, shape, storage: view.contiguous().storage });
+  }
+
+  write(tensor: Tensor): Tensor {
+    if (this.#view.isSame) {
+      this.#assign(tensor.contiguous().data as TfjsArray);
+      return tensor;
+    }
+    const values = this.#takeArray(tensor.elementCount);
+    copyInto(this.#over(values), this.#takeApart(tensor));
+    const retired = this.#retirable();
+    this.#assign(values);
+    // Elsewhere the library may still be reading what it was given, so nothing is used twice.
+    if (!seesMemory()) return tensor;
+    this.#given = { dataId: this.#place.read().dataId, values };
+    this.#spare = retired;
+    return this.#view.shape === this.#view.viewShape ? this.#over(values) : tensor;
+  }
+
+  #assign(values: TfjsArray): void {
+    const { shape, dtype } = this.#place;
+    withTensor(values, shape as number[], dtype as TfjsTensor["dtype"], (tensor) => this.#place.write(tensor));
+  }
+
+  #over(values: TfjsArray): Tensor {
+    const { viewShape, viewStride } = this.#view;
+    const storage = new Storage(values.buffer, values.byteOffset, values.byteLength);
+    return new Tensor({ dtype: this.dtype, shape: viewShape, stride: viewStride, storage });
+  }
+
+  #takeApart(tensor: Tensor): Tensor {
+    const { shape, viewShape } = this.#view;
+    if (shape === viewShape) return tensor;
+    const { dtype, storage, storageOffset } = tensor.contiguous();
+    return new Tensor({ dtype, shape: viewShape, storage, storageOffset });
+  }
+
+  #takeArray(length: number): TfjsArray {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    if (spare?.length === length) return spare;
+    return this.dtype === "float32" ? new Float32Array(length) : this.dtype === "int32" ? new Int32Array(length) : new Uint8Array(length);
+  }
+
+  /** The array that is in the place now, when it is ours and nobody else looks at it. */
+  #retirable(): TfjsArray | undefined {
+    const now = this.#place.read();
+    return this.#given?.dataId === now.dataId && seesMemory() && sharersOf(now) === 1 ? this.#given.values : undefined;
+  }
+}
+
+function isDtype(dtype: string): dtype is "float32" | "int32" | "bool" {
+  return dtype === "float32" || dtype === "int32" || dtype === "bool";
+}
