@@ -106,7 +106,7 @@ export { deviceOf, registerDevice } from "./map-location/device-registry.ts";
 export { type DeviceTag, parseDeviceTag } from "./map-location/device-tag.ts";
 // Memory, plan, segments, composers
 export { attachStorages } from "./memory/attach-storages.ts";
-export { createMemorySegment, type MemorySegment } from "./memory/memory-segment.ts";
+export { createMemorySegment, createRewritableSegment, type MemorySegment } from "./memory/memory-segment.ts";
 export { type MemoryUse, readMemoryUse } from "./memory/memory-use.ts";
 export { nativeMemory } from "./memory/native-memory.ts";
 export type { SegmentDescriptor, StoragePlacement } from "./memory/segment.ts";
@@ -172,7 +172,7 @@ export { type RegisterOptions, type Registration, type SchemeLoader, type Scheme
 export { loadFromTorchvision } from "./scheme/torchvision.ts";
 export { getTorchvisionModels, resolveTorchvision, type TorchvisionModel, type TorchvisionWeights } from "./scheme/torchvision-names.ts";
 export { type BuiltSegments, buildSegments } from "./segment/build-segments.ts";
-export { flattenPlacements, type PlacedSegments, unflattenPlacements } from "./segment/describe-placement.ts";
+export { flattenPlacements, type PlacedSegments, type SegmentReuse, unflattenPlacements } from "./segment/describe-placement.ts";
 export { parseContentRange, RangeSet } from "./source/byte-range.ts";
 // Sources
 export {

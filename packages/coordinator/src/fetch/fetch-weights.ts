@@ -100,9 +100,13 @@ export async function fetchWeights(
   }
 }
 
-/** Weights that a rank published from its memory: nothing to fetch, verify or own. */
-export function publishedWeights(manifestBytes: Uint8Array, placed: PlacedSegments): FetchedWeights {
-  const manifest = decodeManifest(manifestBytes, compileLimits());
+/** Weights that a rank published from its memory: nothing to fetch, verify or own. `known` replaces a manifest that was left out. */
+export function publishedWeights(
+  manifestBytes: Uint8Array,
+  placed: PlacedSegments,
+  known: StateDictManifest | null = null,
+): FetchedWeights {
+  const manifest = known ?? decodeManifest(manifestBytes, compileLimits());
   return {
     manifest,
     manifestBytes,

@@ -3,7 +3,7 @@
  * at a time; a round that failed leaves nothing behind.
  */
 import { type CheckpointError, DistributionError, type FetchOptions, type LoadReportFields } from "@rankcast/core";
-import { asCheckpointError, type PlacedSegments } from "@rankcast/core/runtime";
+import { asCheckpointError, type PlacedSegments, type StateDictManifest } from "@rankcast/core/runtime";
 import { type FetchedWeights, type FetchListener, type FetchWeights, publishedWeights } from "../fetch/fetch-weights.ts";
 import type { Arrive, CoordinatorMessage, Hello, LoadRequest, Publication } from "../grpc/coordination-server.ts";
 import { mergeRankResults, type RankResult } from "./merge-rank-results.ts";
@@ -44,7 +44,7 @@ interface Round {
   committedMs: number | null;
   loadMs: number;
   /** Proportional set size of this process when the round began. */
-  readonly pssBytes: number | null;
+  pssBytes: number | null;
   pssGrowthBytes: number | null;
 }
 
@@ -56,6 +56,8 @@ export class LoadRounds {
   readonly #rounds = new Map<number, Round>();
   readonly #startMs: number;
   #generation = -1;
+  /** The layout of the last update. */
+  #layout: { readonly id: string; readonly manifest: StateDictManifest } | null = null;
   /** Rounds up to this one are over: what still arrives for them changes nothing. */
   #lastOver = 0;
 
@@ -68,6 +70,8 @@ export class LoadRounds {
   request({ sequence, weights, options, digest }: LoadRequest): void {
     if (sequence <= this.#lastOver || this.#rounds.get(sequence)?.weights) return;
     const round = this.#open(sequence);
+    // Not for updates: the kernel takes milliseconds to tell.
+    round.pssBytes = this.#host.pssBytes();
     round.weights = weights;
     round.digest = `${sequence} ${digest}`;
     void this.#fetch(round, options as FetchOptions);
@@ -77,10 +81,19 @@ export class LoadRounds {
   publish(rank: number, { sequence, manifest, placement }: Publication): void {
     if (sequence <= this.#lastOver) return;
     const round = this.#open(sequence);
+    const placed = placement as PlacedSegments;
     round.weights = `rank ${rank}`;
-    round.fetched = publishedWeights(manifest, placement as PlacedSegments);
+    round.fetched = publishedWeights(manifest, placed, this.#keptManifest(manifest, placed));
+    if (placed.reuse) this.#layout = { id: placed.reuse.layout, manifest: round.fetched.manifest };
     round.verified = true;
     this.#publish(round, manifest, placement);
+  }
+
+  /** The manifest of an update that left it out because every rank has it. */
+  #keptManifest(manifest: Uint8Array, { reuse }: PlacedSegments): StateDictManifest | null {
+    if (manifest.byteLength > 0) return null;
+    if (reuse !== undefined && this.#layout?.id === reuse.layout) return this.#layout.manifest;
+    throw new DistributionError("RANKCAST_PROTOCOL", "a publication without a manifest is of an unknown layout", {});
   }
 
   /** What a rank that joins now has missed: ranks start at their own pace, and the first one's request starts the fetch. */
@@ -133,13 +146,17 @@ export class LoadRounds {
       case "committed":
         round.committedMs = this.#host.now();
         this.#generation += 1;
-        return undefined;
-      case "reported": {
-        const report = this.#report(round, payloads);
-        this.#end(round);
-        return report;
-      }
+        // Updates say everything here: a barrier of its own for the report would double their time.
+        return isReport(payloads) ? this.#lastWord(round, payloads) : undefined;
+      case "reported":
+        return this.#lastWord(round, payloads);
     }
+  }
+
+  #lastWord(round: Round, payloads: ReadonlyMap<number, unknown>): LoadReportFields | undefined {
+    const report = this.#report(round, payloads);
+    this.#end(round);
+    return report;
   }
 
   /** Ranks run their rounds in order, so the barriers being passed are those of the first open one. */
@@ -163,7 +180,7 @@ export class LoadRounds {
       beginMs: null,
       committedMs: null,
       loadMs: 0,
-      pssBytes: this.#host.pssBytes(),
+      pssBytes: null,
       pssGrowthBytes: null,
     };
     this.#rounds.set(sequence, round);
@@ -223,4 +240,8 @@ export class LoadRounds {
     const now = this.#host.pssBytes();
     return now === null || pssBytes === null ? null : now - pssBytes;
   }
+}
+
+function isReport(payloads: ReadonlyMap<number, unknown>): boolean {
+  return payloads.size > 0 && [...payloads.values()].every((payload) => (payload as Partial<RankResult> | null)?.replicas !== undefined);
 }

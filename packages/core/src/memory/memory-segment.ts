@@ -21,6 +21,33 @@ export interface MemorySegment {
 }
 
 /**
+ * Memory that its one writer fills again and again, each time after every reader has let go of what it held (law L4 per generation): mapped
+ * here for as long as it lives, readable by others, writable by nobody else. Linux with the kernel door open only.
+ * @throws {TensorError} RANKCAST_MEMORY_FULL when there is not enough memory.
+ */
+export function createRewritableSegment(nbytes: number, native: NativeMemory): MemorySegment {
+  const fd = native.createMemoryFile("rankcast", nbytes);
+  let mapping: WritableMapping | null = native.mapShared(fd, nbytes);
+  let isSealed = false;
+  const { buffer } = mapping;
+  return {
+    nbytes,
+    buffer,
+    publish() {
+      if (!isSealed) native.sealForOthers(fd);
+      isSealed = true;
+      return { kind: "memfd", path: `/proc/${process.pid}/fd/${fd}`, nbytes };
+    },
+    release() {
+      if (mapping === null) return;
+      mapping.unmap();
+      mapping = null;
+      native.close(fd);
+    },
+  };
+}
+
+/**
  * A segment of `nbytes` bytes: a sealed memfd where the kernel door is open, else a shared buffer that `publish` writes to an unlinked
  * file. Nothing has a name that could outlive this process.
  * @throws {TensorError} RANKCAST_MEMORY_FULL when there is not enough memory.

@@ -14,6 +14,10 @@ const MAP_PRIVATE = 2;
 const MFD_CLOEXEC_ALLOW_SEALING = 3;
 const F_ADD_SEALS = 1033;
 const SEAL_SHRINK_GROW_WRITE = 2 | 4 | 8;
+// F_SEAL_FUTURE_WRITE (Linux 5.1): mappings that exist may go on writing, nobody can get a new one.
+const SEAL_SHRINK_GROW_FUTURE_WRITE = 2 | 4 | 16;
+const SEAL_SHRINK_GROW = 2 | 4;
+const MADV_DONTNEED = 4;
 const MAP_FAILED = 0xffffffffffffffffn;
 
 /** Offsets of mappings must be multiples of this (largest page size of the platforms we run on). */
@@ -32,6 +36,11 @@ export interface NativeMemory {
    * @throws {TensorError} RANKCAST_MEMORY_MAP when the kernel refuses.
    */
   mapPrivate(fd: number, offset: number, nbytes: number): ArrayBuffer;
+  /**
+   * Drops what was written to a view of `mapPrivate`: its next reads show what the memory file holds by then.
+   * @throws {TensorError} RANKCAST_MEMORY_MAP for any other buffer, or when the kernel refuses.
+   */
+  forgetWrites(buffer: ArrayBuffer): void;
   /** Shared view for filling memory that is not yet published. @throws {TensorError} RANKCAST_MEMORY_MAP when the kernel refuses. */
   mapShared(fd: number, nbytes: number): WritableMapping;
   /**
@@ -41,6 +50,11 @@ export interface NativeMemory {
   createMemoryFile(name: string, nbytes: number): number;
   /** Forbids any further change of size or content. No writable shared mapping may exist. @throws {TensorError} RANKCAST_MEMORY_MAP when one does. */
   seal(fd: number): void;
+  /**
+   * Forbids any further change of size, and any new way to write: mappings of `mapShared` that exist stay writable. For memory whose one
+   * writer fills it again and again. @throws {TensorError} RANKCAST_MEMORY_MAP when the kernel refuses.
+   */
+  sealForOthers(fd: number): void;
   /** Closes a descriptor of `createMemoryFile`: Node did not open it and would warn in worker threads. */
   close(fd: number): void;
 }
@@ -92,6 +106,8 @@ function loadLibrary(koffi: Koffi): Library {
 function bind(koffi: Koffi, libc: Library): NativeMemory {
   const mmap = libc.func("void *mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)");
   const munmap = libc.func("int munmap(void *addr, size_t length)");
+  const madvise = libc.func("int madvise(void *addr, size_t length, int advice)");
+  const privates = new WeakMap<ArrayBuffer, bigint>();
   // koffi.view has no finaliser of its own. Every typed array keeps its ArrayBuffer alive, so use after unmap cannot happen.
   const live = new FinalizationRegistry<{ pointer: bigint; nbytes: number }>(({ pointer, nbytes }) => munmap(pointer, nbytes));
   const map = (fd: number, offset: number, nbytes: number, flags: number): bigint => {
@@ -104,7 +120,14 @@ function bind(koffi: Koffi, libc: Library): NativeMemory {
       const pointer = map(fd, offset, nbytes, MAP_PRIVATE);
       const buffer = koffi.view(pointer, nbytes);
       live.register(buffer, { pointer, nbytes });
+      privates.set(buffer, pointer);
       return buffer;
+    },
+    forgetWrites(buffer) {
+      const pointer = privates.get(buffer);
+      if (pointer === undefined || madvise(pointer, buffer.byteLength, MADV_DONTNEED) !== 0) {
+        throw mapError("madvise(MADV_DONTNEED)", pointer === undefined ? 0 : koffi.errno(), buffer.byteLength);
+      }
     },
     mapShared(fd, nbytes) {
       const pointer = map(fd, 0, nbytes, MAP_SHARED);
@@ -112,11 +135,11 @@ function bind(koffi: Koffi, libc: Library): NativeMemory {
     },
     ...(process.platform === "linux"
       ? bindMemoryFiles(koffi, libc)
-      : { createMemoryFile: unsupported, seal: unsupported, close: unsupported }),
+      : { createMemoryFile: unsupported, seal: unsupported, sealForOthers: unsupported, close: unsupported }),
   };
 }
 
-function bindMemoryFiles(koffi: Koffi, libc: Library): Pick<NativeMemory, "createMemoryFile" | "seal" | "close"> {
+function bindMemoryFiles(koffi: Koffi, libc: Library): Pick<NativeMemory, "createMemoryFile" | "seal" | "sealForOthers" | "close"> {
   const memfdCreate = libc.func("int memfd_create(const char *name, unsigned int flags)");
   const fallocate = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
   const fcntl = libc.func("int fcntl(int fd, int command, int argument)");
@@ -138,6 +161,11 @@ function bindMemoryFiles(koffi: Koffi, libc: Library): Pick<NativeMemory, "creat
     },
     seal(fd) {
       if (fcntl(fd, F_ADD_SEALS, SEAL_SHRINK_GROW_WRITE) !== 0) throw mapError("fcntl(F_ADD_SEALS)", koffi.errno(), 0);
+    },
+    sealForOthers(fd) {
+      // A kernel before 5.1 knows no such seal: size is what could kill a reader, so that one is never left out.
+      if (fcntl(fd, F_ADD_SEALS, SEAL_SHRINK_GROW_FUTURE_WRITE) === 0 || fcntl(fd, F_ADD_SEALS, SEAL_SHRINK_GROW) === 0) return;
+      throw mapError("fcntl(F_ADD_SEALS)", koffi.errno(), 0);
     },
     close: (fd) => void close(fd),
   };

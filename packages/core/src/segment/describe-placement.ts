@@ -9,6 +9,21 @@ export interface PlacedSegments {
   readonly flat: readonly number[];
   /** Storages of which all replicas of a process use one writable copy; usually none. */
   readonly shared: readonly number[];
+  /** Set for weight updates whose segments are filled again and again. */
+  readonly reuse?: SegmentReuse;
+}
+
+/** Which of a layout's sets of segments holds the weights. Consumers that know the layout keep their mappings and plans. */
+export interface SegmentReuse {
+  /** Equal as long as names, types, shapes and placements are. */
+  readonly layout: string;
+  /** Sets are used in turn: a set is written again only after every replica has gone on to the next one. */
+  readonly set: number;
+  /**
+   * What every rank has from the update before: `nothing` (a new layout: manifest and segments come now), `layout` (the manifest is left
+   * out, the set is new), `set` (mapped and planned already: replicas only swap).
+   */
+  readonly known: "nothing" | "layout" | "set";
 }
 
 /** The wire form of placements. */

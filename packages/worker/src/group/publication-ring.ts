@@ -1,62 +1,67 @@
 /**
- * Weights of this rank's memory as segments that others can attach. Two sets are kept and used in turn: replicas may still look at the last
- * one while the next is written, never at the one before (law L4 per generation).
+ * Weights of this rank's memory as segments that others can attach. As long as names, types and shapes stay the same, two sets of segments
+ * are written in turn: the set that replicas look at is never the one being written (law L4 per generation), and nothing is allocated,
+ * planned or described again.
  */
-import { compileLimits, type StateDict, Storage, Tensor } from "@rankcast/core";
-import {
-  copyInto,
-  createMemorySegment,
-  encodeManifest,
-  flattenPlacements,
-  type MemorySegment,
-  manifestFromStateDict,
-  nativeMemory,
-  type PlacedSegments,
-  planLoad,
-} from "@rankcast/core/runtime";
+import type { StateDict } from "@rankcast/core";
+import { createMemorySegment, createRewritableSegment, nativeMemory, type PlacedSegments } from "@rankcast/core/runtime";
+import { PublicationLayout } from "./publication-layout.ts";
 
 /** A published state dict. */
 export interface PublishedStateDict {
+  /** Empty when every rank knows it from the update before. */
   readonly manifest: Uint8Array;
   readonly placed: PlacedSegments;
 }
 
-const SETS_KEPT = 2;
+const NO_BYTES = new Uint8Array(0);
 
 /** See the module comment. */
 export class PublicationRing {
   readonly #noMmap: boolean;
-  #sets: MemorySegment[][] = [];
+  #layout: PublicationLayout | null = null;
+  /** What earlier layouts and portable publications left; given back once the next publication was accepted. */
+  #retired: PublicationLayout[] = [];
 
   constructor(noMmap: boolean) {
     this.#noMmap = noMmap;
   }
 
   /**
-   * Copies the state dict once into fresh segments and describes them.
+   * Copies the state dict once into shared memory and describes it. `lastLayout` is the layout of the last update that every rank took, null
+   * when there is none or weights came from elsewhere since.
    * @throws {TensorError} RANKCAST_MEMORY_FULL when there is no room, RANKCAST_TENSOR_META for tensors without bytes.
    */
-  publish(stateDict: StateDict): PublishedStateDict {
+  publish(stateDict: StateDict, lastLayout: string | null): PublishedStateDict {
     const native = nativeMemory(this.#noMmap);
-    const { manifest, tensors } = manifestFromStateDict(stateDict);
-    const plan = planLoad(manifest, compileLimits());
-    const segments = plan.segments.map((segment) => createMemorySegment(Math.max(segment.nbytes, 1), native));
-    tensors.forEach((tensor, index) => {
-      const placement = plan.placements[index];
-      const segment = placement ? segments[placement.segment] : undefined;
-      if (!placement || !segment) return;
-      const storage = new Storage(segment.buffer, placement.byteOffset, placement.nbytes);
-      copyInto(new Tensor({ dtype: tensor.dtype, shape: tensor.shape, storage }), tensor);
-    });
-    const descriptors = segments.map((segment) => segment.publish());
-    this.#sets.push(segments);
-    for (const old of this.#sets.splice(0, this.#sets.length - SETS_KEPT)) for (const segment of old) segment.release();
-    return { manifest: encodeManifest(manifest), placed: flattenPlacements(descriptors, plan.placements) };
+    if (native === null || process.platform !== "linux") return this.#publishOnce(stateDict);
+    if (this.#layout?.fits(stateDict) !== true) {
+      if (this.#layout) this.#retired.push(this.#layout);
+      this.#layout = new PublicationLayout(stateDict, (nbytes) => createRewritableSegment(nbytes, native));
+    }
+    const layout = this.#layout;
+    const known = layout.id !== lastLayout ? "nothing" : layout.isNextKept() ? "set" : "layout";
+    const { placed, set } = layout.write(stateDict);
+    return { manifest: known === "nothing" ? layout.manifest : NO_BYTES, placed: { ...placed, reuse: { layout: layout.id, set, known } } };
+  }
+
+  /** Every rank has taken the last publication: the next one may overwrite the weights before it. */
+  accepted(layoutId: string | undefined): void {
+    for (const each of this.#retired.splice(0, layoutId === undefined ? this.#retired.length - 1 : this.#retired.length)) each.release();
+    if (this.#layout?.id === layoutId) this.#layout?.turn();
   }
 
   /** Gives all memory back. */
   release(): void {
-    for (const set of this.#sets) for (const segment of set) segment.release();
-    this.#sets = [];
+    for (const each of this.#retired.splice(0)) each.release();
+    this.#layout?.release();
+    this.#layout = null;
+  }
+
+  /** Without mapping every rank reads for itself, so there is nothing to keep. */
+  #publishOnce(stateDict: StateDict): PublishedStateDict {
+    const layout = new PublicationLayout(stateDict, (nbytes) => createMemorySegment(nbytes, null));
+    this.#retired.push(layout);
+    return { manifest: layout.manifest, placed: layout.write(stateDict).placed };
   }
 }

@@ -9,6 +9,7 @@ import type { CoordinatorThread } from "./coordinator-thread.ts";
 import { fetchOptionsOf, type GroupLoadOptions, replicaOptionsOf, roundDigest } from "./load-options.ts";
 import { PublicationRing } from "./publication-ring.ts";
 import { runRound } from "./round.ts";
+import { runUpdate } from "./update-round.ts";
 
 /** What `joinGroup` has found out. */
 export interface RankGroupParts {
@@ -16,6 +17,11 @@ export interface RankGroupParts {
   readonly identity: RankIdentity;
   readonly thread: CoordinatorThread | null;
   readonly noMmap: boolean;
+}
+
+interface KnownLayout {
+  readonly layout: string;
+  readonly manifest: Uint8Array;
 }
 
 /**
@@ -30,6 +36,8 @@ export class RankGroup implements AsyncDisposable {
   #sequence = 0;
   #generation = -1;
   #last: ReplicaSet | null = null;
+  /** Layout of the last update, if it was the last collective: its sets are attached by every replica of every rank. */
+  #layout: KnownLayout | null = null;
   #tail: Promise<unknown> = Promise.resolve();
   #closed = false;
 
@@ -185,23 +193,37 @@ export class RankGroup implements AsyncDisposable {
   }
 
   #update(replicas: ReplicaSet, stateDict: StateDict | null, { src = 0 }: { readonly src?: number }): Promise<LoadReport> {
-    const { session } = this.#parts;
+    const session = this.#open();
     if ((stateDict !== null) !== (src === this.rank)) {
       throw new DistributionError("RANKCAST_USAGE", `rank ${this.rank}: only rank src = ${src} passes a state dict, the others pass null`, {
         details: { src, rank: this.rank },
       });
     }
-    // Updates carry the names of the replicas themselves: rewriting them would be wrong.
-    return this.#collective(replicas, { revKeys: [], strict: false }, roundDigest(["update", src]), {
-      announce: () => undefined,
-      deliver: (sequence) => {
-        if (stateDict) {
-          const { manifest, placed } = this.#ring.publish(stateDict);
-          session.publish(sequence, manifest, placed);
-        }
-        return session.published(sequence);
-      },
+    return this.#inTurn(async () => {
+      const sequence = this.#nextSequence();
+      const known = this.#layout;
+      // Until it has succeeded on every rank nobody may count on it.
+      this.#layout = null;
+      const { report, layout, manifest } = await runUpdate({
+        session,
+        sequence,
+        digest: roundDigest(["update", src]),
+        replicas,
+        // Updates carry the names of the replicas themselves: rewriting them would be wrong.
+        options: { revKeys: [], strict: false },
+        noMmap: this.#parts.noMmap,
+        manifest: known?.manifest ?? null,
+        publish: stateDict ? () => this.#publish(sequence, stateDict, known?.layout ?? null) : null,
+      });
+      if (stateDict) this.#ring.accepted(layout ?? undefined);
+      this.#finish(replicas, report, layout === null ? null : { layout, manifest });
+      return report;
     });
+  }
+
+  #publish(sequence: number, stateDict: StateDict, lastLayout: string | null): void {
+    const { manifest, placed } = this.#ring.publish(stateDict, lastLayout);
+    this.#parts.session.publish(sequence, manifest, placed);
   }
 
   #collective(
@@ -211,9 +233,8 @@ export class RankGroup implements AsyncDisposable {
     delivery: { announce(sequence: number): void; deliver(sequence: number): ReturnType<RankSession["published"]> },
   ): Promise<LoadReport> {
     const session = this.#open();
-    const run = async (): Promise<LoadReport> => {
-      this.#sequence += 1;
-      const sequence = this.#sequence;
+    return this.#inTurn(async () => {
+      const sequence = this.#nextSequence();
       const report = await runRound({
         session,
         sequence,
@@ -227,13 +248,27 @@ export class RankGroup implements AsyncDisposable {
         announce: () => delivery.announce(sequence),
         deliver: async () => delivery.deliver(sequence),
       });
-      this.#generation = report.generation;
-      this.#last = replicas;
+      this.#finish(replicas, report, null);
       return report;
-    };
+    });
+  }
+
+  /** Collectives of one rank run one after the other, whatever became of the one before. */
+  #inTurn(run: () => Promise<LoadReport>): Promise<LoadReport> {
     const result = this.#tail.then(run, run);
     this.#tail = result.catch(() => undefined);
     return result;
+  }
+
+  #nextSequence(): number {
+    this.#sequence += 1;
+    return this.#sequence;
+  }
+
+  #finish(replicas: ReplicaSet, report: LoadReport, layout: KnownLayout | null): void {
+    this.#generation = report.generation;
+    this.#last = replicas;
+    this.#layout = layout;
   }
 
   #open(): RankSession {

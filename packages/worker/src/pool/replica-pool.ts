@@ -1,7 +1,7 @@
 /** The replicas of one rank, each in a thread of its own. */
-import { DistributionError, type LoadReport, StateDict, Storage, Tensor } from "@rankcast/core";
+import { DistributionError, type LoadReport, type ReplicaReport, StateDict, Storage, Tensor } from "@rankcast/core";
 import type { ReplicaContext } from "../replica/replica-context.ts";
-import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
+import type { Delivery, KeptSet, ReplicaLoadOptions } from "../replica/replica-host.ts";
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import { ReplicaThread } from "./replica-thread.ts";
 import type { ThreadTask, ThreadValues } from "./thread-tasks.ts";
@@ -141,9 +141,23 @@ export class ReplicaPool<Options> implements AsyncDisposable {
         await this.#each({ type: "prepare", delivery, options });
       },
       commit: () => this.#each({ type: "commit" }),
+      swap: (kept, options, attach) => this.#swap(kept, options, attach),
+      rollBack: async () => void (await Promise.allSettled(this.#threads.map((thread) => thread.run({ type: "rollBack" })))),
       discard: async () => void (await Promise.allSettled(this.#threads.map((thread) => thread.run({ type: "discard" })))),
       facts: (digest) => this.#each({ type: "facts", digest }),
     };
+  }
+
+  async #swap(kept: KeptSet, options: ReplicaLoadOptions, attach: () => Delivery): Promise<readonly ReplicaReport[]> {
+    const swapped = await this.#each({ type: "swap", kept, options });
+    if (!swapped.includes(null)) return swapped as readonly ReplicaReport[];
+    const delivery = attach();
+    const reports = swapped.map(async (report, replica) => {
+      if (report) return report;
+      await this.#thread(replica).run({ type: "prepare", delivery, options });
+      return this.#thread(replica).run({ type: "commit" });
+    });
+    return Promise.all(reports);
   }
 
   /** One task for every replica at once; waits for all, so that no thread still works when the first failure is reported. */

@@ -32,6 +32,11 @@ async function perform(task: ThreadTask): Promise<unknown> {
       return null;
     case "commit":
       return started().commit();
+    case "swap":
+      return started().swap(task.kept, task.options);
+    case "rollBack":
+      host?.rollBack();
+      return null;
     case "discard":
       host?.discard();
       return null;

@@ -2,13 +2,15 @@
 import type { ReplicaReport } from "@rankcast/core";
 import type { ErrorRecord } from "@rankcast/core/runtime";
 import type { ReplicaContext } from "../replica/replica-context.ts";
-import type { Delivery, ExportedTensor, ReplicaFacts, ReplicaLoadOptions } from "../replica/replica-host.ts";
+import type { Delivery, ExportedTensor, KeptSet, ReplicaFacts, ReplicaLoadOptions } from "../replica/replica-host.ts";
 
 /** One thing to do. Tasks of one thread run one after the other. */
 export type ThreadTask =
   | { readonly type: "start"; readonly noMmap: boolean; readonly module: string | null; readonly context: ReplicaContext }
   | { readonly type: "prepare"; readonly delivery: Delivery; readonly options: ReplicaLoadOptions }
   | { readonly type: "commit" }
+  | { readonly type: "swap"; readonly kept: KeptSet; readonly options: ReplicaLoadOptions }
+  | { readonly type: "rollBack" }
   | { readonly type: "discard" }
   | { readonly type: "facts"; readonly digest: boolean }
   | { readonly type: "state" }
@@ -19,6 +21,8 @@ export interface ThreadValues {
   readonly start: null;
   readonly prepare: null;
   readonly commit: ReplicaReport;
+  readonly swap: ReplicaReport | null;
+  readonly rollBack: null;
   readonly discard: null;
   readonly facts: ReplicaFacts;
   readonly state: readonly ExportedTensor[];

@@ -5,6 +5,7 @@ import {
   decodeManifest,
   nativeMemory,
   type PlacedSegments,
+  type SegmentReuse,
   type StateDictManifest,
   unflattenPlacements,
 } from "@rankcast/core/runtime";
@@ -18,6 +19,8 @@ export interface Delivery {
   readonly limits: Readonly<Record<string, number>>;
   /** Storages that this process has read, by index; null for those that each replica maps for itself. */
   readonly windows: readonly (StorageWindow | null)[] | null;
+  /** Set when replicas may keep what they attach and plan for the next update of this layout. */
+  readonly reuse: SegmentReuse | null;
 }
 
 /** A window of a buffer that all threads of the process see. */
@@ -46,7 +49,7 @@ export function prepareDelivery(published: PublishedWeights, replicaCount: numbe
   const manifest = new Uint8Array(new SharedArrayBuffer(published.manifest.byteLength));
   manifest.set(published.manifest);
   const mapped = nativeMemory(noMmap) !== null;
-  if (mapped && placed.shared.length === 0) return { manifest, placed, limits, windows: null };
+  if (mapped && placed.shared.length === 0) return { manifest, placed, limits, windows: null, reuse: placed.reuse ?? null };
   const placements = unflattenPlacements(placed, decodeManifest(manifest, compileLimits(limits)));
   const shared = new Set(placed.shared);
   const here = placements.map((placement, index) => (mapped && !shared.has(index) ? null : placement));
@@ -54,7 +57,8 @@ export function prepareDelivery(published: PublishedWeights, replicaCount: numbe
   const windows = storages.map(({ buffer, byteOffset, nbytes }, index): StorageWindow | null =>
     here[index] === null ? null : { buffer: buffer as SharedArrayBuffer, byteOffset, nbytes, own: replicaCount === 1 || shared.has(index) },
   );
-  return { manifest, placed, limits, windows };
+  // What this process has read are copies of one generation: the next one has to be read again.
+  return { manifest, placed, limits, windows, reuse: null };
 }
 
 /**

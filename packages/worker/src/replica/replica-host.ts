@@ -13,10 +13,20 @@ import {
   type ReplicaReport,
   type RevKeys,
   reviseKeys,
+  type StateDict,
   Storage,
   Tensor,
 } from "@rankcast/core";
-import { bindStateDict, commitStateDict, copyInto, decodeManifest, planStateDict, type StateDictPlan } from "@rankcast/core/runtime";
+import {
+  bindStateDict,
+  commitStateDict,
+  copyInto,
+  decodeManifest,
+  nativeMemory,
+  planStateDict,
+  type SegmentReuse,
+  type StateDictPlan,
+} from "@rankcast/core/runtime";
 import { type Delivery, receiveDelivery } from "./delivery.ts";
 import { digestModule } from "./digest-module.ts";
 import { touchPages } from "./touch-pages.ts";
@@ -39,6 +49,18 @@ export interface ReplicaFacts {
   readonly warnings: readonly string[];
 }
 
+/** A set of segments that a replica has attached for an earlier update. */
+export interface KeptSet {
+  readonly layout: string;
+  readonly set: number;
+}
+
+/** Weights that a replica has attached. */
+interface BoundWeights {
+  readonly stateDict: StateDict;
+  readonly options: ReplicaLoadOptions;
+}
+
 /** One tensor of a replica, copied into shared memory: crosses threads without another copy. */
 export interface ExportedTensor {
   readonly name: string;
@@ -52,7 +74,11 @@ export class ReplicaHost {
   /** The model; null until the first load when it is to be built from the checkpoint. */
   model: Module | null;
   #warnings: readonly string[] = [];
-  #prepared: { plan: StateDictPlan; model: Module; renamed: number } | null = null;
+  #prepared: { plan: StateDictPlan; model: Module; renamed: number; bound: BoundWeights; reuse: SegmentReuse | null } | null = null;
+  /** What the sets of one layout of updates were bound to; only the last layout's. */
+  #kept: { readonly layout: string; readonly sets: Map<number, StateDict> } | null = null;
+  #current: BoundWeights | null = null;
+  #before: BoundWeights | null = null;
 
   constructor(model: Module | null) {
     this.model = model;
@@ -72,7 +98,7 @@ export class ReplicaHost {
     // Here and not in the commit: the coordinator verifies meanwhile, and nobody waits at the last barrier.
     if (options.prefault) touchPages(storages);
     this.#warnings = warnings;
-    this.#prepared = { plan, model, renamed };
+    this.#prepared = { plan, model, renamed, bound: { stateDict, options }, reuse: delivery.reuse };
   }
 
   /**
@@ -85,7 +111,44 @@ export class ReplicaHost {
     this.#prepared = null;
     commitStateDict(prepared.plan);
     this.model = prepared.model;
+    this.#keep(prepared.bound, prepared.reuse);
     return { ...prepared.plan.report, renamed: prepared.renamed };
+  }
+
+  /**
+   * Goes on to a set of an earlier update, whose bytes are another generation's by now; null when this replica never attached it (it is
+   * younger, or another model).
+   * @throws {StateDictError} when the model changed so that it does not fit any more.
+   */
+  swap({ layout, set }: KeptSet, options: ReplicaLoadOptions): ReplicaReport | null {
+    const stateDict = this.#kept?.layout === layout ? this.#kept.sets.get(set) : undefined;
+    if (!stateDict || !this.model) return null;
+    // What the model wrote while it used this set two generations ago lies over the new bytes in pages of its own.
+    const native = nativeMemory(false);
+    for (const buffer of new Set([...stateDict.values()].map(({ storage }) => storage.buffer))) {
+      if (buffer instanceof ArrayBuffer && buffer.byteLength > 0) native?.forgetWrites(buffer);
+    }
+    const plan = planStateDict(this.model, stateDict, options);
+    commitStateDict(plan);
+    this.#keep({ stateDict, options }, null);
+    return plan.report;
+  }
+
+  /** Looks at the weights before the last commit or swap again, if they came from segments. */
+  rollBack(): void {
+    const before = this.#before;
+    this.#before = null;
+    if (!before || !this.model) return;
+    commitStateDict(planStateDict(this.model, before.stateDict, before.options));
+    this.#current = before;
+  }
+
+  #keep(bound: BoundWeights, reuse: SegmentReuse | null): void {
+    this.#before = this.#current;
+    this.#current = bound;
+    if (reuse === null) return;
+    if (this.#kept?.layout !== reuse.layout) this.#kept = { layout: reuse.layout, sets: new Map() };
+    this.#kept.sets.set(reuse.set, bound.stateDict);
   }
 
   /** Forgets what was prepared; the model stays as it was. */

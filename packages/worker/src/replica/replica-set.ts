@@ -1,6 +1,6 @@
 /** What a collective load needs of the replicas of a rank, wherever they live. */
 import type { ReplicaReport } from "@rankcast/core";
-import type { Delivery, ReplicaFacts, ReplicaHost, ReplicaLoadOptions } from "./replica-host.ts";
+import type { Delivery, KeptSet, ReplicaFacts, ReplicaHost, ReplicaLoadOptions } from "./replica-host.ts";
 
 /** All replicas of one rank. `prepare` rejects with the first failure and touches nothing; `commit` follows a passed barrier. */
 export interface ReplicaSet {
@@ -9,6 +9,13 @@ export interface ReplicaSet {
   prepare(delivery: Delivery, options: ReplicaLoadOptions): Promise<void>;
   /** Reports by replica index. @throws {CheckpointError} when a replica crashed. */
   commit(): Promise<readonly ReplicaReport[]>;
+  /**
+   * Goes on to a set that was prepared before: `prepare` and `commit` in one. `attach` is for replicas that are younger than the set.
+   * @throws {CheckpointError} when a replica crashed or changed.
+   */
+  swap(kept: KeptSet, options: ReplicaLoadOptions, attach: () => Delivery): Promise<readonly ReplicaReport[]>;
+  /** Takes the last commit or swap back: replicas look at the weights before it again. */
+  rollBack(): Promise<void>;
   discard(): Promise<void>;
   facts(digest: boolean): Promise<readonly ReplicaFacts[]>;
 }
@@ -19,6 +26,13 @@ export function localReplicaSet(host: ReplicaHost): ReplicaSet {
     count: 1,
     prepare: async (delivery, options) => host.prepare(delivery, options),
     commit: async () => [host.commit()],
+    swap: async (kept, options, attach) => {
+      const swapped = host.swap(kept, options);
+      if (swapped) return [swapped];
+      host.prepare(attach(), options);
+      return [host.commit()];
+    },
+    rollBack: async () => host.rollBack(),
     discard: async () => host.discard(),
     facts: async (digest) => [host.facts(digest)],
   };

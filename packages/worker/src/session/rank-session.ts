@@ -56,6 +56,8 @@ export class RankSession {
   readonly #channel: CoordinatorChannel;
   readonly #decisions = new Map<string, Waiter<unknown>>();
   readonly #generations = new Map<string, number>();
+  // One promise per decision that is only listened for: rounds that pass without the barrier would pile up listeners otherwise.
+  readonly #listening = new Map<string, Promise<unknown>>();
   readonly #publications = new Map<number, Waiter<Published>>();
   // Publications that came before anyone asked: another rank started the round.
   readonly #early = new Map<number, Published>();
@@ -106,7 +108,14 @@ export class RankSession {
 
   /** Listens for the next decision of a barrier without arriving: how a rank learns that a round failed before it got to the barrier. */
   nextDecision(barrier: string): Promise<unknown> {
-    return this.#wait(this.#decisions, decisionKey(barrier, this.#nextGeneration(barrier)));
+    const key = decisionKey(barrier, this.#nextGeneration(barrier));
+    const open = this.#listening.get(key);
+    if (open) return open;
+    const decided = this.#wait(this.#decisions, key);
+    this.#listening.set(key, decided);
+    const forget = (): void => void this.#listening.delete(key);
+    decided.then(forget, forget);
+    return decided;
   }
 
   /** Asks for weights; the first rank's request starts the work. `published` waits for them. */

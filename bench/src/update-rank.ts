@@ -1,0 +1,37 @@
+/**
+ * One rank of `bench:update`: a pool of replicas built from the checkpoint, then weight updates from rank 0's memory. Every rank sends the
+ * milliseconds of each update, and what its replicas ended with, to its parent. Arguments: weights, replicas, updates.
+ */
+import { loadCheckpoint, StateDict, Tensor } from "@rankcast/core";
+import { joinGroup } from "@rankcast/worker";
+
+const [weights = "", replicas = "1", updates = "1"] = process.argv.slice(2);
+await using group = await joinGroup();
+const pool = await group.createPool({ replicas: Number(replicas) });
+await pool.load(weights, { immutable: true });
+const learner = group.rank === 0 ? learnerOf(weights) : Promise.resolve(null);
+const stateDict = await learner;
+const times: number[] = [];
+for (let turn = 1; turn <= Number(updates); turn += 1) {
+  // A learner writes its weights between updates: the pages are its own and touched.
+  for (const tensor of stateDict?.values() ?? []) (tensor.data as Float32Array).fill(turn);
+  await group.barrier("step");
+  const begin = performance.now();
+  await pool.update(stateDict);
+  times.push(performance.now() - begin);
+}
+const ended = [...(await pool.stateDict()).values()].map((tensor) => tensor.get(0, 0));
+process.send?.({ rank: group.rank, times, ended: [...new Set(ended)] });
+process.disconnect();
+
+async function learnerOf(path: string): Promise<StateDict> {
+  const { stateDict: loaded } = await loadCheckpoint(path);
+  const own = new StateDict();
+  for (const [name, tensor] of loaded) {
+    own.set(
+      name.replace(/^module\./, ""),
+      Tensor.from(new Float32Array(tensor.shape.reduce((size, extent) => size * extent, 1)), tensor.shape),
+    );
+  }
+  return own;
+}

@@ -1,0 +1,78 @@
+/**
+ * `npm run bench:update`: weight updates from one rank's memory into every replica of every rank, beside a memcpy of as many bytes.
+ * Arguments: `--mib 4,256 --ranks 4 --replicas 2 --updates 60 --out bench/results/update.json`.
+ */
+import { fork } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { generateCheckpoint } from "./generated-checkpoint.js";
+import { memcpySeconds } from "./measure.js";
+
+const MIB = 2 ** 20;
+const WARM = 5;
+const RANK = fileURLToPath(new URL("./update-rank.js", import.meta.url));
+
+interface RankResult {
+  readonly rank: number;
+  readonly times: readonly number[];
+  readonly ended: readonly number[];
+}
+
+const { values } = parseArgs({
+  options: {
+    mib: { type: "string", default: "4,256" },
+    ranks: { type: "string", default: "4" },
+    replicas: { type: "string", default: "2" },
+    updates: { type: "string", default: "60" },
+    out: { type: "string" },
+  },
+});
+const [ranks, replicas, updates] = [values.ranks, values.replicas, values.updates].map(Number) as [number, number, number];
+const directory = mkdtempSync(join(tmpdir(), "rankcast-bench-"));
+const rows = [];
+try {
+  for (const mib of values.mib.split(",").map(Number)) {
+    const { path } = await generateCheckpoint(join(directory, "model.pt"), mib * MIB);
+    const results = await runRanks(path);
+    const times = (results.find(({ rank }) => rank === 0)?.times ?? []).slice(WARM);
+    const sorted = [...times].sort((a, b) => a - b);
+    const at = (quantile: number): number => sorted[Math.min(sorted.length - 1, Math.floor(quantile * sorted.length))] ?? Number.NaN;
+    const wrong = results.filter(({ ended }) => ended.length !== 1 || ended[0] !== updates);
+    if (wrong.length > 0) throw new Error(`replicas do not hold the last update: ${JSON.stringify(wrong)}`);
+    const memcpyMs = memcpySeconds(mib * MIB) * 1000;
+    const row = { mib, ranks, replicas, medianMs: at(0.5), p99Ms: at(0.99), bestMs: at(0), memcpyMs, ofMemcpy: at(0.5) / memcpyMs };
+    rows.push(row);
+    process.stdout.write(
+      `${mib} MiB to ${ranks} x ${replicas}: median ${row.medianMs.toFixed(2)} ms, p99 ${row.p99Ms.toFixed(2)}, best ${row.bestMs.toFixed(2)}; memcpy ${memcpyMs.toFixed(2)} ms (${row.ofMemcpy.toFixed(2)} x)\n`,
+    );
+  }
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
+if (values.out !== undefined) {
+  mkdirSync(dirname(values.out), { recursive: true });
+  writeFileSync(values.out, `${JSON.stringify(rows, null, 2)}\n`);
+}
+
+async function runRanks(weights: string): Promise<RankResult[]> {
+  const job = randomUUID();
+  return Promise.all(
+    Array.from({ length: ranks }, async (_, rank) => {
+      const env = {
+        ...process.env,
+        ...{ RANK: `${rank}`, LOCAL_RANK: `${rank}`, WORLD_SIZE: `${ranks}`, LOCAL_WORLD_SIZE: `${ranks}`, TORCHELASTIC_RUN_ID: job },
+      };
+      const child = fork(RANK, [weights, `${replicas}`, `${updates}`], { env });
+      const [result] = (await Promise.race([
+        once(child, "message"),
+        once(child, "exit").then(([code]) => Promise.reject(new Error(`rank ${rank} ended with ${code}`))),
+      ])) as [RankResult];
+      return result;
+    }),
+  );
+}

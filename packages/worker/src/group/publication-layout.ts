@@ -1,0 +1,119 @@
+/** One shape of published weights: its manifest, and two sets of segments with the tensors that write into them. */
+import { randomUUID } from "node:crypto";
+import { compileLimits, type StateDict, Storage, Tensor } from "@rankcast/core";
+import {
+  copyInto,
+  encodeManifest,
+  flattenPlacements,
+  type LoadPlan,
+  type MemorySegment,
+  manifestFromStateDict,
+  type PlacedSegments,
+  planLoad,
+  type StateDictManifest,
+} from "@rankcast/core/runtime";
+
+/** Makes memory of this size for its one writer. */
+export type CreateSegment = (nbytes: number) => MemorySegment;
+
+interface SegmentSet {
+  readonly segments: readonly MemorySegment[];
+  /** One per storage of the manifest; null where it has no bytes. */
+  readonly targets: readonly (Tensor | null)[];
+  /** Whether every rank has attached it. */
+  kept: boolean;
+}
+
+const SETS = 2;
+
+/** See the module comment. */
+export class PublicationLayout {
+  readonly id = randomUUID();
+  /** msgpack. */
+  readonly manifest: Uint8Array;
+  readonly #described: StateDictManifest;
+  readonly #plan: LoadPlan;
+  readonly #createSegment: CreateSegment;
+  readonly #sets: (SegmentSet | undefined)[] = [];
+  #next = 0;
+
+  constructor(stateDict: StateDict, createSegment: CreateSegment) {
+    const { manifest } = manifestFromStateDict(stateDict);
+    this.#described = manifest;
+    this.#plan = planLoad(manifest, compileLimits());
+    this.#createSegment = createSegment;
+    this.manifest = encodeManifest(manifest);
+  }
+
+  /** Whether `stateDict` has the same names in the same order, types, shapes and ties, so that only values differ. */
+  fits(stateDict: StateDict): boolean {
+    const { tensors, storages, metadataModules } = this.#described;
+    if (stateDict.size !== tensors.length || stateDict.metadata.size !== metadataModules.length) return false;
+    const first = new Map<number, Tensor>();
+    let index = 0;
+    for (const [name, tensor] of stateDict) {
+      const described = tensors[index];
+      index += 1;
+      if (!described || described.name !== name || described.dtype !== tensor.dtype || !sameShape(described.shape, tensor.shape))
+        return false;
+      if ((described.requiresGrad ?? false) !== tensor.requiresGrad || (storages[described.storage]?.meta ?? false) !== tensor.isMeta)
+        return false;
+      const holder = first.get(described.storage);
+      if (holder && !(holder.storage === tensor.storage && holder.storageOffset === tensor.storageOffset)) return false;
+      if (!holder) first.set(described.storage, tensor);
+    }
+    return true;
+  }
+
+  /** Whether the set that is written next was attached by every rank before. */
+  isNextKept(): boolean {
+    return this.#sets[this.#next]?.kept ?? false;
+  }
+
+  /** Writes the values into the next set. @throws {TensorError} RANKCAST_MEMORY_FULL when its segments find no room. */
+  write(stateDict: StateDict): { readonly placed: PlacedSegments; readonly set: number } {
+    this.#sets[this.#next] ??= this.#createSet();
+    const { targets, segments } = this.#sets[this.#next] as SegmentSet;
+    const written = new Set<number>();
+    let index = 0;
+    for (const tensor of stateDict.values()) {
+      const storage = this.#described.tensors[index]?.storage ?? -1;
+      const target = targets[storage];
+      index += 1;
+      if (!target || written.has(storage)) continue;
+      written.add(storage);
+      copyInto(target, tensor);
+    }
+    const descriptors = segments.map((segment) => segment.publish());
+    return { placed: flattenPlacements(descriptors, this.#plan.placements), set: this.#next };
+  }
+
+  /** The set written last is what replicas look at now; the other one comes next. */
+  turn(): void {
+    const set = this.#sets[this.#next];
+    if (set) set.kept = true;
+    this.#next = (this.#next + 1) % SETS;
+  }
+
+  /** Gives the memory back; who has attached keeps its mappings. */
+  release(): void {
+    for (const set of this.#sets.splice(0)) for (const segment of set?.segments ?? []) segment.release();
+  }
+
+  #createSet(): SegmentSet {
+    const segments = this.#plan.segments.map(({ nbytes }) => this.#createSegment(Math.max(nbytes, 1)));
+    const described = new Map(this.#described.tensors.map((tensor) => [tensor.storage, tensor]));
+    const targets = this.#plan.placements.map((placement, storage) => {
+      const segment = placement ? segments[placement.segment] : undefined;
+      const tensor = described.get(storage);
+      if (!placement || !segment || !tensor) return null;
+      const memory = new Storage(segment.buffer, placement.byteOffset, placement.nbytes);
+      return new Tensor({ dtype: tensor.dtype, shape: tensor.shape, storage: memory });
+    });
+    return { segments, targets, kept: false };
+  }
+}
+
+function sameShape(one: readonly number[], other: readonly number[]): boolean {
+  return one.length === other.length && one.every((extent, dimension) => extent === other[dimension]);
+}

@@ -1,0 +1,133 @@
+/**
+ * One collective weight update, as seen by one rank: shorter than the round of a load, because nothing is fetched and usually nothing is
+ * new. Ranks say that they are there while the source rank still copies; when every rank knows the segments already, there is nothing to
+ * prepare that could fail, and the barrier between preparing and committing is left out.
+ *
+ *     begin ───────────────┐ every rank is in this update
+ *     source copies ─► published ─► [prepare ─► prepared, for a new layout or set] ─► commit or swap ─► committed: report
+ */
+import { type CheckpointError, DistributionError, LoadReport, type LoadReportFields, type ReplicaReport } from "@rankcast/core";
+import { nativeMemory, type PlacedSegments, type SegmentReuse } from "@rankcast/core/runtime";
+import type { Published } from "../grpc/coordinator-channel.ts";
+import { type Delivery, prepareDelivery } from "../replica/delivery.ts";
+import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
+import type { ReplicaSet } from "../replica/replica-set.ts";
+import type { RankSession } from "../session/rank-session.ts";
+
+/** What an update needs. */
+export interface UpdateRound {
+  readonly session: RankSession;
+  /** Counts loads and updates of the group; equal on all ranks. */
+  readonly sequence: number;
+  readonly digest: string;
+  readonly replicas: ReplicaSet;
+  readonly options: ReplicaLoadOptions;
+  readonly noMmap: boolean;
+  /** msgpack manifest of the last update's layout, which a publication may leave out. */
+  readonly manifest: Uint8Array | null;
+  /** Copies and offers this rank's weights; null on the ranks that receive. */
+  readonly publish: (() => void) | null;
+}
+
+/** What an update leaves for the next one. */
+export interface UpdateOutcome {
+  readonly report: LoadReport;
+  /** Layout whose sets every rank keeps now; null when segments cannot be kept. */
+  readonly layout: string | null;
+  readonly manifest: Uint8Array;
+}
+
+const BARRIER = { begin: "round/begin", prepared: "round/prepared", committed: "round/committed" } as const;
+
+/**
+ * Runs the update.
+ * @throws {CheckpointError} the same root cause on every rank; replicas look at the weights they had before.
+ */
+export async function runUpdate(round: UpdateRound): Promise<UpdateOutcome> {
+  const { session, replicas, sequence } = round;
+  // Registered before anything can fail, so that a failure on another rank reaches this one wherever it is.
+  const failed = rejectionOf(session.nextDecision(BARRIER.prepared));
+  failed.catch(() => undefined);
+  const begin = arrive(round, "begin");
+  begin.catch(() => undefined);
+  let committing = false;
+  try {
+    const startMs = performance.now();
+    const prepared = await attempt(() => receive(round, failed, begin));
+    await begin;
+    const reuse = prepared.value?.reuse ?? null;
+    if (prepared.failure !== undefined || reuse?.known !== "set") await arrive(round, "prepared", prepared.failure);
+    committing = true;
+    const committed = await attempt(() =>
+      reuse?.known === "set" ? replicas.swap(reuse, round.options, () => deliveryOf(round, prepared.value)) : replicas.commit(),
+    );
+    const payload = reportOf(committed.value ?? [], performance.now() - startMs, round);
+    const merged = await arrive(round, "committed", committed.failure, payload);
+    const manifest = prepared.value?.manifest ?? new Uint8Array(0);
+    return { report: new LoadReport(merged as LoadReportFields), layout: reuse?.layout ?? null, manifest };
+  } catch (error) {
+    session.forget(sequence);
+    await (committing ? replicas.rollBack() : replicas.discard());
+    throw error;
+  }
+}
+
+interface Received {
+  readonly reuse: SegmentReuse | null;
+  readonly manifest: Uint8Array;
+  readonly placed: PlacedSegments;
+}
+
+async function receive(round: UpdateRound, failed: Promise<never>, begin: Promise<unknown>): Promise<Received> {
+  const { session, replicas, sequence } = round;
+  round.publish?.();
+  const published = await Promise.race([session.published(sequence), failed, rejectionOf(begin)]);
+  const placed = published.placement as PlacedSegments;
+  const { reuse = null } = placed;
+  const manifest = manifestOf(published, round);
+  const received = { reuse, manifest, placed };
+  if (reuse?.known !== "set") await replicas.prepare(deliveryOf(round, received), round.options);
+  return received;
+}
+
+function deliveryOf({ replicas, noMmap }: UpdateRound, received: Received | undefined): Delivery {
+  if (!received) throw new DistributionError("RANKCAST_PROTOCOL", "weights were never published", {});
+  const { manifest, placed } = received;
+  return prepareDelivery({ manifest, placed, limits: {} }, replicas.count, noMmap);
+}
+
+function manifestOf({ manifest }: Published, round: UpdateRound): Uint8Array {
+  return manifest.byteLength === 0 && round.manifest !== null ? round.manifest : manifest;
+}
+
+/** The rank's part of the report; memory is not measured, because reading it takes longer than an update. */
+function reportOf(replicas: readonly ReplicaReport[], loadMs: number, { noMmap }: UpdateRound): unknown {
+  const peakRssBytes = process.resourceUsage().maxRSS * 1024;
+  const memory = { before: { pssBytes: null }, after: { pssBytes: null, peakRssBytes } };
+  const indexed = replicas.map((replica, index) => ({ ...replica, index }));
+  return { loadMs, replicas: indexed, memory, attached: nativeMemory(noMmap) ? "mapped" : "read", warnings: [] };
+}
+
+function arrive(round: UpdateRound, stage: keyof typeof BARRIER, failure?: unknown, payload?: unknown): Promise<unknown> {
+  return round.session.arrive({
+    barrier: BARRIER[stage],
+    digest: `${round.sequence} ${round.digest}`,
+    ...(failure === undefined ? {} : { failure }),
+    ...(payload === undefined ? {} : { payload }),
+  });
+}
+
+async function attempt<T>(work: () => Promise<T>): Promise<{ value?: T; failure?: CheckpointError | unknown }> {
+  try {
+    return { value: await work() };
+  } catch (failure) {
+    return { failure };
+  }
+}
+
+/** Rejects like `promise`, never resolves: a passed barrier is not what the race is about. */
+function rejectionOf(promise: Promise<unknown>): Promise<never> {
+  return new Promise((_, reject) => {
+    promise.catch(reject);
+  });
+}
