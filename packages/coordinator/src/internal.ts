@@ -1,4 +1,13 @@
 /** Names that only sister packages and tests may use. No promise of stability. */
+// broadcast
+export {
+  type BroadcastEvent,
+  type NodeBroadcast,
+  type NodeBroadcastOptions,
+  type ReceivedSegments,
+  type StripeReader,
+  startNodeBroadcast,
+} from "./broadcast/node-broadcast.ts";
 export type { FetchedWeights, FetchWeights } from "./fetch/fetch-weights.ts";
 export type { CoordinatorMessage, Hello, RankConnection, RankMessage } from "./grpc/coordination-server.ts";
 // launch

@@ -28,6 +28,34 @@ export {
 } from "./barrier/barrier-state.ts";
 export { describeWaiting } from "./barrier/describe-waiting.ts";
 export { type BarrierStep, deadlineOf, stepBarrier } from "./barrier/step-barrier.ts";
+// broadcast
+export { receiverError, stalledReceiverError } from "./broadcast/broadcast-error.ts";
+export {
+  type BroadcastId,
+  type BroadcastNodeAddress,
+  type BroadcastOffer,
+  broadcastKey,
+  checkOffer,
+  contentDigest,
+} from "./broadcast/broadcast-offer.ts";
+export { chooseChunkBytes } from "./broadcast/choose-chunk-bytes.ts";
+export { extendChecksum, startChecksum } from "./broadcast/chunk-checksum.ts";
+export { type Chunk, type ChunkLayout, layoutChunks } from "./broadcast/chunk-layout.ts";
+export { ChunkSet } from "./broadcast/chunk-set.ts";
+export { type BroadcastPlan, CHAIN_NODES_MAX, type NodePlan, planBroadcast } from "./broadcast/plan-broadcast.ts";
+export type { ReceiverEvent, ReceiverInstruction } from "./broadcast/receiver-event.ts";
+export {
+  createReceiverState,
+  doubtAfterMs,
+  RECEIVER_TIMES,
+  type ReceiverFailure,
+  type ReceiverOptions,
+  type ReceiverState,
+  wantedChunks,
+} from "./broadcast/receiver-state.ts";
+export { createSenderState, type SenderOptions, type SenderState, type Subscription } from "./broadcast/sender-state.ts";
+export { stepReceiver } from "./broadcast/step-receiver.ts";
+export { type SenderEvent, type SenderInstruction, stepSender } from "./broadcast/step-sender.ts";
 // Containers
 export type { Container, ContainerEntry } from "./container/container.ts";
 export { inflateExactly } from "./container/inflate.ts";
@@ -110,6 +138,8 @@ export { createMemorySegment, createRewritableSegment, type MemorySegment } from
 export { type MemoryUse, readMemoryUse } from "./memory/memory-use.ts";
 export { nativeMemory } from "./memory/native-memory.ts";
 export type { SegmentDescriptor, StoragePlacement } from "./memory/segment.ts";
+export { openSegmentBytes, type SegmentBytes } from "./memory/segment-bytes.ts";
+export { createWrittenSegment, type WrittenSegment } from "./memory/written-segment.ts";
 export { commitStateDict } from "./module/commit-state-dict.ts";
 export { compileRule, matchesGlob } from "./module/key-rule.ts";
 export { metaTensor } from "./module/parameter.ts";

@@ -5,6 +5,33 @@ export type { ArrivalOutcome, BarrierEvent, MemberPlace } from "./barrier/barrie
 export type { BarrierInstruction } from "./barrier/barrier-instruction.ts";
 export { type BarrierState, createBarrierState } from "./barrier/barrier-state.ts";
 export { stepBarrier } from "./barrier/step-barrier.ts";
+export { receiverError, stalledReceiverError } from "./broadcast/broadcast-error.ts";
+export {
+  type BroadcastId,
+  type BroadcastNodeAddress,
+  type BroadcastOffer,
+  broadcastKey,
+  checkOffer,
+  contentDigest,
+} from "./broadcast/broadcast-offer.ts";
+export { chooseChunkBytes } from "./broadcast/choose-chunk-bytes.ts";
+export { extendChecksum, startChecksum } from "./broadcast/chunk-checksum.ts";
+export { type Chunk, type ChunkLayout, layoutChunks } from "./broadcast/chunk-layout.ts";
+export { ChunkSet } from "./broadcast/chunk-set.ts";
+export { type BroadcastPlan, CHAIN_NODES_MAX, type NodePlan, planBroadcast } from "./broadcast/plan-broadcast.ts";
+export type { ReceiverEvent, ReceiverInstruction } from "./broadcast/receiver-event.ts";
+export {
+  createReceiverState,
+  doubtAfterMs,
+  RECEIVER_TIMES,
+  type ReceiverFailure,
+  type ReceiverOptions,
+  type ReceiverState,
+  wantedChunks,
+} from "./broadcast/receiver-state.ts";
+export { createSenderState, type SenderOptions, type SenderState, type Subscription } from "./broadcast/sender-state.ts";
+export { stepReceiver } from "./broadcast/step-receiver.ts";
+export { type SenderEvent, type SenderInstruction, stepSender } from "./broadcast/step-sender.ts";
 export { readEnvironment } from "./environment/environment.ts";
 export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "./errors/error-record.ts";
 export { printable, quote } from "./errors/quote.ts";
@@ -16,6 +43,9 @@ export { attachStorages } from "./memory/attach-storages.ts";
 export { createMemorySegment, createRewritableSegment, type MemorySegment } from "./memory/memory-segment.ts";
 export { type MemoryUse, readMemoryUse } from "./memory/memory-use.ts";
 export { type NativeMemory, nativeMemory } from "./memory/native-memory.ts";
+export type { SegmentDescriptor } from "./memory/segment.ts";
+export { openSegmentBytes, type SegmentBytes } from "./memory/segment-bytes.ts";
+export { createWrittenSegment, type WrittenSegment } from "./memory/written-segment.ts";
 export { commitStateDict } from "./module/commit-state-dict.ts";
 export { KeyedModule } from "./module/keyed-module.ts";
 export { planStateDict } from "./module/plan-state-dict.ts";

@@ -95,6 +95,16 @@ export const DEFAULT_LIMITS = {
   inFlightBytes: 256 * MIB,
   /** One mapped window; a Node 20 view may not exceed 4 GiB, and one storage must fit a window. */
   windowBytes: 2 * GIB,
+  /** One chunk between nodes: a wrong one costs this much again, and a receiver's sender may have one more of it on the way. */
+  broadcastChunkBytes: 16 * MIB,
+  /** Chunks of one broadcast; 4 TiB in chunks of 4 MiB. */
+  broadcastChunks: 2 ** 20,
+  /** Bytes on their way to one receiver: enough for 10 Gbit/s over 25 ms. */
+  broadcastCreditBytes: 32 * MIB,
+  /** A receiver that takes nothing for this long is given up. */
+  broadcastStallMs: 10_000,
+  /** A node that gets no byte of a broadcast for this long gives up; longer than an origin may be silent. */
+  broadcastSilenceMs: 60_000,
 } as const;
 
 /** Name of a limit. */

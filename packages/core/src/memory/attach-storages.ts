@@ -1,8 +1,9 @@
 /** A consumer's view of published segments: one `Storage` per placement, mapped where possible and read otherwise. */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, readSync } from "node:fs";
 import { SourceError, TensorError } from "../errors/checkpoint-error.ts";
 import { Storage } from "../tensor/storage.ts";
 import type { NativeMemory } from "./native-memory.ts";
+import { openSegment } from "./open-segment.ts";
 import type { SegmentDescriptor, StoragePlacement } from "./segment.ts";
 
 /** What attaching gave. */
@@ -38,7 +39,6 @@ export function attachStorages(
     if (!segment) throw new TensorError("RANKCAST_SEGMENT_GONE", `segment ${index} is not described`, { details: { segment: index } });
     const fd = openSegment(segment);
     try {
-      checkVersion(segment, fd);
       const place = native ? mapMembers(native, fd, segment) : readMembers(fd, segment, members, placements);
       for (const member of members) storages[member] = place(member, placements[member]);
     } finally {
@@ -57,34 +57,6 @@ function membersBySegment(placements: Placements): Map<number, number[]> {
     else bySegment.set(placement.segment, [index]);
   });
   return bySegment;
-}
-
-function openSegment(segment: SegmentDescriptor): number {
-  try {
-    return openSync(segment.path, "r");
-  } catch (cause) {
-    throw new TensorError("RANKCAST_SEGMENT_GONE", `the ${segment.kind} segment of ${segment.nbytes} bytes cannot be opened`, {
-      details: { kind: segment.kind, nbytes: segment.nbytes },
-      cause,
-    });
-  }
-}
-
-function checkVersion(segment: SegmentDescriptor, fd: number): void {
-  const stat = fstatSync(fd);
-  const same =
-    segment.kind === "file"
-      ? stat.size === segment.sizeBytes && stat.mtimeMs === segment.mtimeMs && stat.ino === segment.inode
-      : stat.size === segment.nbytes;
-  if (same) return;
-  const expected = segment.kind === "file" ? segment.sizeBytes : segment.nbytes;
-  throw new SourceError(
-    "RANKCAST_SOURCE_CHANGED",
-    `a ${segment.kind} segment changed: expected ${expected} bytes as planned, found ${stat.size}`,
-    {
-      details: { kind: segment.kind, expectedBytes: expected, foundBytes: stat.size },
-    },
-  );
 }
 
 type Place = (index: number, placement: StoragePlacement | null | undefined) => Storage;

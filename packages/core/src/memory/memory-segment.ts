@@ -26,7 +26,7 @@ export interface MemorySegment {
  * @throws {TensorError} RANKCAST_MEMORY_FULL when there is not enough memory.
  */
 export function createRewritableSegment(nbytes: number, native: NativeMemory): MemorySegment {
-  const fd = native.createMemoryFile("rankcast", nbytes);
+  const fd = native.createMemoryFile("rankcast", nbytes, true);
   let mapping: WritableMapping | null = native.mapShared(fd, nbytes);
   let isSealed = false;
   const { buffer } = mapping;
@@ -57,7 +57,7 @@ export function createMemorySegment(nbytes: number, native: NativeMemory | null)
 }
 
 function mappedSegment(nbytes: number, native: NativeMemory): MemorySegment {
-  const fd = native.createMemoryFile("rankcast", nbytes);
+  const fd = native.createMemoryFile("rankcast", nbytes, true);
   let mapping: WritableMapping | null = native.mapShared(fd, nbytes);
   let open = true;
   return {
@@ -97,11 +97,9 @@ function bufferedSegment(nbytes: number): MemorySegment {
 
 const WRITE_BYTES_MAX = 2 ** 30;
 
-/** Writes to an unlinked file in memory (or the temporary directory where /dev/shm has no room) and returns its descriptor. */
+/** Writes to an unlinked file and returns its descriptor. */
 function writeUnlinked(buffer: SharedArrayBuffer): number {
-  const directory = mkdtempSync(join(roomyDirectory(buffer.byteLength), "rankcast-"));
-  const fd = openSync(join(directory, "segment"), "wx+", 0o600);
-  rmSync(directory, { recursive: true });
+  const fd = openUnlinked(buffer.byteLength);
   try {
     for (let at = 0; at < buffer.byteLength; ) {
       at += writeSync(fd, new Uint8Array(buffer, at, Math.min(buffer.byteLength - at, WRITE_BYTES_MAX)));
@@ -113,6 +111,14 @@ function writeUnlinked(buffer: SharedArrayBuffer): number {
       cause,
     });
   }
+  return fd;
+}
+
+/** An empty file without a name, in memory, or in the temporary directory where /dev/shm has no room for `nbytes`. */
+export function openUnlinked(nbytes: number): number {
+  const directory = mkdtempSync(join(roomyDirectory(nbytes), "rankcast-"));
+  const fd = openSync(join(directory, "segment"), "wx+", 0o600);
+  rmSync(directory, { recursive: true });
   return fd;
 }
 

@@ -44,10 +44,11 @@ export interface NativeMemory {
   /** Shared view for filling memory that is not yet published. @throws {TensorError} RANKCAST_MEMORY_MAP when the kernel refuses. */
   mapShared(fd: number, nbytes: number): WritableMapping;
   /**
-   * Anonymous memory with a descriptor, all pages reserved, so that filling it cannot fail later.
+   * Anonymous memory with a descriptor. `reserve`: all pages are taken (and zeroed) now, so that stores through a mapping cannot fail later;
+   * without it pages come when `write` fills them, which touches each once.
    * @throws {TensorError} RANKCAST_MEMORY_FULL when the machine has not that much.
    */
-  createMemoryFile(name: string, nbytes: number): number;
+  createMemoryFile(name: string, nbytes: number, reserve: boolean): number;
   /** Forbids any further change of size or content. No writable shared mapping may exist. @throws {TensorError} RANKCAST_MEMORY_MAP when one does. */
   seal(fd: number): void;
   /**
@@ -142,17 +143,18 @@ function bind(koffi: Koffi, libc: Library): NativeMemory {
 function bindMemoryFiles(koffi: Koffi, libc: Library): Pick<NativeMemory, "createMemoryFile" | "seal" | "sealForOthers" | "close"> {
   const memfdCreate = libc.func("int memfd_create(const char *name, unsigned int flags)");
   const fallocate = libc.func("int fallocate(int fd, int mode, int64_t offset, int64_t length)");
+  const ftruncate = libc.func("int ftruncate(int fd, int64_t length)");
   const fcntl = libc.func("int fcntl(int fd, int command, int argument)");
   const close = libc.func("int close(int fd)");
   return {
-    createMemoryFile(name, nbytes) {
+    createMemoryFile(name, nbytes, reserve) {
       // The kernel would go on allocating until it kills somebody: what cannot fit must be refused before.
       const available = process.availableMemory();
       if (nbytes > available) throw memoryFull(nbytes, `${available} bytes are available`, { available });
       const fd = memfdCreate(name, MFD_CLOEXEC_ALLOW_SEALING) as number;
       if (fd < 0) throw mapError("memfd_create", koffi.errno(), nbytes);
       // Reserving now turns "memory ran out" into an error here instead of a SIGBUS while bytes arrive.
-      if (fallocate(fd, 0, 0, nbytes) !== 0) {
+      if ((reserve ? fallocate(fd, 0, 0, nbytes) : ftruncate(fd, nbytes)) !== 0) {
         const errno = koffi.errno();
         close(fd);
         throw memoryFull(nbytes, `errno ${errno}`, { errno });

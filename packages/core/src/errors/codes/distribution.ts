@@ -89,6 +89,26 @@ export const DISTRIBUTION_CODES = {
     remedy:
       "Give every node the same token file (RANKCAST_TOKEN_FILE) or certificates (RANKCAST_TLS_CERT, _KEY, _CA); only on a network that nobody else can reach: --insecure.",
   },
+  RANKCAST_BROADCAST_OFFER: {
+    class: "protocol",
+    meaning: "A node announced a broadcast that cannot be carried out: counts out of range, or nodes that do not fit each other.",
+    remedy: "Run the same version of rankcast on every node; if they are the same, report this as a defect.",
+  },
+  RANKCAST_BROADCAST_STALLED: {
+    class: "timeout",
+    meaning: "A node waited for the bytes of a broadcast and none came, from any node that has them.",
+    remedy: "Look at the network between the named nodes, and at the nodes that were asked.",
+  },
+  RANKCAST_BROADCAST_CORRUPT: {
+    class: "integrity",
+    meaning: "Bytes of a broadcast came with a wrong checksum again and again.",
+    remedy: "Check memory and network hardware of the named nodes.",
+  },
+  RANKCAST_RECEIVER_STALLED: {
+    class: "timeout",
+    meaning: "A node asked for the bytes of a broadcast and then stopped taking them.",
+    remedy: "Look at the named node: it may be suspended, out of memory, or cut off.",
+  },
   RANKCAST_INTERRUPTED: {
     class: "cancelled",
     meaning: "A signal ended the launcher, which ended its ranks.",

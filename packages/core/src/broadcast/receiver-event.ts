@@ -1,0 +1,35 @@
+/** What happens to a receiver, and what it wants done. Plain data. */
+import type { ChunkSet } from "./chunk-set.ts";
+import type { ReceiverFailure } from "./receiver-state.ts";
+
+/** What happened. Events of a pull that was stopped are not delivered any more. */
+export type ReceiverEvent = { readonly nowMs: number } & (
+  | { readonly type: "start" }
+  /** Bytes of a chunk came that is not complete yet. */
+  | { readonly type: "bytes" }
+  /** A chunk is in its place and its checksum was right. */
+  | { readonly type: "chunk"; readonly source: number; readonly chunk: number }
+  /** A chunk was filled from the origin. */
+  | { readonly type: "own"; readonly chunk: number }
+  /** A chunk's checksum was wrong; the pull it came with is over. */
+  | { readonly type: "corrupt"; readonly source: number; readonly chunk: number }
+  /** A pull ended or could not be opened. */
+  | { readonly type: "broken"; readonly source: number; readonly reason: string }
+  /** How many of the wanted chunks a source has now; 0 also when it could not be asked. */
+  | { readonly type: "have"; readonly source: number; readonly available: number }
+  | { readonly type: "timer" }
+);
+
+/** What the driver must do, in order. */
+export type ReceiverInstruction =
+  /** Have chunks of `want` sent as soon as the source has them. */
+  | { readonly type: "pull"; readonly source: number; readonly want: ChunkSet }
+  /** Ask, over a connection of its own, how many of `want` the source has. Answered by `have`. */
+  | { readonly type: "probe"; readonly source: number; readonly want: ChunkSet }
+  /** End the pull from this source. */
+  | { readonly type: "stop"; readonly source: number }
+  /** For logs: chunks come from another node now. */
+  | { readonly type: "switched"; readonly from: number; readonly to: number; readonly reason: string }
+  | { readonly type: "setTimer"; readonly dueMs: number }
+  | { readonly type: "complete" }
+  | { readonly type: "fail"; readonly failure: ReceiverFailure };

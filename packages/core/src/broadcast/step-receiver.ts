@@ -1,0 +1,221 @@
+/** The receiver's one function: what happened in, what to do out. */
+import type { ReceiverEvent, ReceiverInstruction } from "./receiver-event.ts";
+import { doubtAfterMs, type ReceiverFailure, type ReceiverState, type SourceRecord, wantedChunks } from "./receiver-state.ts";
+
+/** The state after an event, and what the driver must do, in order. */
+export interface ReceiverStep {
+  readonly state: ReceiverState;
+  readonly instructions: readonly ReceiverInstruction[];
+}
+
+interface Draft {
+  state: ReceiverState;
+  readonly nowMs: number;
+  readonly instructions: ReceiverInstruction[];
+}
+
+const UNTRIED: SourceRecord = { breaks: 0, retryMs: 0, reason: null };
+const RETRY_MS = 50;
+const RETRY_MS_MAX = 2000;
+const PROBE_MS_MAX = 1000;
+/** Weight of the newest interval in the mean. */
+const NEWEST = 0.25;
+
+/**
+ * One step. `state` stays as it was.
+ *
+ * Guarantees: at most one pull and one probe are open; a chunk is counted once however often it comes; it completes exactly when every
+ * chunk was counted and fails only by silence or repeated corruption; after either nothing more is asked for.
+ */
+export function stepReceiver(state: ReceiverState, event: ReceiverEvent): ReceiverStep {
+  const draft: Draft = { state, nowMs: event.nowMs, instructions: [] };
+  if (state.phase !== "receiving") return draft;
+  take(draft, event);
+  if (draft.state.phase === "receiving") askForTimer(draft);
+  return { state: draft.state, instructions: draft.instructions };
+}
+
+function take(draft: Draft, event: ReceiverEvent): void {
+  const { state, nowMs } = draft;
+  switch (event.type) {
+    case "start":
+      if (!completeIfWhole(draft)) pullNext(draft);
+      return;
+    case "bytes":
+      draft.state = { ...state, lastByteMs: nowMs };
+      return;
+    case "chunk":
+      takeChunk(draft, event.source, event.chunk);
+      return;
+    case "own":
+      draft.state = { ...state, received: state.received.with(event.chunk), lastByteMs: nowMs };
+      completeIfWhole(draft);
+      return;
+    case "corrupt":
+      takeCorruption(draft, event.source, event.chunk);
+      return;
+    case "broken":
+      if (event.source === state.source) takeBreak(draft, event.reason);
+      return;
+    case "have":
+      takeAnswer(draft, event.source, event.available);
+      return;
+    case "timer":
+      draft.state = { ...state, timerDueMs: null };
+      takeTimer(draft);
+  }
+}
+
+function takeChunk(draft: Draft, source: number, chunk: number): void {
+  const { state, nowMs } = draft;
+  draft.state = { ...state, lastByteMs: nowMs };
+  if (state.received.has(chunk)) return;
+  const passed = state.lastChunkMs === null ? null : nowMs - state.lastChunkMs;
+  const intervalMs = passed === null ? state.intervalMs : mean(state.intervalMs, passed);
+  draft.state = {
+    ...draft.state,
+    received: state.received.with(chunk),
+    records: new Map(state.records).set(source, UNTRIED),
+    intervalMs,
+    quietSinceMs: nowMs,
+    lastChunkMs: nowMs,
+    patience: 1,
+    probe: source === state.source ? null : state.probe,
+  };
+  completeIfWhole(draft);
+}
+
+function mean(before: number | null, newest: number): number {
+  return before === null ? newest : (1 - NEWEST) * before + NEWEST * newest;
+}
+
+function completeIfWhole(draft: Draft): boolean {
+  const { received, source } = draft.state;
+  if (!received.full) return false;
+  draft.state = { ...draft.state, phase: "complete", source: null, probe: null };
+  if (source !== null) draft.instructions.push({ type: "stop", source });
+  draft.instructions.push({ type: "complete" });
+  return true;
+}
+
+function takeCorruption(draft: Draft, source: number, chunk: number): void {
+  const times = (draft.state.corruptions.get(chunk) ?? 0) + 1;
+  draft.state = { ...draft.state, corruptions: new Map(draft.state.corruptions).set(chunk, times) };
+  if (times > draft.state.options.corruptionsMax) fail(draft, { kind: "corrupt", chunk, source, times });
+  else if (source === draft.state.source) takeBreak(draft, `chunk ${chunk} had a wrong checksum`);
+}
+
+/** The pull is over: the same source once more, then the next. */
+function takeBreak(draft: Draft, reason: string): void {
+  const { state, nowMs } = draft;
+  const { source } = state;
+  if (source === null) return;
+  const breaks = (state.records.get(source)?.breaks ?? 0) + 1;
+  // The first repetition is immediate: a connection that was cut says nothing about the node behind it.
+  const retryMs = breaks === 1 ? nowMs : nowMs + Math.min(RETRY_MS * 2 ** (breaks - 2), RETRY_MS_MAX);
+  draft.state = { ...state, source: null, records: new Map(state.records).set(source, { breaks, retryMs, reason }) };
+  if (breaks === 1) pull(draft, source);
+  else {
+    pullNext(draft);
+    const next = draft.state.source;
+    if (next !== null && next !== source) draft.instructions.push({ type: "switched", from: source, to: next, reason });
+  }
+}
+
+/** The source with the fewest breaks that may be tried now; of equal ones the best placed. */
+function pullNext(draft: Draft): void {
+  const { options, records } = draft.state;
+  let best: number | null = null;
+  let fewest = Number.POSITIVE_INFINITY;
+  for (const source of options.sources) {
+    const { breaks, retryMs } = records.get(source) ?? UNTRIED;
+    if (retryMs > draft.nowMs || breaks >= fewest) continue;
+    best = source;
+    fewest = breaks;
+  }
+  if (best !== null) pull(draft, best);
+}
+
+function pull(draft: Draft, source: number): void {
+  const want = wantedChunks(draft.state);
+  if (want.count === 0) return;
+  const probe = draft.state.probe?.source === source ? null : draft.state.probe;
+  draft.state = { ...draft.state, source, quietSinceMs: draft.nowMs, probe };
+  draft.instructions.push({ type: "pull", source, want });
+}
+
+function takeAnswer(draft: Draft, source: number, available: number): void {
+  const { probe } = draft.state;
+  if (probe === null || probe.source !== source) return;
+  if (available === 0) {
+    probeNext(draft, probe.rest);
+    return;
+  }
+  const before = draft.state.source;
+  draft.state = { ...draft.state, probe: null, patience: draft.state.patience * 2 };
+  if (before !== null) draft.instructions.push({ type: "stop", source: before });
+  pull(draft, source);
+  if (before !== null && before !== source) {
+    draft.instructions.push({ type: "switched", from: before, to: source, reason: "it fell silent" });
+  }
+}
+
+function probeNext(draft: Draft, rest: readonly number[]): void {
+  const [source, ...others] = rest;
+  if (source === undefined) {
+    // Nobody has more: it is the owner that is slow, or everybody is cut off. The next round of questions comes later.
+    draft.state = { ...draft.state, probe: null, quietSinceMs: draft.nowMs, patience: draft.state.patience * 2 };
+    return;
+  }
+  const dueMs = draft.nowMs + Math.min(doubtAfterMs(draft.state), PROBE_MS_MAX);
+  draft.state = { ...draft.state, probe: { source, dueMs, rest: others } };
+  draft.instructions.push({ type: "probe", source, want: wantedChunks(draft.state) });
+}
+
+function takeTimer(draft: Draft): void {
+  const { state, nowMs } = draft;
+  const { options, lastByteMs, source, probe } = state;
+  if (nowMs - lastByteMs >= options.giveUpMs) {
+    fail(draft, {
+      kind: "stalled",
+      silentMs: nowMs - lastByteMs,
+      missing: options.chunkCount - state.received.count,
+      sources: options.sources.map((nodeRank) => ({ nodeRank, reason: state.records.get(nodeRank)?.reason ?? null })),
+    });
+    return;
+  }
+  if (source === null) {
+    pullNext(draft);
+    return;
+  }
+  if (probe !== null) {
+    if (nowMs >= probe.dueMs) probeNext(draft, probe.rest);
+    return;
+  }
+  if (nowMs - state.quietSinceMs < doubtAfterMs(state) || wantedChunks(state).count === 0) return;
+  // The silent source comes last, over a fresh connection: where it is the only one, its old connection may be what is dead.
+  probeNext(draft, [...options.sources.filter((each) => each !== source), source]);
+}
+
+function fail(draft: Draft, failure: ReceiverFailure): void {
+  const { source } = draft.state;
+  draft.state = { ...draft.state, phase: "failed", failure, source: null, probe: null };
+  if (source !== null) draft.instructions.push({ type: "stop", source });
+  draft.instructions.push({ type: "fail", failure });
+}
+
+/** One timer for whatever is due first. Chunks only move it later, and it finds that out when it fires. */
+function askForTimer(draft: Draft): void {
+  const { state } = draft;
+  let dueMs = state.lastByteMs + state.options.giveUpMs;
+  if (state.source === null) {
+    for (const source of state.options.sources) {
+      const retryMs = state.records.get(source)?.retryMs ?? 0;
+      if (wantedChunks(state).count > 0) dueMs = Math.min(dueMs, retryMs);
+    }
+  } else if (state.probe !== null) dueMs = Math.min(dueMs, state.probe.dueMs);
+  else if (wantedChunks(state).count > 0) dueMs = Math.min(dueMs, state.quietSinceMs + doubtAfterMs(state));
+  if (state.timerDueMs !== null && state.timerDueMs <= dueMs) return;
+  draft.state = { ...state, timerDueMs: dueMs };
+  draft.instructions.push({ type: "setTimer", dueMs });
+}
