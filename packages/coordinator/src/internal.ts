@@ -8,7 +8,7 @@ export {
   type StripeReader,
   startNodeBroadcast,
 } from "./broadcast/node-broadcast.ts";
-export type { FetchedWeights, FetchWeights } from "./fetch/fetch-weights.ts";
+export { type FetchedWeights, type FetchWeights, fetchWeights } from "./fetch/fetch-weights.ts";
 export type { CoordinatorMessage, Hello, RankConnection, RankMessage } from "./grpc/coordination-server.ts";
 // launch
 export { readErrorFile } from "./launch/error-file.ts";

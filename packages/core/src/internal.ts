@@ -247,6 +247,7 @@ export { isPrivateAddress } from "./source/private-addresses.ts";
 export { processIdentity } from "./source/process-identity.ts";
 export { ProgressMeter } from "./source/progress-meter.ts";
 export { proxyFor } from "./source/proxy-rules.ts";
+export { RangeWriter } from "./source/range-writer.ts";
 export { remoteVersion, strongValidator } from "./source/remote-version.ts";
 export { parseRetryAfter, RetryPolicy } from "./source/retry-policy.ts";
 export { SilenceWatch } from "./source/silence-watch.ts";

@@ -38,6 +38,8 @@ export interface FetchedWeights {
 export interface FetchListener {
   onPhase(phase: string): void;
   onBytes(bytes: number, totalBytes: number | null): void;
+  /** What the checkpoint says, when that is known before its download is complete. */
+  onManifest?(manifest: StateDictManifest): void;
 }
 
 /** Fetches weights; replaced in tests. */
@@ -63,6 +65,7 @@ export async function fetchWeights(
     signal,
     onPhase: (phase) => listener.onPhase(phase),
     onBytes: (bytes, totalBytes) => listener.onBytes(bytes, totalBytes),
+    onManifest: (manifest) => listener.onManifest?.(manifest),
   });
   try {
     const { manifest, plan, sources, limits } = opened;

@@ -6,13 +6,15 @@ import type { ByteSource, Siblings } from "../source/byte-source.ts";
 /** What a reader gets: the entry file, its first bytes, the files beside it, and the bounds. */
 export interface FormatInput {
   readonly source: ByteSource;
-  /** The first `min(size, 4096)` bytes. */
+  /** The first `min(size, 4096)` bytes; fewer of a file that is still arriving when they tell its format. */
   readonly head: Uint8Array;
   readonly siblings: Siblings;
   readonly limits: Limits;
   readonly signal: AbortSignal | undefined;
   /** How deep this input is nested in another checkpoint (0 = it is the file itself). */
   readonly nesting: number;
+  /** The source may still be arriving, and its tree may be computed from its beginning (`CheckpointTree.arriving`). */
+  readonly early?: boolean;
 }
 
 /** A way to write checkpoints. Chosen by structure, never by extension. */

@@ -12,6 +12,8 @@ import { readFirstMatch, readHead } from "./read-first-match.ts";
 export interface ReadCheckpointOptions {
   readonly limits: Limits;
   readonly signal?: AbortSignal | undefined;
+  /** Of an entry that is still arriving, the tree may be computed from its beginning; the caller proves it later (`CheckpointTree.arriving`). */
+  readonly early?: boolean;
 }
 
 /**
@@ -19,10 +21,13 @@ export interface ReadCheckpointOptions {
  * @throws {FormatError} with the class of refusal, naming file, record and byte offset.
  * @throws {SourceError} when bytes cannot be had.
  */
-export async function readCheckpoint(resolved: ResolvedSource, { limits, signal }: ReadCheckpointOptions): Promise<CheckpointTree> {
+export async function readCheckpoint(
+  resolved: ResolvedSource,
+  { limits, signal, early = false }: ReadCheckpointOptions,
+): Promise<CheckpointTree> {
   const { source, siblings } = resolved.entry ? { source: resolved.entry, siblings: resolved.siblings } : await openEntry(resolved);
   const head = await readHead(source, signal);
-  return readFirstMatch({ source, head, siblings, limits, signal, nesting: 0 }, FORMATS);
+  return readFirstMatch({ source, head, siblings, limits, signal, nesting: 0, early }, FORMATS);
 }
 
 async function openEntry({ name, siblings }: ResolvedSource): Promise<{ source: ByteSource; siblings: Siblings }> {

@@ -1,11 +1,10 @@
 /** Opening the files that another file names. */
 import { FormatError, SourceError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
-import { type ByteSource, readBytes } from "../source/byte-source.ts";
+import type { ByteSource } from "../source/byte-source.ts";
 import type { FormatInput } from "./checkpoint-format.ts";
+import { readHead } from "./read-first-match.ts";
 
-/** First bytes that formats look at. */
-const HEAD_BYTES = 4096;
 /** Headers of so many files are read at once: enough to hide the latency of a server, few enough for its patience. */
 const OPEN_AT_ONCE = 8;
 
@@ -27,8 +26,8 @@ export async function openPart(input: FormatInput, name: string): Promise<ByteSo
 
 /** What a reader of the part gets: its own bytes, the same siblings and bounds, one level further in. */
 export async function partInput(input: FormatInput, source: ByteSource): Promise<FormatInput> {
-  const head = await readBytes(source, 0, Math.min(HEAD_BYTES, source.sizeBytes), input.signal);
-  return { ...input, source, head, nesting: input.nesting + 1 };
+  const head = await readHead(source, input.signal);
+  return { ...input, source, head, nesting: input.nesting + 1, early: false };
 }
 
 /** `work` on every item, some at a time; results in order. The failure of the first item that failed in order is thrown, after all have ended. */

@@ -93,7 +93,8 @@ function checkSize(wanted: StorageId, entry: ContainerEntry | undefined, call: P
   }
 }
 
-function piecesOf(entry: ContainerEntry | undefined): StoragePiece[] {
+/** The one piece that a record is of its storage; none for an empty record. */
+export function piecesOf(entry: ContainerEntry | undefined): StoragePiece[] {
   if (entry === undefined || entry.nbytes === 0) return [];
   const { offset, storedBytes, encoding, crc32, name: record, nbytes } = entry;
   return [{ at: 0, nbytes, extent: { type: "range", source: 0, offset, storedBytes, encoding, crc32, record } }];

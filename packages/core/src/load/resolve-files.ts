@@ -24,7 +24,7 @@ export interface ResolvedFiles {
  */
 export async function resolveFiles(
   weights: string,
-  options: FetchOptions & FetchHooks & { readonly access?: "download" | "ranges" },
+  options: FetchOptions & FetchHooks & { readonly access?: "download" | "ranges"; readonly arriving?: boolean },
 ): Promise<ResolvedFiles> {
   const limits = compileLimits(options.limits);
   const stats = newReadStats();
@@ -40,7 +40,7 @@ export async function resolveFiles(
   options.onPhase?.("resolving");
   for (const url of options.schemes ?? []) await import(url);
   const { resolveWeights } = await import("../scheme/resolve-weights.ts");
-  const { signal, offline, immutable, cacheDir, sha256, headers, access } = options;
+  const { signal, offline, immutable, cacheDir, sha256, headers, access, arriving } = options;
   const resolved = await resolveWeights(weights, {
     limits,
     stats,
@@ -52,6 +52,7 @@ export async function resolveFiles(
     sha256,
     headers,
     access,
+    arriving,
     ignoreNameDigest: options.verify === false,
   });
   return resolved instanceof StateDict

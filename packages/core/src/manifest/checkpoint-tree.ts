@@ -6,22 +6,23 @@
 import type { ByteSource } from "../source/byte-source.ts";
 import type { DType } from "../tensor/dtype.ts";
 
+/** Bytes of a file. */
+export interface RangeExtent {
+  readonly type: "range";
+  /** Index into the tree's `sources`. */
+  readonly source: number;
+  readonly offset: number;
+  /** Bytes in the file; equals the piece's length unless deflated. */
+  readonly storedBytes: number;
+  readonly encoding: "stored" | "deflate";
+  /** CRC-32 of the decoded bytes, null when the writer left it out. */
+  readonly crc32: number | null;
+  /** Name of the record inside the container, for messages. */
+  readonly record?: string;
+}
+
 /** Where bytes of a storage come from. */
-export type StorageExtent =
-  | {
-      readonly type: "range";
-      /** Index into the tree's `sources`. */
-      readonly source: number;
-      readonly offset: number;
-      /** Bytes in the file; equals the piece's length unless deflated. */
-      readonly storedBytes: number;
-      readonly encoding: "stored" | "deflate";
-      /** CRC-32 of the decoded bytes, null when the writer left it out. */
-      readonly crc32: number | null;
-      /** Name of the record inside the container, for messages. */
-      readonly record?: string;
-    }
-  | { readonly type: "inline"; readonly bytes: Uint8Array };
+export type StorageExtent = RangeExtent | { readonly type: "inline"; readonly bytes: Uint8Array };
 
 /**
  * A run of a storage's bytes. Most storages have one piece that covers them. `rectangle` pieces (distributed checkpoints) are a dense
@@ -266,4 +267,17 @@ export interface CheckpointTree {
   /** String metadata of the container (`__metadata__` of safetensors, GGUF keys). */
   readonly fileMetadata: ReadonlyMap<string, string>;
   readonly warnings: readonly Warning[];
+  /** Set when only the beginning of the file was here and the rest of the tree was computed from it. */
+  readonly arriving?: ArrivingTree;
+}
+
+/** How a tree that was computed from the beginning of a file is proved. */
+export interface ArrivingTree {
+  /** Checks the place of an extent against the bytes around its record, and adds the record's checksum where the extent is all of it. @throws {FormatError}. */
+  prove(extent: RangeExtent): Promise<RangeExtent>;
+  /**
+   * The same tree (same storages) as the complete file proves it; null when the complete file says something else and must be read.
+   * @throws {FormatError} when the complete file is refused.
+   */
+  confirm(): Promise<CheckpointTree | null>;
 }

@@ -45,8 +45,13 @@ export async function readFromSource<T>(
   while (!step.done) {
     const { offset, nbytes, wish = nbytes } = step.value;
     const inside = offset >= last.offset && offset + nbytes <= last.offset + last.bytes.length;
-    if (!inside) last = { offset, bytes: await readBytes(source, offset, wish, signal) };
+    if (!inside) last = { offset, bytes: await readBytes(source, offset, sizeOfRead(source, offset, nbytes, wish), signal) };
     step = reading.next(last.bytes.subarray(offset - last.offset));
   }
   return step.value;
+}
+
+/** What is wished for is not waited for. */
+function sizeOfRead({ arrival }: ByteSource, offset: number, nbytes: number, wish: number): number {
+  return arrival ? Math.max(nbytes, Math.min(wish, arrival.bytesAt(offset))) : wish;
 }

@@ -4,6 +4,7 @@ import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { printable } from "../errors/quote.ts";
+import { openArriving } from "../source/arriving-source.ts";
 import type { ByteSource, ResolvedSource, Siblings } from "../source/byte-source.ts";
 import { cacheLayout } from "../source/cache-layout.ts";
 import { describedSource } from "../source/described-source.ts";
@@ -17,12 +18,14 @@ import { openHttp } from "../source/http-source.ts";
 import { parseHttpUrl } from "../source/http-url.ts";
 import { lockedDownload } from "../source/locked-download.ts";
 import { resolved } from "../source/open-local.ts";
+import type { PartialWatcher } from "../source/partial-watcher.ts";
+import { Permits } from "../source/permits.ts";
 import { rememberedSha256 } from "../source/verification-memory.ts";
 import { type HubFile, headFile, hubToken, listRevision, resolveUrl } from "./hugging-face-api.ts";
 import { cachedCommit, type HubCache, hubCache, linkSnapshot, snapshotEntry, storeRef } from "./hugging-face-cache.ts";
 import { type HubLocation, parseHubUri } from "./hugging-face-location.ts";
 import { eitherSignal, notice, type ResolveOptions, type SettledOptions, settleOptions } from "./resolve-context.ts";
-import { prefetchShards } from "./shard-prefetch.ts";
+import { FILES_MAX, prefetchShards } from "./shard-prefetch.ts";
 
 /**
  * Opens a file, a folder or a repository. The revision is resolved to a commit once, and every file is taken from that commit. Content is verified
@@ -53,6 +56,7 @@ class HubRepository {
   readonly #cache: HubCache;
   readonly #opened = new Map<string, Promise<ByteSource>>();
   readonly #stop: AbortController;
+  readonly #permits = new Permits(FILES_MAX);
   #commit = "";
   #files: Promise<readonly string[]> | undefined;
 
@@ -177,11 +181,22 @@ class HubRepository {
     if (present === null && this.#context.access === "ranges") {
       return describedSource(await openHttp(this.#fetch.session, this.#url(path)), this.#name(path));
     }
-    if (present === null) await this.#download(path, file, blob);
-    else this.#fetch.stats.cacheHits += 1;
+    if (present === null && this.#context.arriving)
+      return openArriving(this.#name(path), (watcher) => this.#fetchBlob(path, file, watcher));
+    if (present === null) return this.#fetchBlob(path, file);
+    this.#fetch.stats.cacheHits += 1;
+    return this.#openBlob(path, file);
+  }
+
+  async #fetchBlob(path: string, file: HubFile, watcher?: PartialWatcher): Promise<ByteSource> {
+    await this.#permits.with(() => this.#download(path, file, join(this.#cache.blobs, file.etag), watcher));
+    return this.#openBlob(path, file);
+  }
+
+  async #openBlob(path: string, file: HubFile): Promise<ByteSource> {
     await linkSnapshot(this.#cache, this.#commit, path, file.etag).catch(ignoreUnwritable);
     const sha256 = file.etag.length === 64 ? { sha256: file.etag } : {};
-    return describedSource(await openFile(blob, { immutable: true }), this.#name(path), sha256);
+    return describedSource(await openFile(join(this.#cache.blobs, file.etag), { immutable: true }), this.#name(path), sha256);
   }
 
   /** A blob is named by its digest, so it can be proved; one that only has a name the hub made up is compared by size. */
@@ -193,12 +208,13 @@ class HubRepository {
     return (await rememberedSha256(layout, blob, this.#context.signal)) === file.etag ? true : null;
   }
 
-  #download(path: string, file: HubFile, blob: string): Promise<true> {
+  #download(path: string, file: HubFile, blob: string, watcher: PartialWatcher | undefined): Promise<true> {
     const target = { ...parseHttpUrl(this.#url(path)), name: this.#name(path) };
     return lockedDownload<true>(this.#fetch, target, {
       key: createHash("sha256").update(`${this.#cache.blobs}\n${file.etag}`).digest("hex"),
       lockRoot: this.#cache.lockRoot,
       partialDirectory: this.#cache.blobs,
+      watcher,
       digestKnown: DIGEST.test(file.etag),
       algorithms: file.etag.length === 40 ? ["git-sha1"] : [],
       present: () => this.#verifiedBlob(blob, file),

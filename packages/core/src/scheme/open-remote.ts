@@ -1,5 +1,6 @@
 /** A file behind an http or https URL as a resolved source: from the cache, or read by ranges. */
 import { SourceError } from "../errors/checkpoint-error.ts";
+import { openArriving } from "../source/arriving-source.ts";
 import type { ByteSource, ResolvedSource, Siblings } from "../source/byte-source.ts";
 import { addReadStats } from "../source/counting-source.ts";
 import { describedSource } from "../source/described-source.ts";
@@ -11,8 +12,9 @@ import { openFile } from "../source/file-source.ts";
 import { openHttp } from "../source/http-source.ts";
 import { parseHttpUrl } from "../source/http-url.ts";
 import { resolved } from "../source/open-local.ts";
+import { Permits } from "../source/permits.ts";
 import { eitherSignal, type SettledOptions } from "./resolve-context.ts";
-import { prefetchShards } from "./shard-prefetch.ts";
+import { FILES_MAX, prefetchShards } from "./shard-prefetch.ts";
 
 /** What a scheme knows about a file beside its URL. */
 export interface RemoteKnowledge {
@@ -20,6 +22,8 @@ export interface RemoteKnowledge {
   readonly sign?: FetchOptions["sign"];
   /** Name for messages; the URL without secrets when absent. */
   readonly name?: string;
+  /** Bounds how many files are downloaded at once. */
+  readonly permits?: Permits;
 }
 
 /**
@@ -48,9 +52,13 @@ export async function openRemoteFile(url: string, context: SettledOptions, known
     const ranged = cached === null ? await openRanged(url, options, context) : null;
     if (ranged !== null) return describedSource(ranged, name);
   }
-  const fetched = await fetchToCache(url, options);
-  addReadStats(context.stats, fetched.origin);
-  return describedSource(await openFile(fetched.path, { immutable: fetched.immutable }), name, { sha256: fetched.sha256 });
+  const fetchWhole = async (more: Pick<FetchOptions, "watcher" | "signal">): Promise<ByteSource> => {
+    const fetched = await (known.permits ?? new Permits(1)).with(() => fetchToCache(url, { ...options, ...more }));
+    addReadStats(context.stats, fetched.origin);
+    return describedSource(await openFile(fetched.path, { immutable: fetched.immutable }), name, { sha256: fetched.sha256 });
+  };
+  if (!context.arriving) return fetchWhole({});
+  return openArriving(name, (watcher, stop) => fetchWhole({ watcher, signal: eitherSignal(context.signal, stop) }));
 }
 
 /** The URL with the first matching beginning replaced. */
@@ -87,7 +95,8 @@ function remoteSiblings(url: string, context: SettledOptions, known: RemoteKnowl
   const { sha256: _, ...others } = context;
   const stop = new AbortController();
   const siblingContext = { ...others, signal: eitherSignal(context.signal, stop.signal) };
-  const siblingKnown: RemoteKnowledge = known.sign ? { sign: known.sign } : {};
+  // Sources are given while they arrive, so whoever opens them one after the other would otherwise download all at once.
+  const siblingKnown: RemoteKnowledge = { permits: new Permits(FILES_MAX), ...(known.sign ? { sign: known.sign } : {}) };
   return {
     list: async () => null,
     async open(name) {

@@ -19,11 +19,13 @@ export interface WeightTables {
 }
 
 /** How to find the bytes of a weights string. */
-export interface ResolveOptions extends Omit<FetchOptions, "tablePrefix" | "sign" | "lock"> {
+export interface ResolveOptions extends Omit<FetchOptions, "tablePrefix" | "sign" | "lock" | "watcher"> {
   /** The caller's word that a local file is not written while it is used. */
   readonly immutable?: boolean | undefined;
   /** `download` (default) puts remote files into the cache; `ranges` reads only what is asked for where the server can. */
   readonly access?: "download" | "ranges" | undefined;
+  /** Give sources that are still being downloaded (`ByteSource.arrival`). Default: complete ones. */
+  readonly arriving?: boolean | undefined;
   readonly tables?: WeightTables | undefined;
   /** Counters to add to. */
   readonly stats?: ReadStats | undefined;

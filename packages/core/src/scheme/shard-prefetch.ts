@@ -6,7 +6,7 @@ import { Permits } from "../source/permits.ts";
 import type { SettledOptions } from "./resolve-context.ts";
 
 /** Files under way at once; each has its own parallel ranges. */
-const FILES_MAX = 4;
+export const FILES_MAX = 4;
 
 /**
  * When `source` is an index (`*.index.json`), starts opening the files it names, which for remote siblings means fetching them. The index is not

@@ -55,6 +55,12 @@ export class RangeSet {
     return this.#ranges;
   }
 
+  /** How many bytes from `offset` on it holds without a gap. */
+  bytesAt(offset: number): number {
+    const range = this.#ranges.find((each) => each.begin <= offset && offset < each.end);
+    return range === undefined ? 0 : range.end - offset;
+  }
+
   /** How many bytes it holds. */
   get sizeBytes(): number {
     return this.#ranges.reduce((sum, each) => sum + each.end - each.begin, 0);

@@ -18,6 +18,16 @@ export interface BackingFile {
   readonly immutable: boolean;
 }
 
+/** A file on its way: what of it can be read without waiting, and when it is whole. */
+export interface Arrival {
+  /** Resolves when the file is complete, verified and in its place: `file` and `version` are final from then on. Rejects as the download does. */
+  readonly complete: Promise<void>;
+  /** The download began anew with another content, so what was read before may be of another version. */
+  readonly restarted: boolean;
+  /** How many bytes from `offset` on are here, without a gap. */
+  bytesAt(offset: number): number;
+}
+
 /** Four methods; features (retry, cache, counting) are wrappers around it, faults are injected the same way. */
 export interface ByteSource {
   /** For messages: a path, or a URL without credentials and query. */
@@ -25,7 +35,9 @@ export interface ByteSource {
   readonly sizeBytes: number;
   readonly version: SourceVersion;
   /** Set when the bytes are a local file. */
-  readonly file?: BackingFile;
+  readonly file?: BackingFile | undefined;
+  /** Set when the bytes are being downloaded: `readInto` then waits for those that are not here yet. */
+  readonly arrival?: Arrival;
   /**
    * Fills `target` with the bytes at `offset`.
    * @throws {SourceError} RANKCAST_SOURCE_TRUNCATED when the source ends earlier, RANKCAST_SOURCE_CHANGED when it is another version.

@@ -8,6 +8,7 @@ import { newReadStats, type ReadStats } from "./counting-source.ts";
 import type { DigestKnowledge } from "./expected-digest.ts";
 import type { FetchListener } from "./fetch-event.ts";
 import { type HttpOptions, type HttpSession, openHttpSession } from "./http-session.ts";
+import type { PartialWatcher } from "./partial-watcher.ts";
 
 /** How to fetch a file into the cache. */
 export interface FetchOptions {
@@ -34,6 +35,8 @@ export interface FetchOptions {
   readonly ca?: string | undefined;
   readonly blockPrivateAddresses?: boolean | undefined;
   readonly environment?: Environment | undefined;
+  /** Reads the file while it is downloaded. */
+  readonly watcher?: PartialWatcher | undefined;
   /** For tests: another lock. */
   readonly lock?: AcquireLock | undefined;
 }

@@ -56,7 +56,13 @@ export async function receive(
   cursor: Cursor,
   onBytes?: (count: number) => void,
 ): Promise<void> {
-  const writer = new RangeWriter((pieces, position) => context.partial.write(pieces, position), cursor.position);
+  const { partial } = context;
+  const writer = new RangeWriter(
+    (pieces, position) => partial.write(pieces, position),
+    cursor.position,
+    (range) => partial.watcher?.awaits(range) ?? false,
+  );
+  const stopNudging = partial.watcher?.onAwaited(() => writer.nudge());
   let received = cursor.position;
   try {
     for await (const batch of response.body()) {
@@ -70,6 +76,7 @@ export async function receive(
       await writer.push(batch);
     }
   } finally {
+    stopNudging?.();
     cursor.position = await writer.flush();
   }
   if (Number.isFinite(cursor.end) && cursor.position < cursor.end) throw shortBody(context.name, cursor.end, cursor.position);

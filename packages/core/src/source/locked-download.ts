@@ -9,6 +9,7 @@ import { type DownloadOutcome, download } from "./http-download.ts";
 import type { HttpTarget } from "./http-url.ts";
 import { PartialFile } from "./partial-file.ts";
 import { claimPartial, sweepPartials } from "./partial-store.ts";
+import type { PartialWatcher } from "./partial-watcher.ts";
 
 /** What is downloaded, where to, and what becomes of it. */
 export interface DownloadJob<T> {
@@ -20,6 +21,8 @@ export interface DownloadJob<T> {
   readonly partialDirectory: string;
   /** A digest will be compared, so a body whose end can not be proved is acceptable. */
   readonly digestKnown: boolean;
+  /** Reads the bytes while they arrive. Default: the fetch options' one. */
+  readonly watcher?: PartialWatcher | undefined;
   /** Digests to compute beside SHA-256. */
   readonly algorithms?: readonly HashAlgorithm[];
   /** The file, when whoever was waited for has made it. */
@@ -76,6 +79,7 @@ async function downloadInto<T>(
   lock: CacheLock,
 ): Promise<T> {
   for (const each of job.algorithms ?? []) partial.want(each);
+  partial.watcher = job.watcher ?? context.options.watcher;
   try {
     const outcome = await download({
       session: context.session,

@@ -21,6 +21,7 @@ import { type RunningHash, startHash } from "./content-hash.ts";
 import { CREATE_FLAGS, writeError, writeWhole } from "./durable-file.ts";
 import { unreadable } from "./file-source.ts";
 import { createContentHash, type HashAlgorithm } from "./hash-algorithms.ts";
+import type { PartialWatcher } from "./partial-watcher.ts";
 import { uniqueTag } from "./process-identity.ts";
 import { isSameVersion, type RemoteVersion } from "./remote-version.ts";
 
@@ -45,6 +46,8 @@ export class PartialFile {
   readonly path: string;
   /** The bytes of an earlier, interrupted download that were found. */
   readonly resumedBytes: number;
+  /** Told of every change; set before the first one. */
+  watcher: PartialWatcher | undefined;
   readonly #handle: FileHandle;
   readonly #done = new RangeSet();
   readonly #algorithms = new Set<HashAlgorithm>(["sha256"]);
@@ -90,6 +93,11 @@ export class PartialFile {
     return this.#done.sizeBytes;
   }
 
+  /** How many bytes from `offset` on are there without a gap. */
+  bytesAt(offset: number): number {
+    return this.#done.bytesAt(offset);
+  }
+
   /** What of a file of `sizeBytes` is not there yet. */
   missing(sizeBytes: number): ByteRange[] {
     return this.#done.missing(sizeBytes);
@@ -108,6 +116,7 @@ export class PartialFile {
     if (this.#remote === null || !isSameVersion(this.#remote, remote)) await this.reset();
     this.#remote = remote;
     await refuseFullDisk(dirname(this.path), remote.sizeBytes - this.doneBytes);
+    this.watcher?.begun(this);
   }
 
   /** Drops all bytes. */
@@ -116,6 +125,7 @@ export class PartialFile {
     this.#hash = undefined;
     this.#done.clear();
     this.#remote = null;
+    this.watcher?.dropped();
     await this.#attempt(() => this.#handle.truncate(0));
   }
 
@@ -129,6 +139,7 @@ export class PartialFile {
       throw writeError(this.path, error, { neededBytes: (this.#remote?.sizeBytes ?? end) - this.doneBytes });
     });
     this.#done.add({ begin: position, end });
+    this.watcher?.grown();
     this.#announce();
     this.#unsavedBytes += end - position;
     this.#unflushedBytes += end - position;

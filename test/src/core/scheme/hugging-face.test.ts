@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, readlink, rm, writeFile } from "node:fs/promi
 import { join } from "node:path";
 import { compileLimits, StateDict } from "@rankcast/core";
 import {
+  type ByteSource,
   newReadStats,
   parseHubUri,
   type ResolvedSource,
@@ -14,6 +15,7 @@ import {
 import { expect } from "chai";
 import { expectError } from "../../support/expect-error.ts";
 import { COMMIT, type FakeHub, startHub } from "../../support/fake-hub.ts";
+import { GatedBody } from "../../support/gated-body.ts";
 import { randomBytes } from "../../support/random-bytes.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
@@ -91,6 +93,41 @@ describe("hf://", () => {
     return all;
   };
   const repo = (): string => join(directory(), ".cache", "huggingface", "hub", "models--org--name");
+
+  it("gives files while they arrive, and at most four at once", async () => {
+    const gates = new Map<string, GatedBody>();
+    let running = 0;
+    let most = 0;
+    const names = ["s-1.bin", "s-2.bin", "sub/x.bin", "p1.bin", "p2.bin", "p3.bin"];
+    for (const name of names.slice(3)) files.set(name, randomBytes(1000, Number(name[1])));
+    fake.storage.handler = (request, response, index) => {
+      const name = decodeURIComponent(new URL(request.url ?? "", "http://x").pathname.slice(1));
+      const gate = gates.get(name) ?? new GatedBody(files.get(name) ?? Buffer.alloc(0), 100);
+      gates.set(name, gate);
+      running += 1;
+      most = Math.max(most, running);
+      response.on("close", () => {
+        running -= 1;
+      });
+      gate.handler(request, response, index);
+    };
+    const source = await resolve("hf://org/name", { arriving: true });
+    const opening = names.map((name) => source.siblings.open(name));
+    const first = (await Promise.all(opening.slice(0, 4))) as [ByteSource, ...ByteSource[]];
+    expect(Buffer.from(await readBytes(first[0], 0, 100))).to.deep.equal(files.get("s-1.bin")?.subarray(0, 100));
+    expect(first[0].file).to.equal(undefined);
+    for (const name of names) {
+      // The fifth begins when one of the four is complete.
+      while (!gates.has(name)) await new Promise((resume) => setImmediate(resume));
+      gates.get(name)?.open();
+    }
+    for (const each of await Promise.all(opening)) await each.arrival?.complete;
+    expect(most).to.equal(4);
+    expect(first[0].file?.path).to.equal(join(repo(), "blobs", sha256(files.get("s-1.bin") ?? Buffer.alloc(0))));
+    expect(Buffer.from(await readBytes(first[0], 0, first[0].sizeBytes))).to.deep.equal(files.get("s-1.bin"));
+    await source.close();
+    for (const name of names.slice(3)) files.delete(name);
+  });
 
   it("stores files as Python's library does and finds them again", async () => {
     const stats = newReadStats();
