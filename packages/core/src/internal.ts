@@ -203,6 +203,7 @@ export { loadFromTorchvision } from "./scheme/torchvision.ts";
 export { getTorchvisionModels, resolveTorchvision, type TorchvisionModel, type TorchvisionWeights } from "./scheme/torchvision-names.ts";
 export { type BuiltSegments, buildSegments } from "./segment/build-segments.ts";
 export { flattenPlacements, type PlacedSegments, type SegmentReuse, unflattenPlacements } from "./segment/describe-placement.ts";
+export { BlockPool, BlockWriter } from "./source/block-writer.ts";
 export { parseContentRange, RangeSet } from "./source/byte-range.ts";
 // Sources
 export {
@@ -247,11 +248,11 @@ export { isPrivateAddress } from "./source/private-addresses.ts";
 export { processIdentity } from "./source/process-identity.ts";
 export { ProgressMeter } from "./source/progress-meter.ts";
 export { proxyFor } from "./source/proxy-rules.ts";
-export { RangeWriter } from "./source/range-writer.ts";
 export { remoteVersion, strongValidator } from "./source/remote-version.ts";
 export { parseRetryAfter, RetryPolicy } from "./source/retry-policy.ts";
 export { SilenceWatch } from "./source/silence-watch.ts";
 export { sliceSource } from "./source/slice-source.ts";
+export { divertBody, TappedConnection } from "./source/tapped-connection.ts";
 export { bindStateDict, bindTensors } from "./state-dict/bind-state-dict.ts";
 export { manifestFromStateDict } from "./state-dict/manifest-from-state-dict.ts";
 // tensor

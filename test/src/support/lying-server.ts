@@ -18,6 +18,8 @@ export class LyingServer {
   readonly requests: SeenRequest[] = [];
   /** Bytes of file content handed to sockets by `serveFile`. */
   bytesServed = 0;
+  /** Connections made so far. */
+  accepted = 0;
   handler: Handler;
   readonly #server: Server;
   readonly #sockets: Set<Socket>;
@@ -40,6 +42,7 @@ export class LyingServer {
     const server = tls ? createSecureServer(tls, listener) : createServer(listener);
     server.on("connection", (socket) => {
       sockets.add(socket);
+      if (self) self.accepted += 1;
       socket.on("error", () => undefined);
       socket.on("close", () => sockets.delete(socket));
     });

@@ -1,11 +1,14 @@
 /** Connections: pooled, checked by TLS, through proxies where the environment says so. */
 import { type Agent, type ClientRequest, Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
+import type { OnReadOpts, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { checkServerIdentity } from "node:tls";
 import { HttpProxyAgent } from "http-proxy-agent";
 import { HttpsProxyAgent } from "https-proxy-agent";
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
+import { ConnectionPool } from "./connection-pool.ts";
 import { redact } from "./http-url.ts";
 import { publicLookup, refusePrivateHost } from "./private-addresses.ts";
 import { proxyFor } from "./proxy-rules.ts";
@@ -51,13 +54,45 @@ export class HttpAgents {
     // rejectUnauthorized is said out loud: NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment must not switch the check off.
     const tls = { rejectUnauthorized: true, ...(this.#options.ca === undefined ? {} : { ca: this.#options.ca }) };
     const shared = { keepAlive: true, ...tls, ...(this.#options.blockPrivateAddresses ? { lookup: publicLookup } : {}) };
-    if (proxy === undefined) return secure ? new HttpsAgent(shared) : new HttpAgent(shared);
+    if (proxy === undefined) return secure ? new TappedHttpsAgent(shared) : new TappedHttpAgent(shared);
     if (!/^https?:\/\//i.test(proxy)) {
       throw new SourceError("RANKCAST_PROXY", `${quote(redact(proxy))}: expected an http or https proxy`, {
         details: { proxy: redact(proxy) },
       });
     }
     return secure ? new TunnelAgent(proxy, tls) : new HttpProxyAgent(proxy, { keepAlive: true, ...tls });
+  }
+}
+
+type ConnectOptions = Parameters<HttpAgent["createConnection"]>[0];
+
+/** Connections whose large bodies can be had past Node's parser. */
+class TappedHttpAgent extends HttpAgent {
+  readonly #pool = new ConnectionPool();
+
+  override createConnection(options: ConnectOptions): Duplex {
+    const connect = (onread: OnReadOpts): Socket => super.createConnection({ ...options, onread } as ConnectOptions) as Socket;
+    return this.#pool.begin(this.getName(options as { host?: string }), connect);
+  }
+
+  override destroy(): void {
+    super.destroy();
+    this.#pool.close();
+  }
+}
+
+/** The same over TLS. */
+class TappedHttpsAgent extends HttpsAgent {
+  readonly #pool = new ConnectionPool();
+
+  override createConnection(options: ConnectOptions): Duplex {
+    const connect = (onread: OnReadOpts): Socket => super.createConnection({ ...options, onread } as ConnectOptions) as Socket;
+    return this.#pool.begin(this.getName(options as { host?: string }), connect);
+  }
+
+  override destroy(): void {
+    super.destroy();
+    this.#pool.close();
   }
 }
 

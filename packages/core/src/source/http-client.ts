@@ -4,14 +4,18 @@
  * What node-fetch does by itself and must not do here: follow redirects (to `data:` as well, and with `Authorization` to another port of the host),
  * inflate bodies, wait for ever. So redirects are manual, compression is off and refused, and silence ends the exchange.
  */
-import type { Agent } from "node:http";
+import type { Agent, ClientRequest, IncomingMessage } from "node:http";
 import fetch from "node-fetch";
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
-import { connectionError, lengthError, shortBody, silent } from "./http-errors.ts";
+import type { BodySink } from "./body-sink.ts";
+import type { DivertedBody } from "./diverted-body.ts";
+import { type BodyParts, fillSink, readBody } from "./http-body.ts";
+import { connectionError, lengthError, silent } from "./http-errors.ts";
 import { publicName } from "./http-url.ts";
 import { PieceReader } from "./piece-reader.ts";
 import { SilenceWatch } from "./silence-watch.ts";
+import { divertBody } from "./tapped-connection.ts";
 
 /** One request. */
 export interface HttpRequest {
@@ -23,6 +27,8 @@ export interface HttpRequest {
   /** The exchange fails when no byte arrives for this long while one is waited for. */
   readonly idleMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** The body of a good answer will be taken with `into`: a large one then comes straight from the connection. */
+  readonly bulk?: boolean;
   /** Called with the size of each piece of the body. */
   readonly onBytes?: (count: number) => void;
 }
@@ -43,6 +49,11 @@ export interface HttpResponse {
    * @throws {SourceError} RANKCAST_HTTP_SHORT, RANKCAST_HTTP_LENGTH, RANKCAST_NETWORK, RANKCAST_NETWORK_SILENT.
    */
   body(): AsyncGenerator<readonly Buffer[], void, undefined>;
+  /**
+   * Puts the body into a sink; resolves when exactly `lengthBytes` bytes are there.
+   * @throws {SourceError} as `body`; what the sink refuses with.
+   */
+  into(sink: BodySink): Promise<void>;
   /** Drops the body and closes the connection. */
   discard(): void;
 }
@@ -67,12 +78,13 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
     if (request.signal?.aborted) return request.signal.reason;
     return watch.expired ? silent(name, request.idleMs) : connectionError(name, error);
   };
+  const diverted: { body: DivertedBody | null } = { body: null };
   try {
     watch.await();
     const answer = await fetch(request.url.href, {
       method: request.method,
       headers: { ...request.headers },
-      agent: request.agent,
+      agent: request.bulk ? diverting(request.agent, diverted) : request.agent,
       redirect: "manual",
       compress: false,
       signal: controller.signal,
@@ -80,23 +92,26 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
     });
     watch.pause();
     const stream = answer.body as (NodeJS.ReadableStream & { destroy(): void }) | null;
-    const reader = new PieceReader(stream);
+    const reader = diverted.body === null ? new PieceReader(stream) : null;
     const discard = (): void => {
       release();
       controller.abort();
       stream?.destroy();
     };
+    // Its connection is no longer the one that node-fetch knows of.
+    controller.signal.addEventListener("abort", () => diverted.body?.fail(ABORTED), { once: true });
     const head = readHead(name, (header) => answer.headers.get(header), discard);
     // HEAD declares the length of a body that does not come.
     const expected = request.method === "HEAD" || answer.status === 204 || answer.status === 304 ? 0 : head.lengthBytes;
+    const parts: BodyParts = { name, expected, reader, watch, explain, discard, release, onBytes: request.onBytes ?? (() => undefined) };
     return {
       status: answer.status,
       url: request.url,
       name,
       ...head,
       header: (header) => answer.headers.get(header),
-      body: () =>
-        readBody({ name, expected, reader, watch, explain, discard, release, ...(request.onBytes ? { onBytes: request.onBytes } : {}) }),
+      body: () => readBody(parts),
+      into: (sink) => fillSink(parts, diverted.body, sink),
       discard,
     };
   } catch (error) {
@@ -104,6 +119,37 @@ export async function exchange(request: HttpRequest): Promise<HttpResponse> {
     release();
     throw reason;
   }
+}
+
+const ABORTED = Object.assign(new Error("aborted"), { code: "ABORT_ERR" });
+/** A shorter body arrives with its head. */
+const BULK_BYTES_MIN = 16_384;
+
+/** `agent`, but the body of a good answer of known length is taken away from Node's parser, and so from node-fetch, which gives it to `diverted` instead. */
+function diverting(agent: Agent, diverted: { body: DivertedBody | null }): Agent {
+  const addRequest = (message: ClientRequest, ...rest: unknown[]): void => {
+    // After the socket, node-fetch has its own listener: it sees the answer first, and this one the last moment before the body.
+    message.once("socket", (socket) =>
+      message.once("response", (answer) => {
+        diverted.body = bulkBody(socket, answer);
+      }),
+    );
+    (agent as AgentInternals).addRequest(message, ...rest);
+  };
+  return Object.create(agent, { addRequest: { value: addRequest } }) as Agent;
+}
+
+/** What every agent has, for Node's own use. */
+interface AgentInternals extends Agent {
+  addRequest(message: ClientRequest, ...rest: unknown[]): void;
+}
+
+function bulkBody(connection: unknown, answer: IncomingMessage): DivertedBody | null {
+  const { statusCode, headers, httpVersion } = answer;
+  const length = headers["content-length"] ?? "";
+  if ((statusCode !== 200 && statusCode !== 206) || headers["transfer-encoding"] !== undefined || !/^\d{1,15}$/.test(length)) return null;
+  if (Number(length) < BULK_BYTES_MIN) return null;
+  return divertBody(connection, Number(length), httpVersion === "1.1" && !/close/i.test(headers.connection ?? ""));
 }
 
 function readHead(
@@ -129,48 +175,3 @@ function readHead(
     refuse(lengthError(name, `Content-Length is ${quote(length)}`, null, null));
   return { lengthBytes, framed: true };
 }
-
-interface BodyParts {
-  readonly name: string;
-  readonly expected: number | null;
-  readonly reader: PieceReader;
-  readonly watch: SilenceWatch;
-  readonly explain: (error: unknown) => unknown;
-  readonly discard: () => void;
-  readonly release: () => void;
-  readonly onBytes?: (count: number) => void;
-}
-
-/** Counts for itself: node-fetch reports 0 bytes and no error when a server sends one byte too many with the last ones. */
-async function* readBody(parts: BodyParts): AsyncGenerator<readonly Buffer[], void, undefined> {
-  const { name, expected } = parts;
-  let found = 0;
-  let complete = false;
-  try {
-    for await (const batch of parts.reader.batches(parts.watch)) {
-      const length = batchBytes(batch);
-      found += length;
-      parts.onBytes?.(length);
-      if (expected !== null && found > expected)
-        throw lengthError(name, `the body is longer than its declared ${expected} bytes`, expected, found);
-      yield batch;
-    }
-    complete = true;
-  } catch (error) {
-    const reason = parts.explain(error);
-    const cut = reason instanceof SourceError && CUT.has(String(reason.details["systemError"]));
-    throw cut ? shortBody(name, expected, found) : reason;
-  } finally {
-    if (complete) parts.release();
-    else parts.discard();
-  }
-  if (expected !== null && found < expected) throw shortBody(name, expected, found);
-}
-
-/** Bytes of a batch. */
-export function batchBytes(batch: readonly Uint8Array[]): number {
-  return batch.reduce((sum, each) => sum + each.length, 0);
-}
-
-/** How a body that ended early shows up in Node and node-fetch. */
-const CUT = new Set(["ERR_STREAM_PREMATURE_CLOSE", "ECONNRESET", "EPIPE"]);

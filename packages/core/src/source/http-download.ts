@@ -4,6 +4,7 @@
  * The first request already asks for a range. 206 tells the size, the version and that ranges work: the rest is fetched in parallel. 200 is the whole
  * file: one stream. Bytes are only ever put together when one strong validator covers all of them.
  */
+import { BlockPool } from "./block-writer.ts";
 import type { ByteRange } from "./byte-range.ts";
 import { parseContentRange, rangeHeader } from "./byte-range.ts";
 import type { FetchListener } from "./fetch-event.ts";
@@ -123,6 +124,7 @@ class Download {
         ...(asked && validator ? { "if-range": validator } : {}),
       },
       idleMs: this.#policy.attemptIdleMs,
+      bulk: true,
     });
     this.#policy.sign();
     if (response.status === 200) return this.#openWhole(response);
@@ -199,7 +201,14 @@ class Download {
   /** Returns the opening's head and the size of the complete file. */
   async #receiveAll(opening: Opening): Promise<{ response: LocatedResponse; sizeBytes: number }> {
     const { response, range, version } = opening;
-    const parts = { session: this.#session, partial: this.#partial, policy: this.#policy, meter: this.#meter, name: this.#name };
+    const parts = {
+      session: this.#session,
+      partial: this.#partial,
+      policy: this.#policy,
+      meter: this.#meter,
+      blocks: new BlockPool(),
+      name: this.#name,
+    };
     if (version === null) {
       const cursor: Cursor = { position: 0, end: range.end };
       await this.#session.connections.with(() => receive(parts, response, cursor));

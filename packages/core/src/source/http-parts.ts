@@ -1,9 +1,9 @@
 /** Fetches the parts of one version of a file in parallel, each into its place. */
 import { SourceError } from "../errors/checkpoint-error.ts";
+import { type BlockPool, BlockWriter } from "./block-writer.ts";
 import { type ByteRange, parseContentRange, rangeHeader } from "./byte-range.ts";
 import { ConnectionWindow } from "./connection-window.ts";
 import { refuseHtml } from "./http-body-checks.ts";
-import { batchBytes } from "./http-client.ts";
 import { changed, hasRunOut, lengthError, rangeError, runOut, shortBody } from "./http-errors.ts";
 import { type LocatedResponse, send } from "./http-request.ts";
 import type { HttpSession } from "./http-session.ts";
@@ -11,7 +11,6 @@ import type { HttpTarget } from "./http-url.ts";
 import { PartQueue } from "./part-queue.ts";
 import type { PartialFile } from "./partial-file.ts";
 import type { ProgressMeter } from "./progress-meter.ts";
-import { RangeWriter } from "./range-writer.ts";
 import { isSameVersion, type RemoteVersion, remoteVersion, strongValidator } from "./remote-version.ts";
 import { responseError } from "./response-error.ts";
 import type { RetryPolicy } from "./retry-policy.ts";
@@ -22,6 +21,8 @@ export interface PartContext {
   readonly partial: PartialFile;
   readonly policy: RetryPolicy;
   readonly meter: ProgressMeter;
+  /** Memory between the network and the disk, for all parts of the file. */
+  readonly blocks: BlockPool;
   readonly name: string;
 }
 
@@ -56,28 +57,30 @@ export async function receive(
   cursor: Cursor,
   onBytes?: (count: number) => void,
 ): Promise<void> {
-  const { partial } = context;
-  const writer = new RangeWriter(
-    (pieces, position) => partial.write(pieces, position),
-    cursor.position,
-    (range) => partial.watcher?.awaits(range) ?? false,
-  );
+  const { partial, blocks } = context;
+  const writer = new BlockWriter({
+    write: (block, position) => partial.write([block], position),
+    isAwaited: (range) => partial.watcher?.awaits(range) ?? false,
+    onBytes: (count, first) => {
+      if (first !== null && received === 0) refuseHtml(context.name, first);
+      received += count;
+      if (received > cursor.end) throw lengthError(context.name, `the body goes on after its end at ${cursor.end}`, cursor.end, received);
+      context.policy.sign();
+      context.meter.add(count);
+      onBytes?.(count);
+    },
+    blocks,
+    position: cursor.position,
+  });
   const stopNudging = partial.watcher?.onAwaited(() => writer.nudge());
   let received = cursor.position;
   try {
-    for await (const batch of response.body()) {
-      const length = batchBytes(batch);
-      if (received === 0) refuseHtml(context.name, batch[0] ?? new Uint8Array(0));
-      received += length;
-      if (received > cursor.end) throw lengthError(context.name, `the body goes on after its end at ${cursor.end}`, cursor.end, received);
-      context.policy.sign();
-      context.meter.add(length);
-      onBytes?.(length);
-      await writer.push(batch);
-    }
+    await response.into(writer);
   } finally {
     stopNudging?.();
-    cursor.position = await writer.flush();
+    await writer.flush().finally(() => {
+      cursor.position = writer.written;
+    });
   }
   if (Number.isFinite(cursor.end) && cursor.position < cursor.end) throw shortBody(context.name, cursor.end, cursor.position);
 }
@@ -220,6 +223,7 @@ class PartFetch {
       headers: { range, "if-range": this.#validator },
       idleMs: policy.attemptIdleMs,
       signal: this.#stop.signal,
+      bulk: true,
     });
     policy.sign();
     if (response.status === 206) {

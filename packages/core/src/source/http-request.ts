@@ -12,6 +12,8 @@ export interface FollowedRequest {
   readonly headers?: Readonly<Record<string, string>>;
   readonly idleMs?: number;
   readonly signal?: AbortSignal | undefined;
+  /** As in `HttpRequest`. */
+  readonly bulk?: boolean;
   /** Redirects to another origin are returned as they are instead of followed. */
   readonly sameOriginOnly?: boolean;
 }
@@ -46,6 +48,7 @@ export async function send(session: HttpSession, target: HttpTarget, request: Fo
       agent: session.agents.for(hop.url),
       idleMs: request.idleMs ?? session.limits.idleMs,
       signal: request.signal ?? session.signal,
+      ...(request.bulk ? { bulk: true } : {}),
       onBytes: (count) => {
         session.stats.bytesRead += count;
       },

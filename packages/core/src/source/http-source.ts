@@ -38,7 +38,7 @@ interface Opening {
 
 async function openFirst(session: HttpSession, target: HttpTarget, idleMs: number): Promise<Opening> {
   const range = { begin: 0, end: BLOCK_BYTES };
-  const response = await send(session, target, { headers: { range: rangeHeader(range) }, idleMs });
+  const response = await send(session, target, { headers: { range: rangeHeader(range) }, idleMs, bulk: true });
   const identity = identityOf(response);
   if (response.status === 416) {
     response.discard();
@@ -137,7 +137,7 @@ class HttpSource implements ByteSource {
     const strong = identity !== null && /^"[^"]*"$/.test(identity);
     const headers = { range: rangeHeader(range), ...(strong ? { "if-range": identity } : {}) };
     const location = this.#location;
-    const response = await send(this.#session, location, { headers, idleMs, signal });
+    const response = await send(this.#session, location, { headers, idleMs, signal, bulk: true });
     if (hasRunOut(response.status, location !== this.#origin)) {
       response.discard();
       this.#location = this.#origin;
@@ -160,14 +160,16 @@ class HttpSource implements ByteSource {
 
 /** Fills `target` from `progress.done` on, which then says how far it got, also on failure. */
 async function readBody(name: string, response: LocatedResponse, target: Uint8Array, progress: { done: number }): Promise<void> {
-  for await (const batch of response.body()) {
-    for (const piece of batch) {
-      if (progress.done + piece.length > target.length)
-        throw lengthError(name, "the body is longer than its range", target.length, progress.done + piece.length);
-      target.set(piece, progress.done);
-      progress.done += piece.length;
-    }
-  }
+  await response.into({
+    // Room for one byte too many: an empty space can not be filled.
+    space: () => (progress.done < target.length ? target.subarray(progress.done) : new Uint8Array(1)),
+    filled: (count) => {
+      if (progress.done + count > target.length)
+        throw lengthError(name, "the body is longer than its range", target.length, progress.done + count);
+      progress.done += count;
+      return null;
+    },
+  });
   if (progress.done < target.length) throw shortBody(name, target.length, progress.done);
 }
 

@@ -2,7 +2,8 @@
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { printable } from "../errors/quote.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
-import { batchBytes, type HttpResponse } from "./http-client.ts";
+import { batchBytes } from "./http-body.ts";
+import type { HttpResponse } from "./http-client.ts";
 import type { HttpSession } from "./http-session.ts";
 
 /**

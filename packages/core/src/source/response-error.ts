@@ -1,6 +1,7 @@
 /** The error of an answer that is not the file. */
 import type { SourceError } from "../errors/checkpoint-error.ts";
-import { batchBytes, type HttpResponse } from "./http-client.ts";
+import { batchBytes } from "./http-body.ts";
+import type { HttpResponse } from "./http-client.ts";
 import { statusError } from "./http-errors.ts";
 import { parseRetryAfter } from "./retry-policy.ts";
 
