@@ -41,6 +41,19 @@ export async function generateCheckpoint(path: string, nbytes: number): Promise<
   return { path, bytes, tensors };
 }
 
+/**
+ * Windows of the file to copy, `offset:nbytes`, as the plain way's ranks take them: it is spared the parsing, so only their sizes are the
+ * tensors' own.
+ */
+export function extentsOf({ tensors }: GeneratedCheckpoint): string[] {
+  let offset = 0;
+  return tensors.map(({ shape: [rows, columns] }) => {
+    const nbytes = rows * columns * Float32Array.BYTES_PER_ELEMENT;
+    offset += nbytes;
+    return `${offset - nbytes}:${nbytes}`;
+  });
+}
+
 /** Finite values, different in every page of every tensor. */
 function generatedValues(index: number, count: number): Float32Array {
   const values = new Float32Array(count);

@@ -12,15 +12,18 @@ export interface LoadRow extends LoadCase, LoadCost {
   readonly runs: readonly number[];
 }
 
+/** Where figures come from. */
+export interface BenchMachine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly system: string;
+  readonly node: string;
+}
+
 /** A whole run of the bench. */
 export interface LoadResults {
-  readonly machine: {
-    readonly cpu: string;
-    readonly cores: number;
-    readonly memoryBytes: number;
-    readonly system: string;
-    readonly node: string;
-  };
+  readonly machine: BenchMachine;
   readonly commit: string;
   readonly rows: readonly LoadRow[];
   /** Ratios that the project has promised to keep, with their bounds; for the biggest checkpoint of the run. */
@@ -40,14 +43,18 @@ const MIB = 2 ** 20;
 
 /** Adds machine, commit and targets to rows. */
 export function completeResults(rows: readonly LoadRow[]): LoadResults {
-  const machine = {
+  return { machine: thisMachine(), commit: currentCommit(), rows, targets: targetsOf(rows) };
+}
+
+/** This machine, without its name. */
+export function thisMachine(): BenchMachine {
+  return {
     cpu: cpus()[0]?.model ?? "unknown",
     cores: cpus().length,
     memoryBytes: totalmem(),
     system: `${type()} ${release().split("-")[0]} ${arch()}`,
     node: process.versions.node,
   };
-  return { machine, commit: commit(), rows, targets: targetsOf(rows) };
 }
 
 /** Cached, 4 ranks of 2 replicas against 1 of 1: neither time nor memory may grow with the number of models. */
@@ -90,7 +97,8 @@ function mib(bytes: number): string {
   return (bytes / MIB).toFixed(0);
 }
 
-function commit(): string {
+/** Short name of the commit that is measured; "unknown" outside a repository. */
+export function currentCommit(): string {
   try {
     return execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
   } catch {

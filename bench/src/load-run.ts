@@ -59,8 +59,13 @@ export async function loadWithRankcast(weights: string, { ranks, replicas }: Loa
 }
 
 /** Runs the plain way on a local file; `extents` are the tensors' bytes in it. */
-export async function loadPlainly(path: string, { ranks, replicas }: LoadCase, extents: readonly string[]): Promise<LoadCost> {
-  const children = Array.from({ length: ranks }, () => fork(PLAIN_RANK, [path, `${replicas}`, ...extents]));
+export function loadPlainly(path: string, { ranks, replicas }: LoadCase, extents: readonly string[]): Promise<LoadCost> {
+  return runTogether(PLAIN_RANK, ranks, [path, `${replicas}`, ...extents]);
+}
+
+/** Runs `ranks` processes of a program that says "ready", waits for "go" and says what it cost (`plain-rank.ts`). */
+export async function runTogether(program: string, ranks: number, args: readonly string[]): Promise<LoadCost> {
+  const children = Array.from({ length: ranks }, () => fork(program, [...args]));
   await Promise.all(children.map((child) => once(child, "message")));
   const begin = performance.now();
   const costs = children.map(async (child) => {

@@ -7,13 +7,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { type GeneratedCheckpoint, generateCheckpoint } from "./generated-checkpoint.js";
+import { extentsOf, generateCheckpoint } from "./generated-checkpoint.js";
 import { startLoadOrigin } from "./load-origin.js";
 import { completeResults, type LoadRow, renderTable } from "./load-results.js";
 import { type LoadCase, type LoadCost, loadPlainly, loadWithRankcast } from "./load-run.js";
 
 const MIB = 2 ** 20;
-const FLOAT32_BYTES = 4;
 
 const { values } = parseArgs({
   options: {
@@ -78,14 +77,4 @@ async function measure(
   rows.push({ how, checkpointBytes, ...each, ...best, runs: costs.map(({ ms }) => ms) });
   const gib = (checkpointBytes / 2 ** 30).toFixed(2);
   process.stderr.write(`${gib} GiB, ${each.ranks} x ${each.replicas}, ${how}: ${best.ms.toFixed(0)} ms\n`);
-}
-
-/** Windows of the file to copy, as the plain way's ranks take them: it is spared the parsing, so only their sizes are the tensors' own. */
-function extentsOf({ tensors }: GeneratedCheckpoint): string[] {
-  let offset = 0;
-  return tensors.map(({ shape: [rows, columns] }) => {
-    const nbytes = rows * columns * FLOAT32_BYTES;
-    offset += nbytes;
-    return `${offset - nbytes}:${nbytes}`;
-  });
 }

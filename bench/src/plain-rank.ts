@@ -3,19 +3,11 @@
  * as `torch.load` and `load_state_dict` on every rank do. Arguments: path, replicas, then `offset:nbytes` of every tensor in the file.
  * Says "ready", waits for "go", says what it cost.
  */
-import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { pssBytes } from "./pss.js";
 
 const [path = "", replicas = "1", ...extents] = process.argv.slice(2);
 const tensors = extents.map((text) => text.split(":").map(Number) as [number, number]);
-
-function pssBytes(): number {
-  try {
-    return Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync("/proc/self/smaps_rollup", "utf8"))?.[1]) * 1024;
-  } catch {
-    return Number.NaN;
-  }
-}
 
 process.on("message", async (message) => {
   if (message === "end") process.exit(0);

@@ -1,0 +1,71 @@
+/** The ways of loading that are compared. */
+
+/** Name of a way, as flags and results have it. */
+export type PeersModeName =
+  | "torch-each"
+  | "torch-broadcast"
+  | "torch-mmap"
+  | "safetensors-copy"
+  | "safetensors-mmap"
+  | "node-plain"
+  | "rankcast-adopt"
+  | "rankcast-replicas"
+  | "rankcast-first"
+  | "rankcast-copy"
+  | "memcpy";
+
+/** One way of loading. */
+export interface PeersMode {
+  readonly name: PeersModeName;
+  /** What it does, for people. */
+  readonly label: string;
+  /** Whose program runs it. */
+  readonly runner: "python" | "plain" | "rankcast" | "memcpy";
+  /** The mode's name in `torch_ranks.py`. */
+  readonly python?: string;
+  /** What the Python must be able to do beside torch. */
+  readonly needs?: "mmap" | "safetensors";
+  /** Checkpoints that are in memory at the peak, beside the file's own pages: what does not fit is not run. */
+  readonly copies: (ranks: number) => number;
+}
+
+/** In the order in which tables show them; `memcpy` is no way of loading but the measure of `rankcast-copy`. */
+export const PEERS_MODES: readonly PeersMode[] = [
+  {
+    name: "torch-each",
+    label: "torch.load + load_state_dict on every rank",
+    runner: "python",
+    python: "each",
+    copies: (ranks) => 2 * ranks,
+  },
+  {
+    name: "torch-broadcast",
+    label: "torch.load on rank 0 + gloo broadcast",
+    runner: "python",
+    python: "broadcast",
+    copies: (ranks) => ranks + 1,
+  },
+  { name: "torch-mmap", label: "torch mmap=True + assign=True", runner: "python", python: "mmap", needs: "mmap", copies: () => 0 },
+  {
+    name: "safetensors-copy",
+    label: "safetensors load_file + load_state_dict",
+    runner: "python",
+    python: "safetensors-copy",
+    needs: "safetensors",
+    copies: (ranks) => ranks,
+  },
+  {
+    name: "safetensors-mmap",
+    label: "safetensors load_file, parameters replaced",
+    runner: "python",
+    python: "safetensors",
+    needs: "safetensors",
+    copies: () => 0,
+  },
+  { name: "node-plain", label: "Node: every rank reads and copies", runner: "plain", copies: (ranks) => 2 * ranks },
+  { name: "rankcast-adopt", label: "rankcast, adopted", runner: "rankcast", copies: () => 0 },
+  { name: "rankcast-replicas", label: "rankcast, adopted, 2 replicas per rank", runner: "rankcast", copies: () => 0 },
+  { name: "rankcast-first", label: "rankcast, adopted, file never seen (CRC verified)", runner: "rankcast", copies: () => 0 },
+  { name: "rankcast-copy", label: "rankcast, copied", runner: "rankcast", copies: (ranks) => ranks },
+  { name: "memcpy", label: "one memcpy into fresh memory per rank", runner: "memcpy", copies: (ranks) => ranks },
+];
