@@ -137,6 +137,24 @@ describe("adapter: tfjs", () => {
     expect([...online.dataSync()]).to.deep.equal(new Array(6).fill(4));
   });
 
+  it("a target network that shares loaded memory keeps its values when a later update writes there", () => {
+    const [online, trained] = [tf.variable(tf.zeros([4])), tf.variable(tf.zeros([4]))];
+    const model = new TfjsVariables(new Map(Object.entries({ online, trained })));
+    // As a source of updates does it: two memories in turn.
+    const sets = [new Float32Array(new SharedArrayBuffer(32)), new Float32Array(new SharedArrayBuffer(32))];
+    const update = (generation: number) => {
+      const values = (sets[generation % 2] ?? new Float32Array(8)).fill(generation);
+      const names = [...model.variables.keys()];
+      loadStateDict(model, new StateDict(names.map((name, at) => [name, Tensor.from(values.subarray(4 * at, 4 * at + 4), [4])])));
+    };
+    update(1);
+    const targets = [tf.variable(online), tf.variable(trained)];
+    trained.assign(tf.ones([4]));
+    for (const generation of [2, 3, 4, 5]) update(generation);
+    for (const each of targets) expect([...each.dataSync()]).to.deep.equal([1, 1, 1, 1]);
+    for (const each of model.variables.values()) expect([...each.dataSync()]).to.deep.equal([5, 5, 5, 5]);
+  });
+
   it("looks at loaded memory itself where both libraries order a weight alike", () => {
     const table = tf.variable(tf.zeros([4, 2]));
     const values = new Float32Array(new SharedArrayBuffer(32)).fill(7);

@@ -2,7 +2,7 @@
 import { type DType, type ForeignTensor, Storage, Tensor, UsageError } from "@rankcast/core";
 import { copyInto } from "@rankcast/core/runtime";
 import { type TfjsLayout, viewOf, type WeightView } from "./layout.ts";
-import { seesMemory, sharersOf, type TfjsArray, type TfjsTensor, withTensor } from "./tfjs-library.ts";
+import { moveSharers, seesMemory, sharersOf, type TfjsArray, type TfjsTensor, withTensor } from "./tfjs-library.ts";
 
 /** A place that holds a tensor: a variable, or a layer's weight. */
 export interface TfjsPlace {
@@ -24,8 +24,9 @@ interface GivenMemory {
 
 /**
  * Weights that lie alike in both libraries are handed over as they are: the variable looks at the loaded memory itself. Others are put in
- * order once, into one of two arrays in turn, so that an update allocates nothing and the last value survives a load that fails. An array
- * that the program shares with something else (a target network that was assigned the variable) is left to it.
+ * order once, into one of two arrays in turn, so that an update allocates nothing and the last value survives a load that fails. Memory
+ * that the program shares with something else (a target network that was assigned the variable) is left to it: an array is not used again, and
+ * loaded memory, which a later update writes to, is copied for it.
  */
 export class ForeignVariable implements ForeignTensor {
   readonly dtype: DType;
@@ -34,6 +35,8 @@ export class ForeignVariable implements ForeignTensor {
   readonly #view: WeightView;
   #given: GivenMemory | undefined;
   #spare: TfjsArray | undefined;
+  /** Loaded memory that the library was last given. */
+  #lent: object | undefined;
 
   /** @throws {UsageError} RANKCAST_ADAPTER_LAYER when type or layout do not fit the variable. */
   constructor(place: TfjsPlace, layout: TfjsLayout) {
@@ -68,7 +71,9 @@ export class ForeignVariable implements ForeignTensor {
 
   write(tensor: Tensor): Tensor {
     if (this.#view.isSame) {
+      this.#callBack();
       this.#assign(tensor.contiguous().data as TfjsArray);
+      this.#lent = seesMemory() ? this.#place.read().dataId : undefined;
       return tensor;
     }
     const values = this.#takeArray(tensor.elementCount);
@@ -85,6 +90,14 @@ export class ForeignVariable implements ForeignTensor {
   #assign(values: TfjsArray): void {
     const { shape, dtype } = this.#place;
     withTensor(values, shape as number[], dtype as TfjsTensor["dtype"], (tensor) => this.#place.write(tensor));
+  }
+
+  /** The memory of the last load is written to by the load after this one: nobody but the place itself may look at it then. */
+  #callBack(): void {
+    const lent = this.#lent;
+    this.#lent = undefined;
+    if (lent === undefined || !seesMemory()) return;
+    if (sharersOf(lent) > (this.#place.read().dataId === lent ? 1 : 0)) moveSharers(lent);
   }
 
   #over(values: TfjsArray): Tensor {
@@ -110,7 +123,7 @@ export class ForeignVariable implements ForeignTensor {
   /** The array that is in the place now, when it is ours and nobody else looks at it. */
   #retirable(): TfjsArray | undefined {
     const now = this.#place.read();
-    return this.#given?.dataId === now.dataId && seesMemory() && sharersOf(now) === 1 ? this.#given.values : undefined;
+    return this.#given?.dataId === now.dataId && seesMemory() && sharersOf(now.dataId) === 1 ? this.#given.values : undefined;
   }
 }
 

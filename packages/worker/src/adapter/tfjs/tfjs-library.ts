@@ -17,9 +17,21 @@ export function seesMemory(): boolean {
   return tf.getBackend() === "cpu";
 }
 
-/** How many tensors and variables share the memory of this one. */
-export function sharersOf({ dataId }: TfjsTensor): number {
+/** How many tensors and variables look at the memory of this name. */
+export function sharersOf(dataId: object): number {
   return tf.engine().backend.refCount(dataId);
+}
+
+/** What the cpu backend knows of one memory (tfjs-backend-cpu, `TensorData`). */
+interface CpuMemory {
+  values: TfjsArray;
+}
+
+/** Lets whoever looks at the memory of this name go on with a copy of its own; for the cpu backend. */
+export function moveSharers(dataId: object): void {
+  const { data } = tf.engine().backend as unknown as { readonly data: { get(dataId: object): CpuMemory } };
+  const memory = data.get(dataId);
+  memory.values = memory.values.slice();
 }
 
 /** Gives `assign` a tensor over `values` and lets go of it afterwards; the variable it was assigned to keeps the memory. */
