@@ -6,7 +6,7 @@ const FILE_LINES_MAX = 300;
 const FUNCTION_LINES_MAX = 70;
 
 const files = [...sourceFiles("packages"), ...sourceFiles("proto/src")];
-const testFiles = [...sourceFiles("test/src"), ...sourceFiles("bench/src"), ...sourceFiles("examples/src")];
+const testFiles = [...sourceFiles("test/src"), ...sourceFiles("bench/src"), ...sourceFiles("examples")];
 const FUNCTIONS = new Set(["FunctionDeclaration", "FunctionExpression", "ArrowFunctionExpression"]);
 
 const at = (file: SourceFile, node: SyntaxNode): string => `${file.path}:${lineOf(file, node.start)}`;
