@@ -93,6 +93,17 @@ export { tfjs } from "./format/tfjs.ts";
 export { torchLegacy } from "./format/torch-legacy.ts";
 export { torchTar } from "./format/torch-tar.ts";
 export { torchZip } from "./format/torch-zip.ts";
+// lease
+export {
+  createLeaseState,
+  type LeasedPublication,
+  type LeaseEvent,
+  type LeaseInstruction,
+  type LeaseState,
+  type LeaseSubscription,
+  type SubscriptionPolicy,
+} from "./lease/lease-state.ts";
+export { stepLeases } from "./lease/step-leases.ts";
 export { type OpenedWeights, openWeights } from "./load/open-weights.ts";
 // Manifest
 export { aliasesOf } from "./manifest/aliases.ts";

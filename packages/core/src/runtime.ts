@@ -35,6 +35,13 @@ export { type SenderEvent, type SenderInstruction, stepSender } from "./broadcas
 export { readEnvironment } from "./environment/environment.ts";
 export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "./errors/error-record.ts";
 export { printable, quote } from "./errors/quote.ts";
+export {
+  createLeaseState,
+  type LeaseInstruction,
+  type LeaseState,
+  type SubscriptionPolicy,
+} from "./lease/lease-state.ts";
+export { stepLeases } from "./lease/step-leases.ts";
 export { compareOnce } from "./load/compare-once.ts";
 export { openWeights } from "./load/open-weights.ts";
 export type { StateDictManifest } from "./manifest/manifest.ts";

@@ -39,6 +39,7 @@ const FOLDER_ORDER = new Map([
       "module",
       "write",
       "barrier",
+      "lease",
       "rendezvous",
       "broadcast",
       "load",
