@@ -54,6 +54,14 @@ function rankShape(message: RankMessage): rankcast.v1.FromRank.$Properties {
       return { abort: { cause: errorOut(message.cause) } };
     case "leave":
       return { leave: {} };
+    case "offer":
+      return { offer: { ...message, placement: toJson(message.placement) } };
+    case "subscribe":
+      return { subscribe: message };
+    case "taken":
+      return { taken: message };
+    case "unsubscribe":
+      return { unsubscribe: message };
   }
 }
 
@@ -80,6 +88,14 @@ export function decodeRankMessage(bytes: Uint8Array): RankMessage {
       return { type: "abort", cause: causeIn(wire.abort.cause) };
     case "leave":
       return { type: "leave" };
+    case "offer":
+      return { type: "offer", ...fill({ offer: 0, version: "" }, wire.offer), ...weightsIn(wire.offer) };
+    case "subscribe":
+      return { type: "subscribe", ...fill({ subscription: 0, policy: "" }, wire.subscribe) };
+    case "taken":
+      return { type: "taken", ...fill({ subscription: 0, number: 0 }, wire.taken) };
+    case "unsubscribe":
+      return { type: "unsubscribe", subscription: wire.unsubscribe.subscription ?? 0 };
     default:
       throw new WireFormatError("a rank sent a message of an unknown kind");
   }
@@ -102,6 +118,12 @@ function coordinatorShape(message: CoordinatorMessage): rankcast.v1.ToRank.$Prop
       return { aborted: { cause: errorOut(message.cause) } };
     case "published":
       return { published: { sequence: message.sequence, manifest: message.manifest, placement: toJson(message.placement) } };
+    case "offered":
+      return { offered: { ...message, placement: toJson(message.placement) } };
+    case "newest":
+      return { newest: message };
+    case "freed":
+      return { freed: message };
   }
 }
 
@@ -125,6 +147,14 @@ export function decodeCoordinatorMessage(bytes: Uint8Array): CoordinatorMessage 
       return { type: "published", ...publicationIn(wire.published) };
     case "aborted":
       return { type: "aborted", cause: causeIn(wire.aborted.cause) };
+    case "offered": {
+      const plain = fill({ subscription: 0, number: 0, version: "", ageMs: 0 }, wire.offered);
+      return { type: "offered", ...plain, ...weightsIn(wire.offered) };
+    }
+    case "newest":
+      return { type: "newest", ...fill({ subscription: 0, number: 0 }, wire.newest) };
+    case "freed":
+      return { type: "freed", offer: wire.freed.offer ?? 0 };
     default:
       throw new WireFormatError("a coordinator sent a message of an unknown kind");
   }
@@ -159,8 +189,15 @@ function fill<T extends object>(defaults: T, given: { readonly [key in keyof T]?
 }
 
 function publicationIn(wire: rankcast.v1.Published.$Properties): { sequence: number; manifest: Uint8Array; placement: unknown } {
+  return { sequence: wire.sequence ?? 0, ...weightsIn(wire) };
+}
+
+function weightsIn(wire: { readonly manifest?: Uint8Array | null; readonly placement?: Uint8Array | null }): {
+  manifest: Uint8Array;
+  placement: unknown;
+} {
   // Copied: protobufjs hands out a view of the receive buffer, which would keep the whole buffer alive.
-  return { sequence: wire.sequence ?? 0, manifest: Uint8Array.from(wire.manifest ?? EMPTY), placement: fromJson(wire.placement) };
+  return { manifest: Uint8Array.from(wire.manifest ?? EMPTY), placement: fromJson(wire.placement) };
 }
 
 function withOptional<T extends object, O extends object>(required: T, optional: O): T & { [key in keyof O]?: Exclude<O[key], undefined> } {

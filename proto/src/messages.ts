@@ -70,8 +70,50 @@ export interface Leave {
   readonly type: "leave";
 }
 
+/** Weights published without waiting for anybody. */
+export interface Offer {
+  readonly type: "offer";
+  /** The publisher's own name for this version. */
+  readonly offer: number;
+  /** The user's opaque label. */
+  readonly version: string;
+  readonly manifest: Uint8Array;
+  readonly placement: unknown;
+}
+
+/** A rank wants published weights from now on. */
+export interface Subscribe {
+  readonly type: "subscribe";
+  readonly subscription: number;
+  readonly policy: string;
+}
+
+/** All replicas of a subscription use this version now. */
+export interface Taken {
+  readonly type: "taken";
+  readonly subscription: number;
+  readonly number: number;
+}
+
+/** A rank wants no more. */
+export interface Unsubscribe {
+  readonly type: "unsubscribe";
+  readonly subscription: number;
+}
+
 /** Everything a rank says. */
-export type RankMessage = Hello | Arrive | LoadRequest | Publication | RankProgress | Abort | Leave;
+export type RankMessage =
+  | Hello
+  | Arrive
+  | LoadRequest
+  | Publication
+  | RankProgress
+  | Abort
+  | Leave
+  | Offer
+  | Subscribe
+  | Taken
+  | Unsubscribe;
 
 /** First answer on a stream. */
 export interface Welcome {
@@ -105,8 +147,33 @@ export interface Aborted {
   readonly cause: WireError;
 }
 
+/** A version to take. */
+export interface Offered {
+  readonly type: "offered";
+  readonly subscription: number;
+  readonly number: number;
+  readonly version: string;
+  readonly manifest: Uint8Array;
+  readonly placement: unknown;
+  /** How long ago it was published. */
+  readonly ageMs: number;
+}
+
+/** How far ahead the publisher is. */
+export interface Newest {
+  readonly type: "newest";
+  readonly subscription: number;
+  readonly number: number;
+}
+
+/** The publisher may write over this version. */
+export interface Freed {
+  readonly type: "freed";
+  readonly offer: number;
+}
+
 /** Everything a coordinator says. */
-export type CoordinatorMessage = Welcome | Decision | Published | Aborted;
+export type CoordinatorMessage = Welcome | Decision | Published | Aborted | Offered | Newest | Freed;
 
 /** Raised when both sides speak different versions of this contract. */
 export const PROTOCOL_VERSION = 1;

@@ -3,5 +3,6 @@ export { type JoinGroupOptions, joinGroup } from "./group/join-group.ts";
 export type { GroupLoadOptions } from "./group/load-options.ts";
 export { RankGroup } from "./group/rank-group.ts";
 export { ReplicaPool, type ReplicaPoolOptions } from "./pool/replica-pool.ts";
+export { type SubscribeOptions, WeightSubscription, type WeightsUpdate } from "./pool/weight-subscription.ts";
 export type { CreateReplica, ReplicaContext, ReplicaModule } from "./replica/replica-context.ts";
 export type { ReplicaLoadOptions } from "./replica/replica-host.ts";

@@ -10,9 +10,13 @@ export {
   type CoordinatorMessage,
   type Hello,
   type LoadRequest,
+  type Offer,
   PROTOCOL_VERSION,
   type Publication,
   type RankMessage,
+  type Subscribe,
+  type Taken,
+  type Unsubscribe,
   type WireError,
 } from "@rankcast/proto";
 

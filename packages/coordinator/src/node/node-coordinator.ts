@@ -14,6 +14,7 @@ import {
   type WireError,
 } from "../grpc/coordination-server.ts";
 import { BarrierBoard, type BoardDecision } from "../round/barrier-board.ts";
+import { LiveWeights } from "../round/live-weights.ts";
 import { LoadRounds } from "../round/load-rounds.ts";
 import { abortedRank, fromWireError, lostRank, placeOf, withRootCause } from "../round/root-cause.ts";
 
@@ -55,10 +56,12 @@ export class NodeCoordinator implements ConnectionListener {
   readonly #members = new Map<number, Member>();
   readonly #board: BarrierBoard;
   readonly #rounds: LoadRounds;
+  readonly #live: LiveWeights;
 
   constructor(options: NodeCoordinatorOptions) {
     this.#options = options;
     const now = (): number => performance.now();
+    this.#live = new LiveWeights({ now, send: (rank, message) => this.#members.get(rank)?.connection.send(message) });
     this.#board = new BarrierBoard({
       epoch: options.epoch,
       worldSize: options.worldSize,
@@ -126,6 +129,18 @@ export class NodeCoordinator implements ConnectionListener {
         if (member) member.left = true;
         return;
       }
+      case "offer":
+        this.#live.offer(rank, message);
+        return;
+      case "subscribe":
+        this.#live.subscribe(rank, message);
+        return;
+      case "taken":
+        this.#live.taken(rank, message);
+        return;
+      case "unsubscribe":
+        this.#live.unsubscribe(rank, message);
+        return;
       case "hello":
         throw new DistributionError("RANKCAST_PROTOCOL", "hello must come once", {});
     }
@@ -136,6 +151,7 @@ export class NodeCoordinator implements ConnectionListener {
     const member = this.#members.get(rank);
     if (member?.connection !== connection) return;
     this.#members.delete(rank);
+    this.#live.gone(rank);
     this.#options.onEvent?.({ type: "rank", rank, phase: member.left ? "left" : "lost" });
     if (member.left) this.#board.leave(rank);
     else this.#board.lose(rank, "its connection closed", lostRank(connection.hello));

@@ -1,4 +1,4 @@
-/** One shape of published weights: its manifest, and two sets of segments with the tensors that write into them. */
+/** One shape of published weights: its manifest, and sets of segments with the tensors that write into them. */
 import { randomUUID } from "node:crypto";
 import { compileLimits, type StateDict, Storage, Tensor } from "@rankcast/core";
 import {
@@ -20,11 +20,7 @@ interface SegmentSet {
   readonly segments: readonly MemorySegment[];
   /** One per storage of the manifest; null where it has no bytes. */
   readonly targets: readonly (Tensor | null)[];
-  /** Whether every rank has attached it. */
-  kept: boolean;
 }
-
-const SETS = 2;
 
 /** See the module comment. */
 export class PublicationLayout {
@@ -35,7 +31,6 @@ export class PublicationLayout {
   readonly #plan: LoadPlan;
   readonly #createSegment: CreateSegment;
   readonly #sets: (SegmentSet | undefined)[] = [];
-  #next = 0;
 
   constructor(stateDict: StateDict, createSegment: CreateSegment) {
     const { manifest } = manifestFromStateDict(stateDict);
@@ -65,15 +60,13 @@ export class PublicationLayout {
     return true;
   }
 
-  /** Whether the set that is written next was attached by every rank before. */
-  isNextKept(): boolean {
-    return this.#sets[this.#next]?.kept ?? false;
-  }
-
-  /** Writes the values into the next set. @throws {TensorError} RANKCAST_MEMORY_FULL when its segments find no room. */
-  write(stateDict: StateDict): { readonly placed: PlacedSegments; readonly set: number } {
-    this.#sets[this.#next] ??= this.#createSet();
-    const { targets, segments } = this.#sets[this.#next] as SegmentSet;
+  /**
+   * Writes the values into a set, which nobody may be looking at; sets are made on first use.
+   * @throws {TensorError} RANKCAST_MEMORY_FULL when its segments find no room.
+   */
+  write(stateDict: StateDict, set: number): PlacedSegments {
+    this.#sets[set] ??= this.#createSet();
+    const { targets, segments } = this.#sets[set] as SegmentSet;
     const written = new Set<number>();
     let index = 0;
     for (const tensor of stateDict.values()) {
@@ -85,14 +78,7 @@ export class PublicationLayout {
       copyInto(target, tensor);
     }
     const descriptors = segments.map((segment) => segment.publish());
-    return { placed: flattenPlacements(descriptors, this.#plan.placements), set: this.#next };
-  }
-
-  /** The set written last is what replicas look at now; the other one comes next. */
-  turn(): void {
-    const set = this.#sets[this.#next];
-    if (set) set.kept = true;
-    this.#next = (this.#next + 1) % SETS;
+    return flattenPlacements(descriptors, this.#plan.placements);
   }
 
   /** Gives the memory back; who has attached keeps its mappings. */
@@ -110,7 +96,7 @@ export class PublicationLayout {
       const memory = new Storage(segment.buffer, placement.byteOffset, placement.nbytes);
       return new Tensor({ dtype: tensor.dtype, shape: tensor.shape, storage: memory });
     });
-    return { segments, targets, kept: false };
+    return { segments, targets };
   }
 }
 

@@ -14,12 +14,17 @@ export interface PublishedStateDict {
   readonly placed: PlacedSegments;
 }
 
+const SETS = 2;
 const NO_BYTES = new Uint8Array(0);
 
 /** See the module comment. */
 export class PublicationRing {
   readonly #noMmap: boolean;
   #layout: PublicationLayout | null = null;
+  /** The set that is written next; the other one is what replicas look at. */
+  #next = 0;
+  /** Sets of the layout that every rank has attached. */
+  #kept = new Set<number>();
   /** What earlier layouts and portable publications left; given back once the next publication was accepted. */
   #retired: PublicationLayout[] = [];
 
@@ -38,17 +43,21 @@ export class PublicationRing {
     if (this.#layout?.fits(stateDict) !== true) {
       if (this.#layout) this.#retired.push(this.#layout);
       this.#layout = new PublicationLayout(stateDict, (nbytes) => createRewritableSegment(nbytes, native));
+      this.#kept = new Set();
     }
     const layout = this.#layout;
-    const known = layout.id !== lastLayout ? "nothing" : layout.isNextKept() ? "set" : "layout";
-    const { placed, set } = layout.write(stateDict);
+    const set = this.#next;
+    const known = layout.id !== lastLayout ? "nothing" : this.#kept.has(set) ? "set" : "layout";
+    const placed = layout.write(stateDict, set);
     return { manifest: known === "nothing" ? layout.manifest : NO_BYTES, placed: { ...placed, reuse: { layout: layout.id, set, known } } };
   }
 
   /** Every rank has taken the last publication: the next one may overwrite the weights before it. */
   accepted(layoutId: string | undefined): void {
     for (const each of this.#retired.splice(0, layoutId === undefined ? this.#retired.length - 1 : this.#retired.length)) each.release();
-    if (this.#layout?.id === layoutId) this.#layout?.turn();
+    if (this.#layout === null || this.#layout.id !== layoutId) return;
+    this.#kept.add(this.#next);
+    this.#next = (this.#next + 1) % SETS;
   }
 
   /** Gives all memory back. */
@@ -62,6 +71,6 @@ export class PublicationRing {
   #publishOnce(stateDict: StateDict): PublishedStateDict {
     const layout = new PublicationLayout(stateDict, (nbytes) => createMemorySegment(nbytes, null));
     this.#retired.push(layout);
-    return { manifest: layout.manifest, placed: layout.write(stateDict).placed };
+    return { manifest: layout.manifest, placed: layout.write(stateDict, 0) };
   }
 }

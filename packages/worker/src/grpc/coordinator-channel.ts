@@ -9,6 +9,8 @@ export {
   type CoordinatorMessage,
   type Decision,
   type Hello,
+  type Offer,
+  type Offered,
   PROTOCOL_VERSION,
   type Published,
   type RankMessage,

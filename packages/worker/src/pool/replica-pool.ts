@@ -5,6 +5,7 @@ import type { Delivery, KeptSet, ReplicaLoadOptions } from "../replica/replica-h
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import { ReplicaThread } from "./replica-thread.ts";
 import type { ThreadTask, ThreadValues } from "./thread-tasks.ts";
+import type { SubscribeOptions, WeightSubscription } from "./weight-subscription.ts";
 
 /** How to make a pool. */
 export interface ReplicaPoolOptions {
@@ -26,6 +27,7 @@ export interface PoolGroup<Options> {
   readonly noMmap: boolean;
   load(replicas: ReplicaSet, weights: string, options: Options): Promise<LoadReport>;
   update(replicas: ReplicaSet, stateDict: StateDict | null, options: { readonly src?: number }): Promise<LoadReport>;
+  subscribe(replicas: ReplicaSet, options: SubscribeOptions): WeightSubscription;
   poolClosed(pool: { close(): Promise<void> }): void;
 }
 
@@ -95,6 +97,16 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   }
 
   /**
+   * Takes published weights from now on (`group.publish` on any rank), between the calls of each replica. Not collective; `load` and `update`
+   * may come in between.
+   * @throws {DistributionError} RANKCAST_CLOSED when the pool is closed.
+   */
+  subscribe(options: SubscribeOptions = {}): WeightSubscription {
+    this.#assertOpen();
+    return this.#group.subscribe(this.#replicaSet(), options);
+  }
+
+  /**
    * Calls an exported function of the replica module in one replica's thread (default 0). Calls of one replica queue.
    * @throws {DistributionError} RANKCAST_REPLICA_FUNCTION (the user's error is the cause), RANKCAST_REPLICA_CRASHED.
    */
@@ -143,6 +155,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
       commit: () => this.#each({ type: "commit" }),
       swap: (kept, options, attach) => this.#swap(kept, options, attach),
       rollBack: async () => void (await Promise.allSettled(this.#threads.map((thread) => thread.run({ type: "rollBack" })))),
+      own: async () => void (await this.#each({ type: "own" })),
       discard: async () => void (await Promise.allSettled(this.#threads.map((thread) => thread.run({ type: "discard" })))),
       facts: (digest) => this.#each({ type: "facts", digest }),
     };

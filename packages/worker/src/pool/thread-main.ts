@@ -37,6 +37,9 @@ async function perform(task: ThreadTask): Promise<unknown> {
     case "rollBack":
       host?.rollBack();
       return null;
+    case "own":
+      host?.own();
+      return null;
     case "discard":
       host?.discard();
       return null;

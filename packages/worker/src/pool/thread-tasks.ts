@@ -11,6 +11,7 @@ export type ThreadTask =
   | { readonly type: "commit" }
   | { readonly type: "swap"; readonly kept: KeptSet; readonly options: ReplicaLoadOptions }
   | { readonly type: "rollBack" }
+  | { readonly type: "own" }
   | { readonly type: "discard" }
   | { readonly type: "facts"; readonly digest: boolean }
   | { readonly type: "state" }
@@ -23,6 +24,7 @@ export interface ThreadValues {
   readonly commit: ReplicaReport;
   readonly swap: ReplicaReport | null;
   readonly rollBack: null;
+  readonly own: null;
   readonly discard: null;
   readonly facts: ReplicaFacts;
   readonly state: readonly ExportedTensor[];

@@ -29,7 +29,7 @@ import {
 } from "@rankcast/core/runtime";
 import { type Delivery, receiveDelivery } from "./delivery.ts";
 import { digestModule } from "./digest-module.ts";
-import { touchPages } from "./touch-pages.ts";
+import { ownPages, touchPages } from "./touch-pages.ts";
 
 export type { Delivery } from "./delivery.ts";
 
@@ -90,6 +90,7 @@ export class ReplicaHost {
    */
   prepare(delivery: Delivery, options: ReplicaLoadOptions): void {
     this.#prepared = null;
+    this.#before = null;
     const manifest = decodeManifest(delivery.manifest, compileLimits(delivery.limits));
     const storages = receiveDelivery(delivery, manifest);
     const { stateDict, renamed, warnings } = reviseKeys(bindStateDict(manifest, storages), options.revKeys);
@@ -121,6 +122,7 @@ export class ReplicaHost {
    * @throws {StateDictError} when the model changed so that it does not fit any more.
    */
   swap({ layout, set }: KeptSet, options: ReplicaLoadOptions): ReplicaReport | null {
+    this.#before = null;
     const stateDict = this.#kept?.layout === layout ? this.#kept.sets.get(set) : undefined;
     if (!stateDict || !this.model) return null;
     // What the model wrote while it used this set two generations ago lies over the new bytes in pages of its own.
@@ -134,7 +136,14 @@ export class ReplicaHost {
     return plan.report;
   }
 
-  /** Looks at the weights before the last commit or swap again, if they came from segments. */
+  /** Makes the pages the model looks at its own, so that whoever owns the segments may write over them. */
+  own(): void {
+    ownPages(new Set([...(this.#current?.stateDict.values() ?? [])].map(({ storage }) => storage)));
+    // Its sets must not be swapped to any more: what was copied would be dropped.
+    this.#kept = null;
+  }
+
+  /** Takes the commit or swap back that was made last, if it was; the weights before it must still be there. */
   rollBack(): void {
     const before = this.#before;
     this.#before = null;

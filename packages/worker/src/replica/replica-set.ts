@@ -16,6 +16,8 @@ export interface ReplicaSet {
   swap(kept: KeptSet, options: ReplicaLoadOptions, attach: () => Delivery): Promise<readonly ReplicaReport[]>;
   /** Takes the last commit or swap back: replicas look at the weights before it again. */
   rollBack(): Promise<void>;
+  /** Makes what replicas look at their own memory. */
+  own(): Promise<void>;
   discard(): Promise<void>;
   facts(digest: boolean): Promise<readonly ReplicaFacts[]>;
 }
@@ -33,6 +35,7 @@ export function localReplicaSet(host: ReplicaHost): ReplicaSet {
       return [host.commit()];
     },
     rollBack: async () => host.rollBack(),
+    own: async () => host.own(),
     discard: async () => host.discard(),
     facts: async (digest) => [host.facts(digest)],
   };

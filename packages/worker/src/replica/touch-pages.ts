@@ -1,4 +1,4 @@
-/** First touches, paid before the barrier instead of inside the first forward pass. */
+/** Touching every page: first reads paid early, or pages made a process's own. */
 import type { Storage } from "@rankcast/core";
 
 const PAGE_BYTES = 4096;
@@ -16,4 +16,18 @@ export function touchPages(storages: Iterable<Storage>): number {
     }
   }
   return sum;
+}
+
+/** Writes one byte of every page back: pages of a copy-on-write mapping become copies that nobody else can change. */
+export function ownPages(storages: Iterable<Storage>): void {
+  for (const storage of storages) {
+    // Shared buffers are this process's own copies already.
+    if (!(storage.buffer instanceof ArrayBuffer)) continue;
+    for (let begin = 0; begin < storage.nbytes; begin += WINDOW_BYTES) {
+      const bytes = storage.bytes(begin, Math.min(WINDOW_BYTES, storage.nbytes - begin));
+      // Storages begin anywhere in a page: the last byte may lie on a page that no step reaches.
+      for (let at = 0; at < bytes.length; at += PAGE_BYTES) bytes[at] = bytes[at] ?? 0;
+      if (bytes.length > 0) bytes[bytes.length - 1] = bytes[bytes.length - 1] ?? 0;
+    }
+  }
 }

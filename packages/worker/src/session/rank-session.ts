@@ -10,6 +10,8 @@ import {
   type CoordinatorMessage,
   type Decision,
   type Hello,
+  type Offer,
+  type Offered,
   openCoordinatorChannel,
   type Published,
   type WireError,
@@ -27,6 +29,14 @@ export interface Arrival {
   readonly failure?: unknown;
   /** JSON value for the coordinator. */
   readonly payload?: unknown;
+}
+
+/** What a subscription hears. */
+export interface SubscriptionListener {
+  /** A version to take; it stays as it is until `taken` of a later one. */
+  onOffered(offered: Offered): void;
+  /** A newer version exists, which comes after the one being taken. */
+  onNewest(number: number): void;
 }
 
 /** Opens a channel; replaced in tests. */
@@ -61,6 +71,9 @@ export class RankSession {
   readonly #publications = new Map<number, Waiter<Published>>();
   // Publications that came before anyone asked: another rank started the round.
   readonly #early = new Map<number, Published>();
+  readonly #subscriptions = new Map<number, SubscriptionListener>();
+  #subscriptionCount = 0;
+  #freed: ((offer: number) => void) | null = null;
   #failure: Error | null = null;
   #over = false;
   #closing = false;
@@ -135,6 +148,36 @@ export class RankSession {
     this.#channel.send({ type: "publication", sequence, manifest, placement });
   }
 
+  /** Publishes weights without waiting for anybody; `onFreed` hears when the memory may be written again. */
+  offer(offer: Omit<Offer, "type">): void {
+    if (!this.#over) this.#channel.send({ type: "offer", ...offer });
+  }
+
+  /** Hears which of this rank's offers nobody looks at any more. */
+  onFreed(listener: (offer: number) => void): void {
+    this.#freed = listener;
+  }
+
+  /** Asks for published weights; they go to `listener` until `unsubscribe`. Gives the subscription's id. */
+  subscribe(policy: string, listener: SubscriptionListener): number {
+    this.#subscriptionCount += 1;
+    const subscription = this.#subscriptionCount;
+    this.#subscriptions.set(subscription, listener);
+    if (!this.#over) this.#channel.send({ type: "subscribe", subscription, policy });
+    return subscription;
+  }
+
+  /** Says that all replicas use a version now, so that the one before may be written over. */
+  taken(subscription: number, number: number): void {
+    if (!this.#over) this.#channel.send({ type: "taken", subscription, number });
+  }
+
+  /** Ends a subscription; nothing may look at its weights any more. */
+  unsubscribe(subscription: number): void {
+    this.#subscriptions.delete(subscription);
+    if (!this.#over && !this.#closing) this.#channel.send({ type: "unsubscribe", subscription });
+  }
+
   /** Stops waiting for a publication (the round failed). */
   forget(sequence: number): void {
     this.#publications.delete(sequence);
@@ -195,6 +238,15 @@ export class RankSession {
       }
       case "aborted":
         this.#fail(fromWireError(message.cause));
+        return;
+      case "offered":
+        this.#subscriptions.get(message.subscription)?.onOffered(message);
+        return;
+      case "newest":
+        this.#subscriptions.get(message.subscription)?.onNewest(message.number);
+        return;
+      case "freed":
+        this.#freed?.(message.offer);
         return;
       case "decision":
         this.#settle(message);

@@ -68,6 +68,11 @@ export const WORKER_CODES = {
     meaning: "An adapter does not know how a weight of another library's model is called or ordered in torch.",
     remedy: "Say it with the adapter's options (`weights`, `layouts`, `inputs`).",
   },
+  RANKCAST_SUBSCRIPTION: {
+    class: "worker",
+    meaning: "A subscription to published weights ended because a version did not fit the replicas or a replica ended.",
+    remedy: "Publish state dicts with the names and shapes of the replicas, and subscribe again.",
+  },
   RANKCAST_CLOSED: {
     class: "usage",
     meaning: "The group or pool is closed.",

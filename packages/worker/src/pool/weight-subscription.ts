@@ -1,0 +1,130 @@
+/**
+ * The subscriber's side of live weights: each version that is offered goes to all replicas of a pool (or to a model in the main thread)
+ * between their steps, and the one before is given back once the last of them has gone on.
+ */
+import { type CheckpointError, DistributionError } from "@rankcast/core";
+import { asCheckpointError, type PlacedSegments } from "@rankcast/core/runtime";
+import type { Offered } from "../grpc/coordinator-channel.ts";
+import { type Delivery, prepareDelivery } from "../replica/delivery.ts";
+import type { ReplicaSet } from "../replica/replica-set.ts";
+import type { RankSession } from "../session/rank-session.ts";
+
+/** A version that all replicas have taken. */
+export interface WeightsUpdate {
+  /** Counts up over all publications of the job; gaps are versions that were skipped. */
+  readonly number: number;
+  /** The publisher's label. */
+  readonly version: string;
+  /** From its publication until the last replica had it, in milliseconds. */
+  readonly ageMs: number;
+  /** Versions behind the newest one at that moment. */
+  readonly behind: number;
+}
+
+/** How to subscribe. */
+export interface SubscribeOptions {
+  /** `latest` (the default) skips versions that came while replicas were busy; `every` takes all of them in order. */
+  readonly policy?: "latest" | "every";
+  /** Hears of each version that all replicas have taken. */
+  readonly onUpdate?: (update: WeightsUpdate) => void;
+  /** Hears why the subscription ended by itself; replicas keep the last weights that fitted. Without it the error is a warning of the process. */
+  readonly onError?: (error: CheckpointError) => void;
+}
+
+const NO_LAYOUT = { revKeys: [], strict: false } as const;
+
+/** See the module comment. */
+export class WeightSubscription implements AsyncDisposable {
+  readonly #session: RankSession;
+  readonly #replicas: ReplicaSet;
+  readonly #noMmap: boolean;
+  readonly #options: SubscribeOptions;
+  readonly #id: number;
+  #manifest: Uint8Array = new Uint8Array(0);
+  #last: WeightsUpdate | null = null;
+  #newest = 0;
+  #work: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  /** Subscribes at once; a version that was published before comes first. */
+  constructor(session: RankSession, replicas: ReplicaSet, noMmap: boolean, options: SubscribeOptions) {
+    this.#session = session;
+    this.#replicas = replicas;
+    this.#noMmap = noMmap;
+    this.#options = options;
+    this.#id = session.subscribe(options.policy ?? "latest", {
+      onOffered: (offered) => {
+        this.#work = this.#take(offered, performance.now());
+      },
+      onNewest: (number) => {
+        this.#newest = Math.max(this.#newest, number);
+      },
+    });
+  }
+
+  /** The version that all replicas use, null before the first. */
+  get current(): WeightsUpdate | null {
+    return this.#last;
+  }
+
+  /** Versions between the replicas' and the newest one known here. */
+  get behind(): number {
+    return Math.max(0, this.#newest - (this.#last?.number ?? 0));
+  }
+
+  /** Ends the subscription; replicas keep the weights they have, in memory of their own. Safe to call twice. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#work;
+    // The publisher may write over shared pages from now on: what replicas look at becomes theirs first.
+    await this.#replicas.own().catch(() => undefined);
+    this.#session.unsubscribe(this.#id);
+  }
+
+  /** Same as `close`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #take(offered: Offered, receivedMs: number): Promise<void> {
+    if (this.#closed) return;
+    const { number, version } = offered;
+    this.#newest = Math.max(this.#newest, number);
+    try {
+      await this.#bring(offered);
+    } catch (error) {
+      await this.#fail(asCheckpointError(error));
+      return;
+    }
+    this.#session.taken(this.#id, number);
+    const ageMs = offered.ageMs + performance.now() - receivedMs;
+    this.#last = { number, version, ageMs, behind: this.#newest - number };
+    this.#options.onUpdate?.(this.#last);
+  }
+
+  async #bring(offered: Offered): Promise<void> {
+    const placed = offered.placement as PlacedSegments;
+    if (offered.manifest.byteLength > 0) this.#manifest = offered.manifest;
+    const manifest = this.#manifest;
+    const attach = (): Delivery => prepareDelivery({ manifest, placed, limits: {} }, this.#replicas.count, this.#noMmap);
+    if (placed.reuse) {
+      await this.#replicas.swap(placed.reuse, NO_LAYOUT, attach);
+      return;
+    }
+    await this.#replicas.prepare(attach(), NO_LAYOUT);
+    await this.#replicas.commit();
+  }
+
+  async #fail(error: CheckpointError): Promise<void> {
+    this.#closed = true;
+    await this.#replicas.rollBack();
+    await this.#replicas.own().catch(() => undefined);
+    this.#session.unsubscribe(this.#id);
+    if (this.#options.onError) this.#options.onError(error);
+    else
+      process.emitWarning(
+        new DistributionError("RANKCAST_SUBSCRIPTION", `a subscription to weights ended: ${error.message}`, { cause: error }),
+      );
+  }
+}

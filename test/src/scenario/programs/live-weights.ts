@@ -1,0 +1,69 @@
+/**
+ * Rank 0 publishes versions without waiting; the other ranks' pools take them between their steps. Rank 1 wants the latest and is slow, rank 2
+ * wants every version. Prints what each rank saw. Arguments: versions.
+ */
+import { StateDict, Tensor } from "@rankcast/core";
+import { joinGroup, type WeightsUpdate } from "@rankcast/worker";
+import { ELEMENTS } from "../replicas/wide-model.js";
+
+const versions = Number(process.argv[2]);
+await using group = await joinGroup();
+if (group.rank === 0) await learn();
+else await act();
+
+async function learn(): Promise<void> {
+  const weights = new StateDict([
+    ["left", Tensor.from(new Float32Array(ELEMENTS), [ELEMENTS])],
+    ["right", Tensor.from(new Float32Array(ELEMENTS), [ELEMENTS])],
+  ]);
+  await group.barrier("subscribed");
+  for (let turn = 1; turn <= versions; turn += 1) {
+    for (const tensor of weights.values()) (tensor.data as Float32Array).fill(turn);
+    await group.publish(weights, { version: `step ${turn}` });
+  }
+  await group.barrier("closed");
+  // Enough to go through every memory set that replicas have ever looked at.
+  for (let turn = 1; turn <= 4; turn += 1) {
+    for (const tensor of weights.values()) (tensor.data as Float32Array).fill(1000 + turn);
+    await group.publish(weights, { version: "too late" });
+  }
+  await group.barrier("all over");
+  process.stdout.write(JSON.stringify({ rank: 0 }));
+}
+
+async function act(): Promise<void> {
+  const isSlow = group.rank === 1;
+  const pool = await group.createPool({ replica: new URL("../replicas/wide-model.js", import.meta.url), replicas: 2 });
+  const updates: WeightsUpdate[] = [];
+  let last: (() => void) | undefined;
+  const whenLast = new Promise<void>((resolve) => {
+    last = resolve;
+  });
+  const subscription = pool.subscribe({
+    policy: isSlow ? "latest" : "every",
+    onUpdate: (update) => {
+      updates.push(update);
+      if (update.number === versions) last?.();
+    },
+  });
+  await group.barrier("subscribed");
+  const held: (number[] | null)[] = [];
+  let done = false;
+  void whenLast.then(() => {
+    done = true;
+  });
+  while (!done) {
+    if (isSlow) await pool.run("scribble", 5, { replica: 0 });
+    const [first, second] = (await pool.runAll("distinctValues")) as (number[] | null)[];
+    held.push(first ?? null, second ?? null);
+    if (isSlow) continue;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const ended = await pool.runAll("distinctValues");
+  await subscription.close();
+  // From now on the weights are the replicas' own: what is published later does not reach them.
+  await group.barrier("closed");
+  await group.barrier("all over");
+  const kept = await pool.runAll("distinctValues");
+  process.stdout.write(JSON.stringify({ rank: group.rank, updates, held, ended, kept, behind: subscription.behind }));
+}

@@ -1,0 +1,28 @@
+/** A model whose every element has the same value after every update: one that shows two values was torn. */
+import { Module, Parameter } from "@rankcast/core";
+
+/** Elements of each of its two parameters; many pages, so that a torn update shows. */
+export const ELEMENTS = 200_000;
+
+/** Builds it without memory: the first weights give it theirs. */
+export function createReplica(): Module {
+  const model = new Module();
+  model.registerParameter("left", Parameter.meta("float32", [ELEMENTS]));
+  model.registerParameter("right", Parameter.meta("float32", [ELEMENTS]));
+  return model;
+}
+
+/** The values it holds, each once; null before the first weights. */
+export function distinctValues(model: Module): number[] | null {
+  const parameters = [...model.stateDict().values()];
+  if (parameters.some((tensor) => tensor.isMeta)) return null;
+  return [...new Set(parameters.flatMap((tensor) => [...new Set(tensor.data as Float32Array)]))];
+}
+
+/** A step that writes into the weights, as training does, and takes its time. */
+export function scribble(model: Module, milliseconds: number): void {
+  const [left] = [...model.stateDict().values()];
+  if (left && !left.isMeta) (left.data as Float32Array).fill(-1, 0, 1000);
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end);
+}
