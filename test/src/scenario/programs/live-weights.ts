@@ -20,12 +20,15 @@ async function learn(): Promise<void> {
   for (let turn = 1; turn <= versions; turn += 1) {
     for (const tensor of weights.values()) (tensor.data as Float32Array).fill(turn);
     await group.publish(weights, { version: `step ${turn}` });
+    // What a real learner's next step does: it lets messages in, among them which memory is free again.
+    await nextTurn();
   }
   await group.barrier("closed");
   // Enough to go through every memory set that replicas have ever looked at.
   for (let turn = 1; turn <= 4; turn += 1) {
     for (const tensor of weights.values()) (tensor.data as Float32Array).fill(1000 + turn);
     await group.publish(weights, { version: "too late" });
+    await group.barrier("seen");
   }
   await group.barrier("all over");
   process.stdout.write(JSON.stringify({ rank: 0 }));
@@ -57,13 +60,18 @@ async function act(): Promise<void> {
     const [first, second] = (await pool.runAll("distinctValues")) as (number[] | null)[];
     held.push(first ?? null, second ?? null);
     if (isSlow) continue;
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
   }
   const ended = await pool.runAll("distinctValues");
   await subscription.close();
   // From now on the weights are the replicas' own: what is published later does not reach them.
   await group.barrier("closed");
+  for (let turn = 1; turn <= 4; turn += 1) await group.barrier("seen");
   await group.barrier("all over");
   const kept = await pool.runAll("distinctValues");
   process.stdout.write(JSON.stringify({ rank: group.rank, updates, held, ended, kept, behind: subscription.behind }));
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
