@@ -2,12 +2,12 @@
 import { DistributionError, type LoadReport, type Module, type StateDict } from "@rankcast/core";
 import type { RankIdentity } from "@rankcast/core/runtime";
 import { ReplicaPool, type ReplicaPoolOptions } from "../pool/replica-pool.ts";
-import { type SubscribeOptions, WeightSubscription } from "../pool/weight-subscription.ts";
+import type { SubscribeOptions, WeightSubscription } from "../pool/weight-subscription.ts";
 import { ReplicaHost } from "../replica/replica-host.ts";
 import { localReplicaSet, type ReplicaSet } from "../replica/replica-set.ts";
 import type { RankSession } from "../session/rank-session.ts";
 import type { CoordinatorThread } from "./coordinator-thread.ts";
-import { LivePublisher } from "./live-publisher.ts";
+import { LiveWeights } from "./live-weights.ts";
 import { fetchOptionsOf, type GroupLoadOptions, replicaOptionsOf, roundDigest } from "./load-options.ts";
 import { PublicationRing } from "./publication-ring.ts";
 import { runRound } from "./round.ts";
@@ -34,9 +34,8 @@ export class RankGroup implements AsyncDisposable {
   readonly #parts: RankGroupParts;
   readonly #hosts = new WeakMap<Module, ReplicaHost>();
   readonly #pools = new Set<{ close(): Promise<void> }>();
-  readonly #subscriptions = new Set<WeightSubscription>();
+  readonly #live: LiveWeights;
   readonly #ring: PublicationRing;
-  #publisher: LivePublisher | null = null;
   #sequence = 0;
   #generation = -1;
   #last: ReplicaSet | null = null;
@@ -48,6 +47,7 @@ export class RankGroup implements AsyncDisposable {
   constructor(parts: RankGroupParts) {
     this.#parts = parts;
     this.#ring = new PublicationRing(parts.noMmap);
+    this.#live = new LiveWeights(parts.session, parts.identity.nodeCount, parts.noMmap);
   }
 
   /** Global rank, 0 … worldSize - 1. */
@@ -119,15 +119,14 @@ export class RankGroup implements AsyncDisposable {
    * @throws {TensorError} RANKCAST_MEMORY_FULL when there is no room; {DistributionError} RANKCAST_CLOSED, RANKCAST_UNSUPPORTED (several nodes).
    */
   publish(stateDict: StateDict, options: { readonly version?: string } = {}): Promise<void> {
-    const session = this.#open();
-    this.#requireOneNode("publish");
-    this.#publisher ??= new LivePublisher(session, this.#parts.noMmap);
-    return this.#publisher.publish(stateDict, options.version ?? "");
+    this.#open();
+    return this.#live.publish(stateDict, options.version ?? "");
   }
 
   /** Takes published weights into a model of the main thread; pools have a `subscribe` of their own. Close it before the group. */
   subscribe(model: Module, options: SubscribeOptions = {}): WeightSubscription {
-    return this.#subscribe(localReplicaSet(this.#hostOf(model)), options);
+    this.#open();
+    return this.#live.subscribe(localReplicaSet(this.#hostOf(model)), options);
   }
 
   /**
@@ -155,7 +154,7 @@ export class RankGroup implements AsyncDisposable {
         noMmap: this.#parts.noMmap,
         load: (replicas, weights, loadOptions) => this.#load(replicas, weights, loadOptions ?? {}),
         update: (replicas, stateDict, updateOptions) => this.#update(replicas, stateDict, updateOptions),
-        subscribe: (replicas, subscribeOptions) => this.#subscribe(replicas, subscribeOptions),
+        subscribe: (replicas, subscribeOptions) => this.#live.subscribe(replicas, subscribeOptions),
         poolClosed: (closed) => this.#pools.delete(closed),
       },
       options,
@@ -174,11 +173,11 @@ export class RankGroup implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
+    await this.#live.closeSubscriptions();
     await Promise.all([...this.#pools].map((pool) => pool.close()));
     await this.#parts.session.close();
     this.#ring.release();
-    this.#publisher?.close();
+    this.#live.close();
     await this.#parts.thread?.close();
   }
 
@@ -283,23 +282,6 @@ export class RankGroup implements AsyncDisposable {
     const result = this.#tail.then(run, run);
     this.#tail = result.catch(() => undefined);
     return result;
-  }
-
-  #subscribe(replicas: ReplicaSet, options: SubscribeOptions): WeightSubscription {
-    const session = this.#open();
-    this.#requireOneNode("subscribe");
-    const subscription = new WeightSubscription(session, replicas, this.#parts.noMmap, options);
-    this.#subscriptions.add(subscription);
-    return subscription;
-  }
-
-  #requireOneNode(what: string): void {
-    const { nodeCount } = this.#parts.identity;
-    if (nodeCount === 1) return;
-    throw new DistributionError("RANKCAST_UNSUPPORTED", `${what} reaches the ranks of one node; the job has ${nodeCount}`, {
-      details: { nodeCount },
-      remedy: "Use broadcastStateDict or pool.update, which reach every node.",
-    });
   }
 
   #nextSequence(): number {
