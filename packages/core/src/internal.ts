@@ -96,6 +96,68 @@ export { torchZip } from "./format/torch-zip.ts";
 // lease
 export { createLeaseState, type LeaseEvent, type LeaseInstruction, type LeaseState } from "./lease/lease-state.ts";
 export { stepLeases } from "./lease/step-leases.ts";
+export { type OpenedWeights, openWeights } from "./load/open-weights.ts";
+// Manifest
+export { aliasesOf } from "./manifest/aliases.ts";
+export { buildManifest, type ManifestOptions } from "./manifest/build-manifest.ts";
+export {
+  type CheckpointTree,
+  ComplexValue,
+  KeyTuple,
+  OpaqueValue,
+  type Quantisation,
+  SparseRef,
+  type StorageExtent,
+  type StoragePiece,
+  StorageRef,
+  TensorRef,
+  TreeDict,
+  type TreeKey,
+  TreeList,
+  type TreeValue,
+  type Warning,
+} from "./manifest/checkpoint-tree.ts";
+export { type FlatTensor, type FlatTree, flattenTree } from "./manifest/flatten-tree.ts";
+export type {
+  OpaqueDescriptor,
+  PlainValue,
+  SourceDescriptor,
+  StateDictManifest,
+  StorageDescriptor,
+  TensorDescriptor,
+} from "./manifest/manifest.ts";
+export { decodeManifest, encodeManifest } from "./manifest/manifest-codec.ts";
+export { layoutDigest, manifestDigest } from "./manifest/manifest-digest.ts";
+export { tileExactly } from "./manifest/rectangle-cover.ts";
+export { STATE_DICT_KEYS, selectStateDict } from "./manifest/select-state-dict.ts";
+export { trimStorages } from "./manifest/trim-storages.ts";
+export { validateManifest } from "./manifest/validate-manifest.ts";
+export { compileMapLocation } from "./map-location/compile-map-location.ts";
+export { deviceOf, registerDevice } from "./map-location/device-registry.ts";
+export { type DeviceTag, parseDeviceTag } from "./map-location/device-tag.ts";
+// Memory, plan, segments, composers
+export { attachStorages } from "./memory/attach-storages.ts";
+export { createMemorySegment, createRewritableSegment, type MemorySegment } from "./memory/memory-segment.ts";
+export { type MemoryUse, readMemoryUse } from "./memory/memory-use.ts";
+export { nativeMemory } from "./memory/native-memory.ts";
+export type { SegmentDescriptor, StoragePlacement } from "./memory/segment.ts";
+export { openSegmentBytes, type SegmentBytes } from "./memory/segment-bytes.ts";
+export { createWrittenSegment, type WrittenSegment } from "./memory/written-segment.ts";
+export { commitStateDict } from "./module/commit-state-dict.ts";
+export { compileRule, matchesGlob } from "./module/key-rule.ts";
+export { metaTensor } from "./module/parameter.ts";
+export { examineStateDict, planStateDict } from "./module/plan-state-dict.ts";
+export type { StateDictPlan } from "./module/state-dict-plan.ts";
+export { selectSubtree } from "./module/subtree.ts";
+// Pickles
+export { type ByteRequest, type HeldBytes, type Reading, readFromBytes, readFromSource } from "./pickle/byte-reading.ts";
+export { isDangerous } from "./pickle/dangerous-globals.ts";
+export { GlobalRef, type GlobalTable, globalKey, type KnownGlobal, type PickleCall } from "./pickle/known-global.ts";
+export { KNOWN_GLOBALS } from "./pickle/known-globals.ts";
+export { OPCODES } from "./pickle/opcodes.ts";
+export { decodePickle, type PickleOptions, type PickleResult, readPickle } from "./pickle/read-pickle.ts";
+export type { LoadPlan } from "./plan/load-plan.ts";
+export { planLoad } from "./plan/plan-load.ts";
 // rendezvous
 export { formMembership } from "./rendezvous/membership.ts";
 export { describeNode, jobOutcomeError, nodeFailureError, nodeRefusalError } from "./rendezvous/rendezvous-error.ts";

@@ -11,7 +11,7 @@ import { LiveWeights } from "./live-weights.ts";
 import { fetchOptionsOf, type GroupLoadOptions, replicaOptionsOf, roundDigest } from "./load-options.ts";
 import { PublicationRing } from "./publication-ring.ts";
 import { runRound } from "./round.ts";
-import { runUpdate } from "./update-round.ts";
+import { type KeptLayout, runUpdate } from "./update-round.ts";
 
 /** What `joinGroup` has found out. */
 export interface RankGroupParts {
@@ -19,11 +19,6 @@ export interface RankGroupParts {
   readonly identity: RankIdentity;
   readonly thread: CoordinatorThread | null;
   readonly noMmap: boolean;
-}
-
-interface KnownLayout {
-  readonly layout: string;
-  readonly manifest: Uint8Array;
 }
 
 /**
@@ -40,7 +35,7 @@ export class RankGroup implements AsyncDisposable {
   #generation = -1;
   #last: ReplicaSet | null = null;
   /** Layout of the last update, if it was the last collective: its sets are attached by every replica of every rank. */
-  #layout: KnownLayout | null = null;
+  #layout: KeptLayout | null = null;
   #tail: Promise<unknown> = Promise.resolve();
   #closed = false;
 
@@ -289,7 +284,7 @@ export class RankGroup implements AsyncDisposable {
     return this.#sequence;
   }
 
-  #finish(replicas: ReplicaSet, report: LoadReport, layout: KnownLayout | null): void {
+  #finish(replicas: ReplicaSet, report: LoadReport, layout: KeptLayout | null): void {
     this.#generation = report.generation;
     this.#last = replicas;
     this.#layout = layout;

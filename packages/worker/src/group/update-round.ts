@@ -29,6 +29,12 @@ export interface UpdateRound {
   readonly publish: (() => void) | null;
 }
 
+/** A layout whose sets every rank keeps, and its msgpack manifest, which the next publication may leave out. */
+export interface KeptLayout {
+  readonly layout: string;
+  readonly manifest: Uint8Array;
+}
+
 /** What an update leaves for the next one. */
 export interface UpdateOutcome {
   readonly report: LoadReport;
