@@ -54,6 +54,25 @@ export function equalsOf(lower: number): readonly number[] {
   return EQUALS.get(lower) ?? [];
 }
 
+/** Characters beyond ASCII that are equal to ASCII letters when case is ignored: dotted and dotless i, Kelvin, long s. */
+const BEYOND_ASCII: ReadonlyMap<number, readonly number[]> = new Map([
+  [0x69, [0x130, 0x131]],
+  [0x6b, [0x212a]],
+  [0x73, [0x17f]],
+]);
+
+/** What the letters of a range of ASCII characters equal when case is ignored, beside themselves; undefined for ranges that go further. */
+export function foldedAscii(first: number, last: number, ascii: boolean): readonly number[] | undefined {
+  if (last >= 0x80) return undefined;
+  const folded: number[] = [];
+  for (let code = first; code <= last; code += 1) {
+    if (!isCased(code, true)) continue;
+    const lower = lowerCase(code, true);
+    folded.push(lower, lower - 0x20, ...((ascii ? undefined : BEYOND_ASCII.get(lower)) ?? []));
+  }
+  return folded;
+}
+
 /** Whether a code point has another case, be that one of several characters (the uppercase of ß is SS). */
 export function isCased(code: number, ascii: boolean): boolean {
   if (code < 0x80 || ascii) return (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);

@@ -2,7 +2,18 @@
  * A Python pattern as a JavaScript one, for the patterns that mean the same in both: those run at V8's speed. Everything below is written
  * for flag `u` alone; `i`, `m` and `s` differ from Python's.
  */
-import { ASCII, type Category, DOTALL, literalCode, MULTILINE, type PatternNode, type Sequence, type SetMember } from "./pattern-nodes.ts";
+import { foldedAscii } from "./case-mapping.ts";
+import {
+  ASCII,
+  type Category,
+  DOTALL,
+  IGNORECASE,
+  literalCode,
+  MULTILINE,
+  type PatternNode,
+  type Sequence,
+  type SetMember,
+} from "./pattern-nodes.ts";
 
 /** A source for `new RegExp(source, "gu")`. */
 export interface JavaScriptSource {
@@ -25,12 +36,22 @@ const CLASSES: Readonly<Record<Category, Readonly<Record<"plain" | "negated" | "
 };
 
 /**
- * Writes a pattern that `javascriptFitness` found fit. Groups whose text nobody asks for do not capture. Undefined for the one thing that
- * only shows here: a set of several members with `\W` among them.
+ * Writes a pattern that `javascriptFitness` found fit. Groups whose text nobody asks for do not capture. Undefined for what only shows here:
+ * a set of several members with `\W` among them, and letters beyond ASCII whose case does not count.
  */
 export function toJavaScript(body: Sequence, usedGroups: ReadonlySet<number>): JavaScriptSource | undefined {
-  const writer = new Writer(usedGroups);
+  const writer = new Writer(usedGroups, 0);
   const source = writer.sequence(body);
+  return writer.failed ? undefined : { source, groups: writer.groups };
+}
+
+/**
+ * The same for matches that are not empty, and that begin where the search does (flags `yu`): group 1 takes the whole rest of the text, and
+ * can be there again at the end of the match only when nothing was consumed.
+ */
+export function toJavaScriptNotEmpty(body: Sequence, usedGroups: ReadonlySet<number>): JavaScriptSource | undefined {
+  const writer = new Writer(usedGroups, 1);
+  const source = `(?=([\\s\\S]*))(?:${writer.sequence(body)})(?!\\1$)`;
   return writer.failed ? undefined : { source, groups: writer.groups };
 }
 
@@ -38,9 +59,12 @@ class Writer {
   readonly groups = new Map<number, number>();
   failed = false;
   readonly #used: ReadonlySet<number>;
+  /** Groups that capture in JavaScript so far. */
+  #opened: number;
 
-  constructor(usedGroups: ReadonlySet<number>) {
+  constructor(usedGroups: ReadonlySet<number>, opened: number) {
     this.#used = usedGroups;
+    this.#opened = opened;
   }
 
   sequence(nodes: Sequence): string {
@@ -59,13 +83,15 @@ class Writer {
         return this.#group(node.index, node.body);
       case "branch":
         return `(?:${node.options.map((option) => this.sequence(option)).join("|")})`;
-      case "repeat": {
-        const bounds = node.max === Number.POSITIVE_INFINITY ? `{${node.min},}` : `{${node.min},${node.max}}`;
-        return `(?:${this.sequence(node.body)})${bounds}${node.mode === "lazy" ? "?" : ""}`;
-      }
+      case "repeat":
+        return this.#repeat(node);
       case "look":
         return `(?${node.behind ? "<" : ""}${node.negative ? "!" : "="}${this.sequence(node.body)})`;
-      default:
+      case "atomic":
+        return this.#atomic(node.body);
+      case "backreference":
+        return `(?:\\${this.groups.get(node.group)})`;
+      case "conditional":
         this.failed = true;
         return "";
     }
@@ -73,19 +99,50 @@ class Writer {
 
   #group(index: number | null, body: Sequence): string {
     if (index === null || !this.#used.has(index)) return `(?:${this.sequence(body)})`;
-    this.groups.set(index, this.groups.size + 1);
+    this.#opened += 1;
+    this.groups.set(index, this.#opened);
     return `(${this.sequence(body)})`;
+  }
+
+  #repeat({ min, max, mode, body }: Extract<PatternNode, { type: "repeat" }>): string {
+    const bounds = max === Number.POSITIVE_INFINITY ? `{${min},}` : `{${min},${max}}`;
+    if (mode !== "possessive") return `(?:${this.sequence(body)})${bounds}${mode === "lazy" ? "?" : ""}`;
+    // Each iteration is final as soon as it is done, and so is their number.
+    return this.#enclosed(() => `(?:${this.#atomic(body)})${bounds}`);
+  }
+
+  #atomic(body: Sequence): string {
+    return body.every(leavesNoChoice) ? `(?:${this.sequence(body)})` : this.#enclosed(() => this.sequence(body));
+  }
+
+  /** A lookahead is never entered again; the text it found is then read by reference. */
+  #enclosed(write: () => string): string {
+    this.#opened += 1;
+    const number = this.#opened;
+    return `(?:(?=(${write()}))\\${number})`;
   }
 
   #set(node: Extract<PatternNode, { type: "set" }>): string {
     const code = literalCode(node);
     if (code !== undefined) return escapeCode(code);
     const ascii = (node.flags & ASCII) !== 0;
+    if ((node.flags & IGNORECASE) !== 0) return this.#foldedSet(node, ascii);
     const [only] = node.members;
     if (node.members.length === 1 && only?.type === "category" && only.category === "word" && only.negate && !ascii) {
       return node.negate ? `[${WORD}]` : `[^${WORD}]`;
     }
     return `[${node.negate ? "^" : ""}${node.members.map((member) => this.#member(member, ascii)).join("")}]`;
+  }
+
+  /** Flag `i` folds otherwise than Python, so the characters are written out. */
+  #foldedSet(node: Extract<PatternNode, { type: "set" }>, ascii: boolean): string {
+    const members = node.members.map((member) => {
+      if (member.type === "category") return [member];
+      const folded = foldedAscii(member.first, member.last, ascii);
+      if (folded === undefined) this.failed = true;
+      return [member, ...(folded ?? []).map((code): SetMember => ({ type: "range", first: code, last: code }))];
+    });
+    return this.#set({ ...node, members: members.flat(), flags: node.flags & ~IGNORECASE });
   }
 
   #member(member: SetMember, ascii: boolean): string {
@@ -98,6 +155,11 @@ class Writer {
     if (text === null) this.failed = true;
     return text ?? "";
   }
+}
+
+function leavesNoChoice(node: PatternNode): boolean {
+  if (node.type === "group") return node.body.every(leavesNoChoice);
+  return node.type === "set" || node.type === "any" || node.type === "place" || node.type === "look";
 }
 
 /** Letters, digits and `_` as they are, everything else by number: right inside and outside of brackets. */

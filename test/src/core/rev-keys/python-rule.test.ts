@@ -1,4 +1,7 @@
-/** Rules against CPython 3.11: test/fixtures/python-re/corpus.json (hand-picked) and oracle.json (random, made by record_oracle.py). */
+/**
+ * Rules against CPython 3.11: test/fixtures/python-re/corpus.json (hand-picked), oracle.json and oracle-names.json (random, made by
+ * record_oracle.py and record_names.py).
+ */
 import { readFileSync } from "node:fs";
 import { compilePythonRule } from "@rankcast/core/internal";
 import { expect } from "chai";
@@ -69,6 +72,19 @@ describe("rev-keys/python-rule", () => {
     expect(wrong).to.deep.equal([]);
   });
 
+  it("agrees with CPython on 1500 random rules as people write them for names", () => {
+    const all = rows("oracle-names");
+    expect(all.length).to.equal(1500);
+    const wrong = all.filter(([pattern, replacement, key, result]) => {
+      const found = [sub(pattern, replacement, key), sub(pattern, replacement, key, true), sub(pattern, replacement, key, true, true)];
+      return found.some((each) => JSON.stringify(each) !== JSON.stringify(result));
+    });
+    expect(wrong).to.deep.equal([]);
+    const forms = all.filter(([, , , result]) => typeof result === "string").map((row) => compilePythonRule(row[0], row[1]).form);
+    expect(forms.filter((form) => form === "v8").length).to.be.above(700);
+    expect(forms.filter((form) => form === "matcher").length).to.be.above(200);
+  });
+
   it("the oracle has enough of everything", () => {
     const all = rows("oracle");
     expect(all.length).to.equal(2000);
@@ -98,12 +114,22 @@ describe("rev-keys/python-rule", () => {
       "(?m)^a",
       "(?a)\\w",
       "a{2,3}?b",
+      "(?i)a[k-s]",
+      "(?>a|ab)b",
+      "(?:ab)++\\d++c",
+      "(\\w)\\1b",
+      "^(?:module\\.)?",
+      "(?:_x)?$",
+      "$",
+      "^(?:\\w+\\.)*attn",
+      "(?:\\.[a-z_]+)+\\.w",
     ])
       expect(form(pattern), pattern).to.equal("v8");
-    for (const pattern of ["a*", "(a)?\\1b", "(a+)+b", "(?i)a", "a++b", "(?>a)b", "(a)?(?(1)b|c)", "$", "a{,100}b", "[\\W1]b"])
-      expect(form(pattern), pattern).to.equal("matcher");
-    // Groups inside repeats matter only when someone asks for them.
+    const others = ["a*", "(a)?\\1b", "(a+)+b", "(?i)\u00e9", "(?i)(a)\\1", "(a)?(?(1)b|c)", "a{,100}b", "[\\W1]b", "(?:\\w+a)+b"];
+    for (const pattern of others) expect(form(pattern), pattern).to.equal("matcher");
+    // Groups inside repeats matter only when someone asks for them, and when iterations may leave them out.
     expect([form("(?:(a)|b)+c"), form("(?:(a)|b)+c", "\\1")]).to.deep.equal(["v8", "matcher"]);
+    expect(form("^(?:(\\w+)\\.)+c", "\\1")).to.equal("v8");
   });
 
   it("R1: nothing in a replacement is special to JavaScript, whatever runs the rule", () => {
@@ -136,6 +162,33 @@ describe("rev-keys/python-rule", () => {
       expect(sub("(?<=\u{1f600}).", "X", "\u{1f600}a", onlyMatcher)).to.equal("\u{1f600}X");
     }
     expect(sub("\ud83d", "X", "\u{1f600}\ud83d")).to.equal("\u{1f600}X");
+  });
+
+  it("R16: in JavaScript's form too, letters equal what they equal in Python, over all of Unicode", () => {
+    for (const [pattern, ascii] of [
+      ["[k-s]", false],
+      ["[I_]", false],
+      ["(?a:[a-z])", true],
+    ] as const) {
+      const { form, rewrite } = compilePythonRule(`(?i)${pattern}!`, "");
+      expect(form).to.equal("v8");
+      const node = compilePythonRule(`(?i)${pattern}!`, "", { onlyMatcher: true });
+      const differs: number[] = [];
+      for (let code = 0; code < 0x3000; code += 1) {
+        const key = `${String.fromCodePoint(code)}!`;
+        if (rewrite(key, { left: STEPS }) !== node.rewrite(key, { left: STEPS })) differs.push(code);
+      }
+      expect(differs, `${pattern} ${ascii}`).to.deep.equal([]);
+    }
+  });
+
+  it("gives V8 no long keys beyond Latin-1, whose characters it looks up slowly", () => {
+    const { v8LengthMax, rewrite } = compilePythonRule("\\D+\\b[op]", "<>");
+    expect(v8LengthMax).to.equal(2000);
+    const key = "bn.\u0130d.".repeat(250);
+    const budget = { left: 1e9 };
+    expect(rewrite(key, budget)).to.equal(key);
+    expect(budget.left, "our matcher ran").to.be.below(1e9);
   });
 
   it("warns of a backslash that would land in the keys", () => {
