@@ -11,7 +11,8 @@ export interface ProxyServer {
   close(): Promise<void>;
 }
 
-export async function startProxy(): Promise<ProxyServer> {
+/** Starts one. With `target` (`host:port`) every tunnel leads there, whatever it was asked for. */
+export async function startProxy(target?: string): Promise<ProxyServer> {
   const seen: string[] = [];
   const authorizations: (string | undefined)[] = [];
   const sockets = new Set<Socket>();
@@ -34,7 +35,7 @@ export async function startProxy(): Promise<ProxyServer> {
   server.on("connect", (request, socket: Socket) => {
     seen.push(`CONNECT ${request.url}`);
     authorizations.push(request.headers["proxy-authorization"]);
-    const [host = "", port] = (request.url ?? "").split(":");
+    const [host = "", port] = (target ?? request.url ?? "").split(":");
     const onward = connect(Number(port), host, () => {
       socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
       onward.pipe(socket).pipe(onward);

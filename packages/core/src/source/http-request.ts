@@ -14,7 +14,7 @@ export interface FollowedRequest {
   readonly signal?: AbortSignal | undefined;
   /** As in `HttpRequest`. */
   readonly bulk?: boolean;
-  /** Redirects to another origin are returned as they are instead of followed. */
+  /** Redirects to another origin, or to none, are returned as they are instead of followed. */
   readonly sameOriginOnly?: boolean;
 }
 
@@ -54,6 +54,8 @@ export async function send(session: HttpSession, target: HttpTarget, request: Fo
       },
     });
     if (!REDIRECTS.has(response.status)) return { ...response, target: hop };
+    // S3 answers about a bucket of another region with 301 and no place to go to.
+    if (request.sameOriginOnly && response.header("location") === null) return { ...response, target: hop };
     const next = nextHop(hop, response);
     if (request.sameOriginOnly && next.foreign) return { ...response, target: hop };
     response.discard();
