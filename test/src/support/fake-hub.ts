@@ -12,6 +12,29 @@ export interface FakeHub {
   close(): Promise<void>;
 }
 
+const gitId = (bytes: Buffer): string => createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
+
+/** What the hub's own client asks before it downloads. */
+async function answerPaths(request: IncomingMessage, response: ServerResponse, files: ReadonlyMap<string, Buffer>): Promise<void> {
+  let body = "";
+  for await (const piece of request) body += String(piece);
+  const { paths } = JSON.parse(body) as { paths: string[] };
+  const found = paths.map((path) => {
+    const bytes = files.get(path) ?? Buffer.alloc(0);
+    const lfs = { oid: createHash("sha256").update(bytes).digest("hex"), size: bytes.length, pointerSize: 100 };
+    return {
+      path,
+      type: "file",
+      oid: gitId(bytes),
+      size: bytes.length,
+      lastCommit: { id: COMMIT },
+      ...(bytes.length > 100 ? { lfs } : {}),
+    };
+  });
+  response.setHeader("content-type", "application/json");
+  response.end(JSON.stringify(found));
+}
+
 /** Files above 100 bytes count as large (LFS). `token` makes the repository private. */
 export async function startHub(repo: string, files: ReadonlyMap<string, Buffer>, token?: string): Promise<FakeHub> {
   const storage = await LyingServer.start((request, response, index) => {
@@ -29,13 +52,13 @@ export async function startHub(repo: string, files: ReadonlyMap<string, Buffer>,
       const siblings = [...files.keys()].map((rfilename) => ({ rfilename }));
       return response.end(JSON.stringify({ sha: COMMIT, siblings }));
     }
+    if (path.startsWith(`/api/models/${repo}/paths-info/`)) return answerPaths(request, response, files);
     const file = new RegExp(`^/${repo}/resolve/(main|v1|refs/pr/2|${COMMIT})/(.+)$`).exec(path)?.[2];
     const bytes = file === undefined ? undefined : files.get(file);
     if (file === undefined || bytes === undefined) return refuse(response, 404, file === undefined ? "RepoNotFound" : "EntryNotFound");
     response.setHeader("x-repo-commit", COMMIT);
     if (bytes.length <= 100) {
-      const id = createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
-      return serveFile(bytes, { etag: `"${id}"` })(request, response, index);
+      return serveFile(bytes, { etag: `"${gitId(bytes)}"` })(request, response, index);
     }
     response.setHeader("x-linked-etag", `"${createHash("sha256").update(bytes).digest("hex")}"`);
     response.setHeader("x-linked-size", bytes.length);
