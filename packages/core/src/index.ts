@@ -15,6 +15,7 @@ export { ERROR_CODES, type ErrorCode } from "./errors/error-codes.ts";
 export { compileLimits, DEFAULT_LIMITS, type LimitName, type Limits } from "./limits/limits.ts";
 // Loading
 export type { Checkpoint, CheckpointReport, CheckpointValue } from "./load/checkpoint.ts";
+export { type CurrentCheckpoint, currentCheckpoint } from "./load/checkpoint-identity.ts";
 export { CheckpointLoader, loadFromHttp, loadFromLocal, loadFromTorchvision } from "./load/checkpoint-loader.ts";
 export { type ConvertOptions, type ConvertReport, convertCheckpoint } from "./load/convert-checkpoint.ts";
 export { type CheckpointDifference, type DiffReport, diffCheckpoints } from "./load/diff-checkpoints.ts";
@@ -22,6 +23,7 @@ export { type DownloadCache, openDownloadCache } from "./load/download-cache.ts"
 export { type DownloadReport, downloadCheckpoint } from "./load/download-checkpoint.ts";
 export { explainLoad, type PlanReport } from "./load/explain-load.ts";
 export type { FetchHooks, FetchOptions, StateDictSelector } from "./load/fetch-options.ts";
+export { type FoundCheckpoint, findLatestCheckpoint } from "./load/find-checkpoint.ts";
 export { type InspectedTensor, type InspectOptions, type InspectReport, inspectCheckpoint } from "./load/inspect-checkpoint.ts";
 export { type LoadCheckpointOptions, loadCheckpoint } from "./load/load-checkpoint.ts";
 export { type LoadModelOptions, loadModelCheckpoint } from "./load/load-model-checkpoint.ts";

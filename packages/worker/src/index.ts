@@ -2,6 +2,8 @@
 export { type JoinGroupOptions, joinGroup } from "./group/join-group.ts";
 export type { GroupLoadOptions } from "./group/load-options.ts";
 export { RankGroup } from "./group/rank-group.ts";
+export type { SaveOptions } from "./group/save-checkpoint.ts";
+export type { WatchedCheckpoint, WatchOptions } from "./group/watch-checkpoints.ts";
 export { ReplicaPool, type ReplicaPoolOptions } from "./pool/replica-pool.ts";
 export { type SubscribeOptions, WeightSubscription, type WeightsUpdate } from "./pool/weight-subscription.ts";
 export type { CreateReplica, ReplicaContext, ReplicaModule } from "./replica/replica-context.ts";

@@ -50,6 +50,9 @@ interface Member {
   left: boolean;
 }
 
+/** Barriers of this name give every rank what all ranks brought. */
+const GATHER_PREFIX = "gather/";
+
 /** See the module comment. */
 export class NodeCoordinator implements ConnectionListener {
   readonly #options: NodeCoordinatorOptions;
@@ -165,8 +168,10 @@ export class NodeCoordinator implements ConnectionListener {
   }
 
   #announce({ barrier, generation, cause, payloads, onlyRank }: BoardDecision): void {
-    const payload = onlyRank === null ? this.#rounds.decided(barrier, cause === null, payloads) : undefined;
-    if (payload !== undefined) this.#options.onEvent?.({ type: "report", report: payload as LoadReportFields });
+    const gathers = barrier.startsWith(GATHER_PREFIX);
+    const decided = (): unknown => (gathers ? Object.fromEntries(payloads) : this.#rounds.decided(barrier, cause === null, payloads));
+    const payload = onlyRank === null ? decided() : undefined;
+    if (payload !== undefined && !gathers) this.#options.onEvent?.({ type: "report", report: payload as LoadReportFields });
     if (cause && onlyRank === null) this.#options.onEvent?.({ type: "failed", error: asCheckpointError(fromErrorRecord(cause)) });
     const message: CoordinatorMessage = {
       type: "decision",

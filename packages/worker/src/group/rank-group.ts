@@ -4,14 +4,14 @@ import type { RankIdentity } from "@rankcast/core/runtime";
 import { ReplicaPool, type ReplicaPoolOptions } from "../pool/replica-pool.ts";
 import type { SubscribeOptions, WeightSubscription } from "../pool/weight-subscription.ts";
 import { ReplicaHost } from "../replica/replica-host.ts";
-import { localReplicaSet, type ReplicaSet } from "../replica/replica-set.ts";
+import { localReplicaSet } from "../replica/replica-set.ts";
 import type { RankSession } from "../session/rank-session.ts";
+import { Collectives } from "./collectives.ts";
 import type { CoordinatorThread } from "./coordinator-thread.ts";
 import { LiveWeights } from "./live-weights.ts";
-import { fetchOptionsOf, type GroupLoadOptions, replicaOptionsOf, roundDigest } from "./load-options.ts";
-import { PublicationRing } from "./publication-ring.ts";
-import { runRound } from "./round.ts";
-import { type KeptLayout, runUpdate } from "./update-round.ts";
+import type { GroupLoadOptions } from "./load-options.ts";
+import { resumeFrom, type SaveOptions, type SavingGroup, saveCheckpoint } from "./save-checkpoint.ts";
+import { type WatchedCheckpoint, type WatchOptions, watchCheckpoints } from "./watch-checkpoints.ts";
 
 /** What `joinGroup` has found out. */
 export interface RankGroupParts {
@@ -30,18 +30,12 @@ export class RankGroup implements AsyncDisposable {
   readonly #hosts = new WeakMap<Module, ReplicaHost>();
   readonly #pools = new Set<{ close(): Promise<void> }>();
   readonly #live: LiveWeights;
-  readonly #ring: PublicationRing;
-  #sequence = 0;
-  #generation = -1;
-  #last: ReplicaSet | null = null;
-  /** Layout of the last update, if it was the last collective: its sets are attached by every replica of every rank. */
-  #layout: KeptLayout | null = null;
-  #tail: Promise<unknown> = Promise.resolve();
+  readonly #collectives: Collectives;
   #closed = false;
 
   constructor(parts: RankGroupParts) {
     this.#parts = parts;
-    this.#ring = new PublicationRing(parts.noMmap);
+    this.#collectives = new Collectives(parts.session, parts.identity, parts.noMmap);
     this.#live = new LiveWeights(parts.session, parts.identity.nodeCount, parts.noMmap);
   }
 
@@ -67,7 +61,7 @@ export class RankGroup implements AsyncDisposable {
   }
   /** Version of the weights that the last successful collective left: 0 after the first load, -1 before. */
   get generation(): number {
-    return this.#generation;
+    return this.#collectives.generation;
   }
 
   /**
@@ -75,7 +69,7 @@ export class RankGroup implements AsyncDisposable {
    * @throws {CheckpointError} the same root cause on every rank; no model was touched unless committing itself failed.
    */
   loadModelCheckpoint(model: Module, weights: string, options: GroupLoadOptions = {}): Promise<LoadReport> {
-    return this.#load(localReplicaSet(this.#hostOf(model)), weights, options);
+    return this.#collectives.load(localReplicaSet(this.#hostOf(model)), weights, options);
   }
 
   /**
@@ -84,7 +78,7 @@ export class RankGroup implements AsyncDisposable {
    */
   async loadCheckpoint(weights: string, options: GroupLoadOptions = {}): Promise<{ readonly model: Module; readonly report: LoadReport }> {
     const host = new ReplicaHost(null);
-    const report = await this.#load(localReplicaSet(host), weights, options);
+    const report = await this.#collectives.load(localReplicaSet(host), weights, options);
     if (!host.model) throw new DistributionError("RANKCAST_PROTOCOL", "a load passed without a model", {});
     this.#hosts.set(host.model, host);
     return { model: host.model, report };
@@ -96,7 +90,8 @@ export class RankGroup implements AsyncDisposable {
    * @throws {CheckpointError} the same root cause on every rank; every replica stays on its generation.
    */
   broadcastStateDict(stateDict: StateDict | null, options: { readonly src?: number } = {}): Promise<LoadReport> {
-    const replicas = this.#last;
+    this.#open();
+    const replicas = this.#collectives.last;
     if (!replicas) {
       throw new DistributionError(
         "RANKCAST_USAGE",
@@ -104,7 +99,7 @@ export class RankGroup implements AsyncDisposable {
         {},
       );
     }
-    return this.#update(replicas, stateDict, options);
+    return this.#collectives.update(replicas, stateDict, options);
   }
 
   /**
@@ -135,6 +130,44 @@ export class RankGroup implements AsyncDisposable {
   }
 
   /**
+   * Collective: gives every rank what all ranks brought, by rank. JSON values.
+   * @throws {CheckpointError} the same root cause on every rank.
+   */
+  allGather(value: unknown, name = ""): Promise<readonly unknown[]> {
+    this.#open();
+    return this.#collectives.gather(`user/${name}`, value);
+  }
+
+  /**
+   * Collective: saves the weights of the last load or update from the live replicas into `directory`, as `step-N.safetensors` or (`shards: "ranks"`)
+   * as a folder of one file per rank. The checkpoint appears whole or not at all.
+   * @returns its path. @throws {CheckpointError} the same root cause on every rank; nothing half-written stays.
+   */
+  save(directory: string, options: SaveOptions = {}): Promise<string> {
+    this.#open();
+    return saveCheckpoint(this.#saving, directory, options);
+  }
+
+  /**
+   * Collective: the newest complete checkpoint of a folder as rank 0 sees it, null when there is none; the same answer on every rank.
+   * @throws {CheckpointError} the same root cause on every rank when the folder cannot be read.
+   */
+  resume(directory: string): Promise<WatchedCheckpoint | null> {
+    this.#open();
+    return resumeFrom(this.#saving, directory);
+  }
+
+  /**
+   * Collective: new checkpoints of a folder, a file, a hub repository or an object as they appear; load each one:
+   * `for await (const { weights } of group.watch("runs/7")) await pool.load(weights);`
+   * @throws {CheckpointError} the same root cause on every rank when the target cannot be read.
+   */
+  watch(target: string, options: WatchOptions = {}): AsyncGenerator<WatchedCheckpoint, void> {
+    this.#open();
+    return watchCheckpoints(this.#saving, target, options);
+  }
+
+  /**
    * Starts this rank's replicas, each in a thread. Not collective.
    * @throws {DistributionError} RANKCAST_REPLICA_MODULE, RANKCAST_REPLICA_CRASHED or RANKCAST_REPLICA_START_TIMEOUT.
    */
@@ -147,8 +180,8 @@ export class RankGroup implements AsyncDisposable {
         localRank,
         worldSize,
         noMmap: this.#parts.noMmap,
-        load: (replicas, weights, loadOptions) => this.#load(replicas, weights, loadOptions ?? {}),
-        update: (replicas, stateDict, updateOptions) => this.#update(replicas, stateDict, updateOptions),
+        load: (replicas, weights, loadOptions) => this.#collectives.load(replicas, weights, loadOptions ?? {}),
+        update: (replicas, stateDict, updateOptions) => this.#collectives.update(replicas, stateDict, updateOptions),
         subscribe: (replicas, subscribeOptions) => this.#live.subscribe(replicas, subscribeOptions),
         poolClosed: (closed) => this.#pools.delete(closed),
       },
@@ -171,7 +204,7 @@ export class RankGroup implements AsyncDisposable {
     await this.#live.closeSubscriptions();
     await Promise.all([...this.#pools].map((pool) => pool.close()));
     await this.#parts.session.close();
-    this.#ring.release();
+    this.#collectives.release();
     this.#live.close();
     await this.#parts.thread?.close();
   }
@@ -187,107 +220,9 @@ export class RankGroup implements AsyncDisposable {
     return host;
   }
 
-  #load(replicas: ReplicaSet, weights: string, options: GroupLoadOptions): Promise<LoadReport> {
-    if (typeof options.select === "function") {
-      throw new DistributionError("RANKCAST_USAGE", "select of a collective load must be a path: a function cannot cross processes", {
-        details: { option: "select" },
-      });
-    }
-    if (typeof options.mapLocation === "function") {
-      throw new DistributionError(
-        "RANKCAST_USAGE",
-        "mapLocation of a collective load must be a device or a table: a function cannot cross processes",
-        {
-          details: { option: "mapLocation" },
-        },
-      );
-    }
-    const fetch = fetchOptionsOf(options);
-    const digest = roundDigest(["load", weights, fetch]);
-    const { session } = this.#parts;
-    return this.#collective(replicas, options, digest, {
-      announce: (sequence) => session.requestLoad(sequence, weights, fetch, digest),
-      deliver: (sequence) => session.published(sequence),
-    });
-  }
-
-  #update(replicas: ReplicaSet, stateDict: StateDict | null, { src = 0 }: { readonly src?: number }): Promise<LoadReport> {
-    const session = this.#open();
-    if ((stateDict !== null) !== (src === this.rank)) {
-      throw new DistributionError("RANKCAST_USAGE", `rank ${this.rank}: only rank src = ${src} passes a state dict, the others pass null`, {
-        details: { src, rank: this.rank },
-      });
-    }
-    return this.#inTurn(async () => {
-      const sequence = this.#nextSequence();
-      const known = this.#layout;
-      // Until it has succeeded on every rank nobody may count on it.
-      this.#layout = null;
-      const { report, layout, manifest } = await runUpdate({
-        session,
-        sequence,
-        digest: roundDigest(["update", src]),
-        replicas,
-        // Updates carry the names of the replicas themselves: rewriting them would be wrong.
-        options: { revKeys: [], strict: false },
-        noMmap: this.#parts.noMmap,
-        manifest: known?.manifest ?? null,
-        publish: stateDict ? () => this.#publish(sequence, stateDict, known?.layout ?? null) : null,
-      });
-      if (stateDict) this.#ring.accepted(layout ?? undefined);
-      this.#finish(replicas, report, layout === null ? null : { layout, manifest });
-      return report;
-    });
-  }
-
-  #publish(sequence: number, stateDict: StateDict, lastLayout: string | null): void {
-    const { manifest, placed } = this.#ring.publish(stateDict, lastLayout);
-    this.#parts.session.publish(sequence, manifest, placed);
-  }
-
-  #collective(
-    replicas: ReplicaSet,
-    options: GroupLoadOptions,
-    digest: string,
-    delivery: { announce(sequence: number): void; deliver(sequence: number): ReturnType<RankSession["published"]> },
-  ): Promise<LoadReport> {
-    const session = this.#open();
-    return this.#inTurn(async () => {
-      const sequence = this.#nextSequence();
-      const report = await runRound({
-        session,
-        sequence,
-        digest,
-        replicas,
-        options: replicaOptionsOf(options),
-        withDigest: options.digest ?? false,
-        noMmap: this.#parts.noMmap,
-        limits: options.limits ?? {},
-        signal: options.signal,
-        announce: () => delivery.announce(sequence),
-        deliver: async () => delivery.deliver(sequence),
-      });
-      this.#finish(replicas, report, null);
-      return report;
-    });
-  }
-
-  /** Collectives of one rank run one after the other, whatever became of the one before. */
-  #inTurn(run: () => Promise<LoadReport>): Promise<LoadReport> {
-    const result = this.#tail.then(run, run);
-    this.#tail = result.catch(() => undefined);
-    return result;
-  }
-
-  #nextSequence(): number {
-    this.#sequence += 1;
-    return this.#sequence;
-  }
-
-  #finish(replicas: ReplicaSet, report: LoadReport, layout: KeptLayout | null): void {
-    this.#generation = report.generation;
-    this.#last = replicas;
-    this.#layout = layout;
+  get #saving(): SavingGroup {
+    const collectives = this.#collectives;
+    return { rank: this.rank, worldSize: this.worldSize, collectives };
   }
 
   #open(): RankSession {

@@ -25,7 +25,7 @@ export interface PoolGroup<Options> {
   readonly localRank: number;
   readonly worldSize: number;
   readonly noMmap: boolean;
-  load(replicas: ReplicaSet, weights: string, options: Options): Promise<LoadReport>;
+  load(replicas: ReplicaSet, weights: string, options: Options | undefined): Promise<LoadReport>;
   update(replicas: ReplicaSet, stateDict: StateDict | null, options: { readonly src?: number }): Promise<LoadReport>;
   subscribe(replicas: ReplicaSet, options: SubscribeOptions): WeightSubscription;
   poolClosed(pool: { close(): Promise<void> }): void;
@@ -82,7 +82,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
    * Collective: loads `weights` into every replica of every rank.
    * @throws {CheckpointError} the same root cause on every rank; no replica anywhere was touched unless committing itself failed.
    */
-  load(weights: string, options: Options): Promise<LoadReport> {
+  load(weights: string, options?: Options): Promise<LoadReport> {
     this.#assertOpen();
     return this.#group.load(this.#replicaSet(), weights, options);
   }
@@ -158,6 +158,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
       own: async () => void (await this.#each({ type: "own" })),
       discard: async () => void (await Promise.allSettled(this.#threads.map((thread) => thread.run({ type: "discard" })))),
       facts: (digest) => this.#each({ type: "facts", digest }),
+      stateDict: () => this.stateDict(),
     };
   }
 

@@ -1,5 +1,5 @@
 /** What a collective load needs of the replicas of a rank, wherever they live. */
-import type { ReplicaReport } from "@rankcast/core";
+import { type ReplicaReport, StateDict } from "@rankcast/core";
 import type { Delivery, KeptSet, ReplicaFacts, ReplicaHost, ReplicaLoadOptions } from "./replica-host.ts";
 
 /** All replicas of one rank. `prepare` rejects with the first failure and touches nothing; `commit` follows a passed barrier. */
@@ -20,6 +20,8 @@ export interface ReplicaSet {
   own(): Promise<void>;
   discard(): Promise<void>;
   facts(digest: boolean): Promise<readonly ReplicaFacts[]>;
+  /** The state of the first replica; of one in a thread, a copy. */
+  stateDict(): Promise<StateDict>;
 }
 
 /** The model in the rank's own main thread as a set of one. */
@@ -38,5 +40,6 @@ export function localReplicaSet(host: ReplicaHost): ReplicaSet {
     own: async () => host.own(),
     discard: async () => host.discard(),
     facts: async (digest) => [host.facts(digest)],
+    stateDict: async () => host.model?.stateDict() ?? new StateDict(),
   };
 }

@@ -1,0 +1,181 @@
+/**
+ * What a rank does together with all others: rounds of loading and updating, one after the other, and what they leave behind (the generation,
+ * the replicas of the last one, the layout whose segments are kept).
+ */
+import { DistributionError, type LoadReport, type StateDict } from "@rankcast/core";
+import type { RankIdentity } from "@rankcast/core/runtime";
+import type { ReplicaSet } from "../replica/replica-set.ts";
+import type { RankSession } from "../session/rank-session.ts";
+import { fetchOptionsOf, type GroupLoadOptions, replicaOptionsOf, roundDigest } from "./load-options.ts";
+import { PublicationRing } from "./publication-ring.ts";
+import { runRound } from "./round.ts";
+import { type KeptLayout, runUpdate } from "./update-round.ts";
+
+// A rank may wait this long for another without a sign of progress where waiting is what it is there for.
+const PATIENCE_MS = 2 ** 31 - 1;
+
+/** See the module comment. */
+export class Collectives {
+  readonly #session: RankSession;
+  readonly #identity: RankIdentity;
+  readonly #noMmap: boolean;
+  readonly #ring: PublicationRing;
+  #sequence = 0;
+  #generation = -1;
+  #last: ReplicaSet | null = null;
+  /** Layout of the last update, if it was the last collective: its sets are attached by every replica of every rank. */
+  #layout: KeptLayout | null = null;
+  #tail: Promise<unknown> = Promise.resolve();
+
+  constructor(session: RankSession, identity: RankIdentity, noMmap: boolean) {
+    this.#session = session;
+    this.#identity = identity;
+    this.#noMmap = noMmap;
+    this.#ring = new PublicationRing(noMmap);
+  }
+
+  /** Version of the weights that the last successful round left; -1 before. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** The replicas of the last successful round. */
+  get last(): ReplicaSet | null {
+    return this.#last;
+  }
+
+  /**
+   * A round that loads `weights`.
+   * @throws {CheckpointError} the same root cause on every rank; RANKCAST_USAGE for options that cannot cross processes.
+   */
+  load(replicas: ReplicaSet, weights: string, options: GroupLoadOptions): Promise<LoadReport> {
+    if (typeof options.select === "function") {
+      throw new DistributionError("RANKCAST_USAGE", "select of a collective load must be a path: a function cannot cross processes", {
+        details: { option: "select" },
+      });
+    }
+    if (typeof options.mapLocation === "function") {
+      throw new DistributionError(
+        "RANKCAST_USAGE",
+        "mapLocation of a collective load must be a device or a table: a function cannot cross processes",
+        {
+          details: { option: "mapLocation" },
+        },
+      );
+    }
+    const fetch = fetchOptionsOf(options);
+    const digest = roundDigest(["load", weights, fetch]);
+    const session = this.#session;
+    return this.#collective(replicas, options, digest, {
+      announce: (sequence) => session.requestLoad(sequence, weights, fetch, digest),
+      deliver: (sequence) => session.published(sequence),
+    });
+  }
+
+  /**
+   * A round that gives every replica the state dict of rank `src`.
+   * @throws {CheckpointError} the same root cause on every rank; RANKCAST_USAGE when another rank passes one, or `src` none.
+   */
+  update(replicas: ReplicaSet, stateDict: StateDict | null, { src = 0 }: { readonly src?: number }): Promise<LoadReport> {
+    const session = this.#session;
+    if ((stateDict !== null) !== (src === this.#identity.rank)) {
+      throw new DistributionError(
+        "RANKCAST_USAGE",
+        `rank ${this.#identity.rank}: only rank src = ${src} passes a state dict, the others pass null`,
+        {
+          details: { src, rank: this.#identity.rank },
+        },
+      );
+    }
+    return this.#inTurn(async () => {
+      const sequence = this.#nextSequence();
+      const known = this.#layout;
+      // Until it has succeeded on every rank nobody may count on it.
+      this.#layout = null;
+      const { report, layout, manifest } = await runUpdate({
+        session,
+        sequence,
+        digest: roundDigest(["update", src]),
+        replicas,
+        // Updates carry the names of the replicas themselves: rewriting them would be wrong.
+        options: { revKeys: [], strict: false },
+        noMmap: this.#noMmap,
+        manifest: known?.manifest ?? null,
+        publish: stateDict ? () => this.#publish(sequence, stateDict, known?.layout ?? null) : null,
+      });
+      if (stateDict) this.#ring.accepted(layout ?? undefined);
+      this.#finish(replicas, report, layout === null ? null : { layout, manifest });
+      return report;
+    });
+  }
+
+  #publish(sequence: number, stateDict: StateDict, lastLayout: string | null): void {
+    const { manifest, placed } = this.#ring.publish(stateDict, lastLayout);
+    this.#session.publish(sequence, manifest, placed);
+  }
+
+  #collective(
+    replicas: ReplicaSet,
+    options: GroupLoadOptions,
+    digest: string,
+    delivery: { announce(sequence: number): void; deliver(sequence: number): ReturnType<RankSession["published"]> },
+  ): Promise<LoadReport> {
+    const session = this.#session;
+    return this.#inTurn(async () => {
+      const sequence = this.#nextSequence();
+      const report = await runRound({
+        session,
+        sequence,
+        digest,
+        replicas,
+        options: replicaOptionsOf(options),
+        withDigest: options.digest ?? false,
+        noMmap: this.#noMmap,
+        limits: options.limits ?? {},
+        signal: options.signal,
+        announce: () => delivery.announce(sequence),
+        deliver: async () => delivery.deliver(sequence),
+      });
+      this.#finish(replicas, report, null);
+      return report;
+    });
+  }
+
+  /** Collectives of one rank run one after the other, whatever became of the one before. */
+  #inTurn(run: () => Promise<LoadReport>): Promise<LoadReport> {
+    const result = this.#tail.then(run, run);
+    this.#tail = result.catch(() => undefined);
+    return result;
+  }
+
+  #nextSequence(): number {
+    this.#sequence += 1;
+    return this.#sequence;
+  }
+
+  #finish(replicas: ReplicaSet, report: LoadReport, layout: KeptLayout | null): void {
+    this.#generation = report.generation;
+    this.#last = replicas;
+    this.#layout = layout;
+  }
+
+  /**
+   * Gives every rank what all ranks brought, by rank. JSON values. It is no round: rounds may pass meanwhile.
+   * @throws {CheckpointError} the first failure, the same on every rank.
+   */
+  async gather(name: string, value: unknown, failure?: unknown): Promise<readonly unknown[]> {
+    const payload = (await this.#session.arrive({
+      barrier: `gather/${name}`,
+      digest: "",
+      payload: value ?? null,
+      timeoutMs: PATIENCE_MS,
+      ...(failure === undefined ? {} : { failure }),
+    })) as Readonly<Record<string, unknown>>;
+    return Array.from({ length: this.#identity.worldSize }, (_, rank) => payload[String(rank)] ?? null);
+  }
+
+  /** Gives the memory of publications back. */
+  release(): void {
+    this.#ring.release();
+  }
+}

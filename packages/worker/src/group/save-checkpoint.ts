@@ -1,0 +1,151 @@
+/** Saving from the live replicas and finding what was saved: complete checkpoints only, and every rank means the same one. */
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { DistributionError, findLatestCheckpoint, type StateDict, saveSafetensors, type Tensor } from "@rankcast/core";
+import type { Collectives } from "./collectives.ts";
+
+/** What saving needs of its group. */
+export interface SavingGroup {
+  readonly rank: number;
+  readonly worldSize: number;
+  readonly collectives: Pick<Collectives, "gather" | "generation" | "last">;
+}
+
+/** How to save. */
+export interface SaveOptions {
+  /** Part of the name, `step-000012`; counts up. Default: the group's generation. */
+  readonly step?: number;
+  /** `ranks`: every rank writes a share of the tensors, for folders that all of them see. `one` (default): rank 0 writes one file. */
+  readonly shards?: "one" | "ranks";
+  /** Texts for the file's metadata. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** How many checkpoints stay in the folder; older steps are removed once this one is complete. Default: all. */
+  readonly keep?: number;
+}
+
+const STEP_DIGITS = 6;
+
+/**
+ * Collective: writes the state of the last round's replicas into `directory` as `step-N.safetensors`, or as a folder `step-N` of one file per rank with an index. It appears
+ * whole or not at all.
+ * @returns the path, the same on every rank.
+ * @throws {CheckpointError} the same root cause on every rank; nothing of this step stays behind.
+ */
+export async function saveCheckpoint(group: SavingGroup, directory: string, options: SaveOptions = {}): Promise<string> {
+  const { step = group.collectives.generation } = options;
+  const replicas = group.collectives.last;
+  if (!replicas)
+    throw new DistributionError("RANKCAST_USAGE", "there is nothing to save: load a checkpoint into a model or a pool first", {});
+  if (!Number.isSafeInteger(step) || step < 0) {
+    throw new DistributionError("RANKCAST_USAGE", `step must be a whole number from 0 on, not ${step}`, { details: { option: "step" } });
+  }
+  const name = `step-${String(step).padStart(STEP_DIGITS, "0")}`;
+  const sharded = options.shards === "ranks";
+  const path = join(directory, sharded ? name : `${name}.safetensors`);
+  const metadata = { ...options.metadata, step: String(step) };
+  const partial = join(directory, `.${name}.partial`);
+  const written = await attempt(async () => {
+    if (!sharded && group.rank !== 0) return null;
+    await mkdir(sharded ? partial : directory, { recursive: true });
+    const stateDict = await replicas.stateDict();
+    if (sharded) return writeShard(partial, group, stateDict, metadata);
+    await saveSafetensors(path, stateDict, { metadata });
+    return null;
+  });
+  const shards = await group.collectives.gather("save", written.value ?? null, written.failure);
+  const finished = await attempt(async () => {
+    if (group.rank !== 0) return;
+    if (sharded) await finishShards(partial, path, shards as readonly ShardFacts[]);
+    if (options.keep !== undefined) await removeOlder(directory, options.keep);
+  });
+  await group.collectives.gather("saved", null, finished.failure);
+  return path;
+}
+
+/**
+ * Collective: the newest complete checkpoint of a folder as rank 0 sees it, null when there is none; the same answer on every rank.
+ * @throws {CheckpointError} the same root cause on every rank when the folder cannot be read.
+ */
+export async function resumeFrom(
+  group: SavingGroup,
+  directory: string,
+): Promise<{ readonly weights: string; readonly step: number | null } | null> {
+  const found = await attempt(async () => (group.rank === 0 ? findLatestCheckpoint(directory) : null));
+  const [first] = await group.collectives.gather(
+    "resume",
+    found.value ? { weights: found.value.path, step: found.value.step } : null,
+    found.failure,
+  );
+  return first as { readonly weights: string; readonly step: number | null } | null;
+}
+
+interface ShardFacts {
+  readonly file: string;
+  readonly names: readonly string[];
+  readonly nbytes: number;
+}
+
+/** The largest tensors first, each to the rank with the least so far: every rank computes the same shares. */
+export function shareOf(stateDict: ReadonlyMap<string, Tensor>, rank: number, worldSize: number): Map<string, Tensor> {
+  const loads = new Array<number>(worldSize).fill(0);
+  // Names of one storage stay together, or they would not be tied when they are read again.
+  const groups = new Map<unknown, [string, Tensor][]>();
+  for (const [name, tensor] of stateDict) groups.set(tensor.storage, [...(groups.get(tensor.storage) ?? []), [name, tensor]]);
+  const bytesOf = (members: readonly [string, Tensor][]): number => members.reduce((sum, [, tensor]) => sum + tensor.nbytes, 0);
+  const ordered = [...groups.values()].map((members) => ({ members, nbytes: bytesOf(members) }));
+  ordered.sort((a, b) => b.nbytes - a.nbytes);
+  const share = new Map<string, Tensor>();
+  for (const { members, nbytes } of ordered) {
+    const least = loads.indexOf(Math.min(...loads));
+    loads[least] = (loads[least] ?? 0) + nbytes;
+    if (least === rank) for (const [name, tensor] of members) share.set(name, tensor);
+  }
+  return share;
+}
+
+async function writeShard(
+  partial: string,
+  { rank, worldSize }: SavingGroup,
+  stateDict: StateDict,
+  metadata: Readonly<Record<string, string>>,
+): Promise<ShardFacts> {
+  const digits = (value: number): string => String(value).padStart(5, "0");
+  const file = `model-${digits(rank + 1)}-of-${digits(worldSize)}.safetensors`;
+  const share = shareOf(stateDict, rank, worldSize);
+  await saveSafetensors(join(partial, file), share, { metadata });
+  return { file, names: [...share.keys()], nbytes: [...share.values()].reduce((sum, tensor) => sum + tensor.nbytes, 0) };
+}
+
+/** The index last, then the folder's final name: until then nobody takes it for a checkpoint. */
+async function finishShards(partial: string, path: string, shards: readonly ShardFacts[]): Promise<void> {
+  const index = {
+    metadata: { total_size: shards.reduce((sum, { nbytes }) => sum + nbytes, 0) },
+    weight_map: Object.fromEntries(shards.flatMap(({ file, names }) => names.map((name) => [name, file]))),
+  };
+  const file = await open(join(partial, "model.safetensors.index.json"), "w");
+  try {
+    await file.writeFile(`${JSON.stringify(index, null, 2)}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rm(path, { recursive: true, force: true });
+  await rename(partial, path);
+  const parent = await open(join(path, ".."), "r");
+  await parent.sync().finally(() => parent.close());
+}
+
+async function removeOlder(directory: string, keep: number): Promise<void> {
+  const own = (await readdir(directory)).filter((name) => /^step-\d+(\.safetensors)?$/.test(name));
+  const stepOf = (name: string): number => Number(/\d+/.exec(name)?.[0] ?? 0);
+  own.sort((a, b) => stepOf(b) - stepOf(a));
+  for (const name of own.slice(Math.max(1, keep))) await rm(join(directory, name), { recursive: true, force: true });
+}
+
+async function attempt<T>(work: () => Promise<T>): Promise<{ value?: T; failure?: unknown }> {
+  try {
+    return { value: await work() };
+  } catch (failure) {
+    return { failure };
+  }
+}

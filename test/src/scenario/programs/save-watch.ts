@@ -1,0 +1,51 @@
+/**
+ * One rank that saves from its live replicas, resumes, and follows what appears in a folder. Rank 0 also writes what appears. Prints what it
+ * saw. Arguments: weights, folder.
+ */
+import { rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { CheckpointError, StateDict, saveSafetensors, Tensor } from "@rankcast/core";
+import { joinGroup } from "@rankcast/worker";
+
+const [weights = "", folder = ""] = process.argv.slice(2);
+await using group = await joinGroup();
+const pool = await group.createPool({ replica: new URL("../replicas/fixture-model.js", import.meta.url), replicas: 2 });
+const nothing = await group.resume(folder);
+await pool.load(weights, { strict: true });
+const paths = [await group.save(folder), await group.save(folder, { step: 7, shards: "ranks", metadata: { run: "a" } })];
+const resumed = await group.resume(folder);
+const before = await pool.runAll("tensorDigests");
+const loaded: unknown[] = [];
+for (const path of paths) {
+  await pool.load(path, { strict: true });
+  loaded.push(await pool.runAll("tensorDigests"));
+}
+await group.save(folder, { step: 8, keep: 2 });
+const refused = await group.save(join(weights, "no", "folder")).then(
+  () => null,
+  (error: unknown) =>
+    error instanceof CheckpointError ? [error.code, (error.details["rootCause"] as { rank: number }).rank] : String(error),
+);
+
+const seen: unknown[] = [];
+const stop = new AbortController();
+for await (const found of group.watch(folder, { pollMs: 20, signal: stop.signal })) {
+  await pool.load(found.weights);
+  seen.push([found.step, (await pool.runAll("valuesOf", "fc.bias"))[1], group.generation]);
+  if (group.rank !== 0) continue;
+  if (found.step === 8) await appear("step-000009.safetensors", 9);
+  if (found.step === 9) await appear("step-000010.safetensors", 10);
+  if (found.step === 10) stop.abort("seen enough");
+}
+process.stdout.write(
+  JSON.stringify({ nothing, paths, resumed, before, loaded, refused, seen, gathered: await group.allGather(group.rank * 2) }),
+);
+
+/** As a trainer on another machine would: under another name first. */
+async function appear(name: string, value: number): Promise<void> {
+  const full = await pool.stateDict();
+  full.set("fc.bias", Tensor.from(new Float32Array([value, value]), [2]));
+  await writeFile(join(folder, `${name}.tmp`), "half of it");
+  await saveSafetensors(join(folder, ".other"), new StateDict(full));
+  await rename(join(folder, ".other"), join(folder, name));
+}
