@@ -20,6 +20,7 @@ const NO_BYTES = new Uint8Array(0);
 /** See the module comment. */
 export class PublicationRing {
   readonly #noMmap: boolean;
+  readonly #keeps: boolean;
   #layout: PublicationLayout | null = null;
   /** The set that is written next; the other one is what replicas look at. */
   #next = 0;
@@ -28,8 +29,10 @@ export class PublicationRing {
   /** What earlier layouts and portable publications left; given back once the next publication was accepted. */
   #retired: PublicationLayout[] = [];
 
-  constructor(noMmap: boolean) {
+  /** `keeps`: whether every consumer maps this node's memory, so that it pays to keep segments. */
+  constructor(noMmap: boolean, keeps: boolean) {
     this.#noMmap = noMmap;
+    this.#keeps = keeps;
   }
 
   /**
@@ -39,7 +42,7 @@ export class PublicationRing {
    */
   publish(stateDict: StateDict, lastLayout: string | null): PublishedStateDict {
     const native = nativeMemory(this.#noMmap);
-    if (native === null || process.platform !== "linux") return this.#publishOnce(stateDict);
+    if (native === null || process.platform !== "linux" || !this.#keeps) return this.#publishOnce(stateDict);
     if (this.#layout?.fits(stateDict) !== true) {
       if (this.#layout) this.#retired.push(this.#layout);
       this.#layout = new PublicationLayout(stateDict, (nbytes) => createRewritableSegment(nbytes, native));
@@ -67,9 +70,10 @@ export class PublicationRing {
     this.#layout = null;
   }
 
-  /** Without mapping every rank reads for itself, so there is nothing to keep. */
+  /** Without mapping every rank reads for itself, and other nodes get the bytes anew: there is nothing to keep. */
   #publishOnce(stateDict: StateDict): PublishedStateDict {
-    const layout = new PublicationLayout(stateDict, (nbytes) => createMemorySegment(nbytes, null));
+    const native = nativeMemory(this.#noMmap);
+    const layout = new PublicationLayout(stateDict, (nbytes) => createMemorySegment(nbytes, native));
     this.#retired.push(layout);
     return { manifest: layout.manifest, placed: layout.write(stateDict, 0) };
   }
