@@ -34,6 +34,7 @@ export { stepReceiver } from "./broadcast/step-receiver.ts";
 export { type SenderEvent, type SenderInstruction, stepSender } from "./broadcast/step-sender.ts";
 export { readEnvironment } from "./environment/environment.ts";
 export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "./errors/error-record.ts";
+export { describeThrown } from "./errors/foreign-errors.ts";
 export { printable, quote } from "./errors/quote.ts";
 export {
   createLeaseState,

@@ -1,9 +1,10 @@
 /** The one way an error crosses a thread, a process or a wire. */
 import { CheckpointError, ERROR_CLASSES, type ErrorDetails } from "./checkpoint-error.ts";
 import { ERROR_CODES, type ErrorCode } from "./error-codes.ts";
+import { buildForeignError, describeThrown, type ForeignParts, foreignParts } from "./foreign-errors.ts";
 
 /** An error as plain data. `code` is absent for foreign errors (a user's TypeError, say). */
-export interface ErrorRecord {
+export interface ErrorRecord extends ForeignParts {
   readonly name: string;
   readonly message: string;
   readonly code?: string;
@@ -15,9 +16,9 @@ export interface ErrorRecord {
 
 const CAUSE_DEPTH_MAX = 16;
 
-/** Turns anything thrown into plain data; keeps name, code, fields, stack and the chain of causes (at most 16 deep). */
+/** Turns anything thrown into plain data; keeps name, class, code, fields, stack and the chain of causes (at most 16 deep). Never throws. */
 export function toErrorRecord(error: unknown, depth = 0): ErrorRecord {
-  if (!(error instanceof Error)) return { name: "Error", message: String(error) };
+  if (!(error instanceof Error)) return { name: "Error", message: describeThrown(error) };
   const code = (error as { code?: unknown }).code;
   const record = {
     name: error.name,
@@ -26,10 +27,15 @@ export function toErrorRecord(error: unknown, depth = 0): ErrorRecord {
     ...(typeof error.stack === "string" ? { stack: error.stack } : {}),
     ...(error.cause !== undefined && depth < CAUSE_DEPTH_MAX ? { cause: toErrorRecord(error.cause, depth + 1) } : {}),
   };
-  return error instanceof CheckpointError ? { ...record, remedy: error.remedy, details: error.details } : record;
+  return error instanceof CheckpointError
+    ? { ...record, remedy: error.remedy, details: error.details }
+    : { ...record, ...foreignParts(error) };
 }
 
-/** Rebuilds an error of the same class with the same code, fields and causes. Unknown names become a plain `Error` that keeps its name. */
+/**
+ * Rebuilds an error of the same class with the same code, fields and causes. Of classes that are neither ours nor the language's the name is
+ * kept, and the language's class they extend.
+ */
 export function fromErrorRecord(record: ErrorRecord): Error {
   const cause = record.cause === undefined ? undefined : fromErrorRecord(record.cause);
   const subclass = ERROR_CLASSES.get(record.name);
@@ -40,10 +46,7 @@ export function fromErrorRecord(record: ErrorRecord): Error {
         ...(record.remedy === undefined ? {} : { remedy: record.remedy }),
         ...(cause === undefined ? {} : { cause }),
       })
-    : Object.assign(new Error(record.message, cause === undefined ? undefined : { cause }), {
-        name: record.name,
-        ...(record.code === undefined ? {} : { code: record.code }),
-      });
+    : Object.assign(buildForeignError(record.name, record.message, record, cause), record.code === undefined ? {} : { code: record.code });
   if (record.stack !== undefined) error.stack = record.stack;
   return error;
 }
@@ -53,7 +56,7 @@ export function asCheckpointError(error: unknown): CheckpointError {
   if (error instanceof CheckpointError) return error;
   if (error instanceof Error && error.name === "AbortError")
     return new CheckpointError("RANKCAST_CANCELLED", "cancelled", { cause: error });
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : describeThrown(error);
   return new CheckpointError("RANKCAST_INTERNAL", text, { cause: error });
 }
 

@@ -1,6 +1,6 @@
 /** Loads a user's replica module and calls its exports, with every failure typed. */
 import { CheckpointError, DistributionError, Module } from "@rankcast/core";
-import { quote } from "@rankcast/core/runtime";
+import { describeThrown, quote } from "@rankcast/core/runtime";
 import type { ReplicaContext, ReplicaModule } from "./replica-context.ts";
 
 /**
@@ -59,7 +59,7 @@ function moduleError(url: string, what: string, cause: unknown): DistributionErr
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof Error ? error.message : describeThrown(error);
 }
 
 /** Imports the module at `url` and builds its model in this thread. @throws {DistributionError} RANKCAST_REPLICA_MODULE as the two steps do. */

@@ -51,7 +51,34 @@ export const WORKER_CODES = {
   RANKCAST_REPLICA_CRASHED: {
     class: "worker",
     meaning: "A replica's thread ended unexpectedly.",
-    remedy: "Look for process.exit, out of memory or a native crash in the replica module.",
+    remedy:
+      "Look for process.exit, an error thrown in a timer or out of memory in the replica module; pool.restart(replica) brings the replica back.",
+  },
+  RANKCAST_REPLICA_DEADLINE: {
+    class: "worker",
+    meaning: "A replica took longer than it was given; its thread was ended and holds no replica any more.",
+    remedy: "Look for an endless loop in the replica module, or raise timeoutMs; pool.restart(replica) brings the replica back.",
+  },
+  RANKCAST_REPLICA_UNKILLABLE: {
+    class: "worker",
+    meaning: "A replica took longer than it was given, and its thread cannot be ended: it waits inside a system call.",
+    remedy:
+      "Use asynchronous reads in the replica module (a hung network mount is the usual reason); the process ends in spite of the thread.",
+  },
+  RANKCAST_REPLICA_VALUE: {
+    class: "worker",
+    meaning: "A value cannot cross between a rank and the thread of its replica.",
+    remedy: "Pass plain values, typed arrays, Maps, Tensors, StateDicts and errors; functions, promises and modules stay where they are.",
+  },
+  RANKCAST_REPLICA_QUEUE_FULL: {
+    class: "worker",
+    meaning: "More calls wait for one replica than its queue may hold.",
+    remedy: "Await results before asking for more, spread the calls over replicas, or raise maxQueue.",
+  },
+  RANKCAST_REPLICA_NOT_RELOADABLE: {
+    class: "worker",
+    meaning: "The weights that a restarted replica should get are not at hand any more.",
+    remedy: "Load a checkpoint into the pool again, or update all keys at once; after that, restarts work.",
   },
   RANKCAST_REPLICA_START_TIMEOUT: {
     class: "timeout",
