@@ -21,6 +21,11 @@ export function meanWeight(model: Module, name: string): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
+/** What a bug does: never ends. A pool with `timeoutMs` ends it. */
+export function spin(): void {
+  for (;;);
+}
+
 function layer(shapes: Readonly<Record<string, readonly number[]>>): Module {
   const module = new Module();
   for (const [name, shape] of Object.entries(shapes)) module.registerParameter(name, Parameter.meta("float32", shape));

@@ -1,4 +1,7 @@
 /** Names that only sister packages and tests may use. No promise of stability. */
 export type { ChannelListener, CoordinatorChannel } from "./grpc/coordinator-channel.ts";
+export { type PackedValue, packValue } from "./pool/pack-value.ts";
+export type { PoolGroup } from "./pool/pool-options.ts";
+export { unpackValue } from "./pool/unpack-value.ts";
 export { createReplica } from "./replica/import-replica-module.ts";
 export { type Arrival, RankSession } from "./session/rank-session.ts";

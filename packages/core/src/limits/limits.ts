@@ -91,6 +91,12 @@ export const DEFAULT_LIMITS = {
   httpRetries: 1000,
   /** First pause before a repeated request; doubles, with full jitter. */
   httpRetryMs: 250,
+  /** Calls that wait for one replica: whoever asks for more does not look at results. */
+  replicaQueueCalls: 10_000,
+  /** Nesting of values that cross to a replica's thread and back. */
+  replicaValueDepth: 1000,
+  /** Loads and partial updates that are kept so that a replica can be restarted; an update of all keys makes it one again. */
+  replicaReloadSteps: 16,
   /** Bytes in flight between source and shared memory. */
   inFlightBytes: 256 * MIB,
   /** One mapped window; a Node 20 view may not exceed 4 GiB, and one storage must fit a window. */

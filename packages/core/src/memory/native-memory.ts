@@ -58,6 +58,8 @@ export interface NativeMemory {
   sealForOthers(fd: number): void;
   /** Closes a descriptor of `createMemoryFile`: Node did not open it and would warn in worker threads. */
   close(fd: number): void;
+  /** Ends the process now, without waiting for its threads: for one whose thread hangs in a system call. */
+  exit(code: number): void;
 }
 
 type NativeFunction = (...args: unknown[]) => unknown;
@@ -134,6 +136,7 @@ function bind(koffi: Koffi, libc: Library): NativeMemory {
       const pointer = map(fd, 0, nbytes, MAP_SHARED);
       return { buffer: koffi.view(pointer, nbytes), unmap: () => void munmap(pointer, nbytes) };
     },
+    exit: (code) => void libc.func("void _exit(int status)")(code),
     ...(process.platform === "linux"
       ? bindMemoryFiles(koffi, libc)
       : { createMemoryFile: unsupported, seal: unsupported, sealForOthers: unsupported, close: unsupported }),

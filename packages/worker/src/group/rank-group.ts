@@ -1,7 +1,8 @@
 /** The collective operations of one rank. */
 import { DistributionError, type LoadReport, type Module, type StateDict } from "@rankcast/core";
 import type { RankIdentity } from "@rankcast/core/runtime";
-import { ReplicaPool, type ReplicaPoolOptions } from "../pool/replica-pool.ts";
+import type { ReplicaPoolOptions } from "../pool/pool-options.ts";
+import { ReplicaPool } from "../pool/replica-pool.ts";
 import type { SubscribeOptions, WeightSubscription } from "../pool/weight-subscription.ts";
 import { ReplicaHost } from "../replica/replica-host.ts";
 import { localReplicaSet } from "../replica/replica-set.ts";
@@ -174,11 +175,15 @@ export class RankGroup implements AsyncDisposable {
   async createPool(options: ReplicaPoolOptions): Promise<ReplicaPool<GroupLoadOptions>> {
     this.#open().reportPhase("building replicas");
     const { rank, localRank, worldSize } = this;
+    const generation = (): number => this.generation;
     const pool = await ReplicaPool.create<GroupLoadOptions>(
       {
         rank,
         localRank,
         worldSize,
+        get generation() {
+          return generation();
+        },
         noMmap: this.#parts.noMmap,
         load: (replicas, weights, loadOptions) => this.#collectives.load(replicas, weights, loadOptions ?? {}),
         update: (replicas, stateDict, updateOptions) => this.#collectives.update(replicas, stateDict, updateOptions),

@@ -1,37 +1,23 @@
 /** The replicas of one rank, each in a thread of its own. */
 import { DistributionError, type LoadReport, type ReplicaReport, StateDict, Storage, Tensor } from "@rankcast/core";
-import type { ReplicaContext } from "../replica/replica-context.ts";
 import type { Delivery, KeptSet, ReplicaLoadOptions } from "../replica/replica-host.ts";
 import type { ReplicaSet } from "../replica/replica-set.ts";
-import { ReplicaThread } from "./replica-thread.ts";
+import { packValue } from "./pack-value.ts";
+import {
+  compilePoolOptions,
+  type PoolGroup,
+  type ReplicaCallOptions,
+  type ReplicaPoolOptions,
+  type ReplicaStatus,
+  requireWithin,
+} from "./pool-options.ts";
+import { PooledReplica, type TaskOptions } from "./pooled-replica.ts";
+import { ReloadSteps } from "./reload-steps.ts";
+import type { ReplicaThread } from "./replica-thread.ts";
+import { startReplicas } from "./start-replicas.ts";
 import type { ThreadTask, ThreadValues } from "./thread-tasks.ts";
+import { unpackValue } from "./unpack-value.ts";
 import type { SubscribeOptions, WeightSubscription } from "./weight-subscription.ts";
-
-/** How to make a pool. */
-export interface ReplicaPoolOptions {
-  /** Module that exports `createReplica(context)`; leave it out to build replicas from the checkpoint itself. */
-  readonly replica?: URL | string;
-  /** Number of replicas, each in its own thread. Default 1. */
-  readonly replicas?: number;
-  /** Passed to `createReplica` as `context.options`; structured-cloneable. */
-  readonly options?: unknown;
-  /** Time a replica's thread may take to import its module and build its model. Default 60 000. */
-  readonly startTimeoutMs?: number;
-}
-
-/** What a pool needs of its group; kept narrow so that a pool can be tested without one. */
-export interface PoolGroup<Options> {
-  readonly rank: number;
-  readonly localRank: number;
-  readonly worldSize: number;
-  readonly noMmap: boolean;
-  load(replicas: ReplicaSet, weights: string, options: Options | undefined): Promise<LoadReport>;
-  update(replicas: ReplicaSet, stateDict: StateDict | null, options: { readonly src?: number }): Promise<LoadReport>;
-  subscribe(replicas: ReplicaSet, options: SubscribeOptions): WeightSubscription;
-  poolClosed(pool: { close(): Promise<void> }): void;
-}
-
-const START_TIMEOUT_MS = 60_000;
 
 /**
  * A rank's pool. `load` and `update` are collective: every rank of the group calls them, and all resolve or reject alike.
@@ -39,43 +25,50 @@ const START_TIMEOUT_MS = 60_000;
  */
 export class ReplicaPool<Options> implements AsyncDisposable {
   readonly #group: PoolGroup<Options>;
-  readonly #threads: readonly ReplicaThread[];
+  readonly #replicas: readonly PooledReplica[];
+  readonly #reload: ReloadSteps;
+  /** Threads that hold a prepared load, by replica. */
+  #prepared: (ReplicaThread | null)[] = [];
+  /** The load or update that is under way. */
+  #round: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  private constructor(group: PoolGroup<Options>, threads: readonly ReplicaThread[]) {
+  private constructor(group: PoolGroup<Options>, replicas: readonly PooledReplica[], reload: ReloadSteps) {
     this.#group = group;
-    this.#threads = threads;
+    this.#replicas = replicas;
+    this.#reload = reload;
   }
 
   /**
-   * Starts all replicas at once.
-   * @throws {DistributionError} RANKCAST_REPLICA_MODULE, RANKCAST_REPLICA_CRASHED or RANKCAST_REPLICA_START_TIMEOUT; no thread stays behind.
+   * Starts all replicas, side by side.
+   * @throws {DistributionError} RANKCAST_USAGE, RANKCAST_REPLICA_MODULE, RANKCAST_REPLICA_CRASHED or RANKCAST_REPLICA_START_TIMEOUT of the first
+   * replica that failed; no thread stays behind.
    */
   static async create<Options>(group: PoolGroup<Options>, options: ReplicaPoolOptions): Promise<ReplicaPool<Options>> {
-    const { replicas = 1, startTimeoutMs = START_TIMEOUT_MS } = options;
-    if (!Number.isInteger(replicas) || replicas < 1) {
-      throw new DistributionError("RANKCAST_USAGE", `replicas must be a whole number above 0, not ${replicas}`, {
-        details: { option: "replicas" },
-      });
-    }
-    const threads = Array.from({ length: replicas }, (_, replica) => new ReplicaThread(replica));
-    const { rank, localRank, worldSize } = group;
+    const compiled = compilePoolOptions(options);
+    const { rank, localRank, worldSize, noMmap } = group;
     const module = options.replica === undefined ? null : String(options.replica);
-    const starts = threads.map((thread) => {
-      const context: ReplicaContext = { rank, localRank, worldSize, replica: thread.replica, options: options.options ?? null };
-      return thread.start({ module, context, startTimeoutMs, noMmap: group.noMmap });
-    });
-    const [failure] = (await Promise.allSettled(starts)).filter((each) => each.status === "rejected");
-    if (failure) {
-      await Promise.all(threads.map((thread) => thread.close()));
-      throw failure.reason;
-    }
-    return new ReplicaPool(group, threads);
+    const context = { rank, localRank, worldSize, replica: 0, options: options.options ?? null };
+    const reload = new ReloadSteps(noMmap);
+    const around = {
+      options: compiled,
+      start: { type: "start", noMmap, module, context },
+      reloadSteps: () => reload.list(),
+      generation: () => group.generation,
+    } as const;
+    const replicas = Array.from({ length: compiled.replicas }, (_, index) => new PooledReplica(index, around));
+    await startReplicas(replicas);
+    return new ReplicaPool(group, replicas, reload);
   }
 
   /** Number of replicas. */
   get size(): number {
-    return this.#threads.length;
+    return this.#replicas.length;
+  }
+
+  /** Every replica as it is now, by index. */
+  get replicas(): readonly ReplicaStatus[] {
+    return this.#replicas.map(({ status }) => status);
   }
 
   /**
@@ -84,7 +77,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
    */
   load(weights: string, options?: Options): Promise<LoadReport> {
     this.#assertOpen();
-    return this.#group.load(this.#replicaSet(), weights, options);
+    return this.#follow(this.#group.load(this.#replicaSet(), weights, options));
   }
 
   /**
@@ -93,7 +86,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
    */
   update(stateDict: StateDict | null, options: { readonly src?: number } = {}): Promise<LoadReport> {
     this.#assertOpen();
-    return this.#group.update(this.#replicaSet(), stateDict, options);
+    return this.#follow(this.#group.update(this.#replicaSet(), stateDict, options));
   }
 
   /**
@@ -107,17 +100,36 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   }
 
   /**
-   * Calls an exported function of the replica module in one replica's thread (default 0). Calls of one replica queue.
-   * @throws {DistributionError} RANKCAST_REPLICA_FUNCTION (the user's error is the cause), RANKCAST_REPLICA_CRASHED.
+   * Calls an exported function of the replica module in one replica's thread (default 0). Calls of one replica queue, each runs at most once.
+   * Arguments and results are copied as structured clone does; Tensors, StateDicts, errors and symbols keep what they are, shared memory stays
+   * shared.
+   * @throws {DistributionError} RANKCAST_REPLICA_FUNCTION (the user's error is the cause), RANKCAST_REPLICA_CRASHED (`details.begun` says whether
+   * the call had begun), RANKCAST_REPLICA_DEADLINE, RANKCAST_REPLICA_UNKILLABLE, RANKCAST_REPLICA_VALUE, RANKCAST_REPLICA_QUEUE_FULL, RANKCAST_CANCELLED.
    */
-  async run(name: string, args?: unknown, options: { readonly replica?: number } = {}): Promise<unknown> {
-    return this.#thread(options.replica ?? 0).run({ type: "call", name, args });
+  async run(name: string, args?: unknown, options: ReplicaCallOptions = {}): Promise<unknown> {
+    const { replica = 0, ...task } = options;
+    return this.#call(this.#replica(replica), name, args, task);
   }
 
-  /** Calls the function in every replica; results by replica index. @throws {DistributionError} as `run`. */
-  runAll(name: string, args?: unknown): Promise<unknown[]> {
+  /** Calls the function in every replica; results by replica index. @throws {DistributionError} as `run`, when all calls have ended. */
+  async runAll(name: string, args?: unknown, options: Omit<ReplicaCallOptions, "replica"> = {}): Promise<unknown[]> {
     this.#assertOpen();
-    return this.#each({ type: "call", name, args });
+    return allOrFirstFailure(this.#replicas.map((replica) => this.#call(replica, name, args, options)));
+  }
+
+  /**
+   * Replaces the thread of one replica and gives it the weights of the current generation, as every other replica got them; what its functions
+   * and training changed since is lost. Not collective; waits for a load or update that is under way. A call that runs rejects as crashed, calls
+   * that wait go on afterwards.
+   * @throws {DistributionError} RANKCAST_REPLICA_NOT_RELOADABLE (a replica that lives stays as it is), or why the fresh thread did not start; the
+   * replica then counts as crashed.
+   */
+  async restart(replica: number): Promise<ReplicaStatus> {
+    const wanted = this.#replica(replica);
+    // Between prepare and commit a fresh thread would break the round for everyone; a crashed one has broken it already.
+    if (wanted.thread) await this.#round;
+    await wanted.restart();
+    return wanted.status;
   }
 
   /**
@@ -125,7 +137,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
    * @throws {DistributionError} RANKCAST_REPLICA_CRASHED when the replica's thread has ended.
    */
   async stateDict(options: { readonly replica?: number } = {}): Promise<StateDict> {
-    const exported = await this.#thread(options.replica ?? 0).run({ type: "state" });
+    const exported = await this.#replica(options.replica ?? 0).run({ type: "state" });
     const stateDict = new StateDict();
     for (const { name, dtype, shape, bytes } of exported)
       stateDict.set(name, new Tensor({ dtype, shape, storage: new Storage(bytes.buffer, 0, bytes.byteLength) }));
@@ -137,7 +149,8 @@ export class ReplicaPool<Options> implements AsyncDisposable {
     if (this.#closed) return;
     this.#closed = true;
     this.#group.poolClosed(this);
-    await Promise.all(this.#threads.map((thread) => thread.close()));
+    await Promise.all(this.#replicas.map((replica) => replica.close()));
+    this.#reload.release();
   }
 
   /** Same as `close`. */
@@ -150,44 +163,88 @@ export class ReplicaPool<Options> implements AsyncDisposable {
       count: this.size,
       prepare: async (delivery, options) => {
         requireCloneable(options);
-        await this.#each({ type: "prepare", delivery, options });
+        this.#reload.offer(delivery, options);
+        this.#prepared = this.#replicas.map(() => null);
+        // The first failure is told at once: the other ranks wait for it. `discard` waits for the rest.
+        await Promise.all(
+          this.#replicas.map(async (replica, index) => {
+            await replica.run({ type: "prepare", delivery, options });
+            this.#prepared[index] = replica.thread;
+          }),
+        );
       },
-      commit: () => this.#each({ type: "commit" }),
+      commit: async () => {
+        const reports = await this.#each({ type: "commit" }, (index) => ({ only: this.#prepared[index] ?? null }));
+        this.#reload.keep(reports);
+        return reports;
+      },
       swap: (kept, options, attach) => this.#swap(kept, options, attach),
-      rollBack: async () => void (await Promise.allSettled(this.#threads.map((thread) => thread.run({ type: "rollBack" })))),
-      own: async () => void (await this.#each({ type: "own" })),
-      discard: async () => void (await Promise.allSettled(this.#threads.map((thread) => thread.run({ type: "discard" })))),
+      rollBack: async () => {
+        this.#reload.rollBack();
+        await this.#eachAlive({ type: "rollBack" });
+      },
+      own: async () => {
+        this.#reload.own();
+        await this.#each({ type: "own" });
+      },
+      discard: async () => {
+        this.#reload.withdraw();
+        await this.#eachAlive({ type: "discard" });
+      },
       facts: (digest) => this.#each({ type: "facts", digest }),
       stateDict: () => this.stateDict(),
     };
   }
 
   async #swap(kept: KeptSet, options: ReplicaLoadOptions, attach: () => Delivery): Promise<readonly ReplicaReport[]> {
+    let attached: Delivery | undefined;
+    const attachOnce = (): Delivery => {
+      attached ??= attach();
+      return attached;
+    };
     const swapped = await this.#each({ type: "swap", kept, options });
-    if (!swapped.includes(null)) return swapped as readonly ReplicaReport[];
-    const delivery = attach();
-    const reports = swapped.map(async (report, replica) => {
-      if (report) return report;
-      await this.#thread(replica).run({ type: "prepare", delivery, options });
-      return this.#thread(replica).run({ type: "commit" });
-    });
-    return Promise.all(reports);
+    const reports = await allOrFirstFailure(
+      swapped.map(async (report, index) => {
+        if (report) return report;
+        const replica = this.#replica(index);
+        const { thread } = replica;
+        await replica.run({ type: "prepare", delivery: attachOnce(), options }, { only: thread });
+        return replica.run({ type: "commit" }, { only: thread });
+      }),
+    );
+    this.#reload.swap(kept, options, reports, attachOnce);
+    return reports;
+  }
+
+  /** One task for every replica that has a thread, whatever comes of it: cleaning up waits for no restart. */
+  async #eachAlive(task: ThreadTask & { readonly type: "discard" | "rollBack" }): Promise<void> {
+    const alive = this.#replicas.filter(({ thread }) => thread !== null);
+    await Promise.allSettled(alive.map((replica) => replica.run(task, { only: replica.thread })));
   }
 
   /** One task for every replica at once; waits for all, so that no thread still works when the first failure is reported. */
-  async #each<T extends ThreadTask["type"]>(task: Extract<ThreadTask, { readonly type: T }>): Promise<ThreadValues[T][]> {
-    const settled = await Promise.allSettled(this.#threads.map((thread) => thread.run<T>(task)));
-    return settled.map((each) => {
-      if (each.status === "rejected") throw each.reason;
-      return each.value;
-    });
+  #each<T extends ThreadTask["type"]>(
+    task: Extract<ThreadTask, { readonly type: T }>,
+    optionsOf: (index: number) => TaskOptions = () => ({}),
+  ): Promise<ThreadValues[T][]> {
+    return allOrFirstFailure(this.#replicas.map((replica, index) => replica.run<T>(task, optionsOf(index))));
   }
 
-  #thread(replica: number): ReplicaThread {
+  async #call(replica: PooledReplica, name: string, args: unknown, options: Omit<ReplicaCallOptions, "replica">): Promise<unknown> {
+    if (options.timeoutMs !== undefined) requireWithin("timeoutMs", options.timeoutMs, 1, 2 ** 31 - 1);
+    return unpackValue(await replica.run({ type: "call", name, args: packValue(args, "args") }, options));
+  }
+
+  #follow(round: Promise<LoadReport>): Promise<LoadReport> {
+    this.#round = round.catch(() => undefined);
+    return round;
+  }
+
+  #replica(index: number): PooledReplica {
     this.#assertOpen();
-    const thread = this.#threads[replica];
-    if (thread) return thread;
-    throw new DistributionError("RANKCAST_USAGE", `there is no replica ${replica}; the pool has ${this.size}`, {
+    const replica = this.#replicas[index];
+    if (replica) return replica;
+    throw new DistributionError("RANKCAST_USAGE", `there is no replica ${index}; the pool has ${this.size}`, {
       details: { option: "replica" },
     });
   }
@@ -195,6 +252,14 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#closed) throw new DistributionError("RANKCAST_CLOSED", "the pool is closed", {});
   }
+}
+
+async function allOrFirstFailure<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  const settled = await Promise.allSettled(work);
+  return settled.map((each) => {
+    if (each.status === "rejected") throw each.reason;
+    return each.value;
+  });
 }
 
 /** A function in the options would end the task with an error that names nothing. */

@@ -1,21 +1,32 @@
 /** What runs in a replica's thread. Errors go back as records, because a rejection between threads keeps neither class nor code. */
+import { parentPort } from "node:worker_threads";
 import { DistributionError } from "@rankcast/core";
 import { toErrorRecord } from "@rankcast/core/runtime";
 import { callReplicaFunction, createModel, importReplicaModule } from "../replica/import-replica-module.ts";
 import { rehearse } from "../replica/rehearse.ts";
 import type { ReplicaModule } from "../replica/replica-context.ts";
 import { ReplicaHost } from "../replica/replica-host.ts";
-import type { ThreadResult, ThreadTask } from "./thread-tasks.ts";
+import { type PackedValue, packValue } from "./pack-value.ts";
+import type { LastWords, ThreadResult, ThreadTask } from "./thread-tasks.ts";
+import { unpackValue } from "./unpack-value.ts";
 
 let host: ReplicaHost | null = null;
 let userModule: ReplicaModule | null = null;
+
+// Watches, does not catch: the thread ends as it would, but what ended it arrives with its class and fields.
+process.on("uncaughtExceptionMonitor", (thrown: unknown) => {
+  const lastWords = packThrown(thrown);
+  if (lastWords) parentPort?.postMessage({ lastWords } satisfies LastWords);
+});
 
 /** Runs one task; never rejects. */
 export async function runTask(task: ThreadTask): Promise<ThreadResult> {
   try {
     return { ok: true, value: await perform(task) };
   } catch (error) {
-    return { ok: false, error: toErrorRecord(error) };
+    const cause = error instanceof Error ? error.cause : undefined;
+    const thrown = cause === undefined || cause instanceof Error ? undefined : packThrown(cause);
+    return { ok: false, error: toErrorRecord(error), ...(thrown ? { thrown } : {}) };
   }
 }
 
@@ -52,14 +63,23 @@ async function perform(task: ThreadTask): Promise<unknown> {
   }
 }
 
-function call(name: string, args: unknown): Promise<unknown> {
+async function call(name: string, args: PackedValue): Promise<PackedValue> {
   const { model } = started();
   if (!userModule || !model) {
     throw new DistributionError("RANKCAST_REPLICA_FUNCTION", `there is no replica module to call ${name} of`, {
       remedy: "Give createPool a `replica` module that exports the function.",
     });
   }
-  return callReplicaFunction(userModule, name, model, args);
+  return packValue(await callReplicaFunction(userModule, name, model, unpackValue(args)), `the result of ${name}`);
+}
+
+/** A thrown value that can cross; nothing when it cannot (its text is in the error's message). */
+function packThrown(thrown: unknown): PackedValue | undefined {
+  try {
+    return packValue(thrown, "what was thrown");
+  } catch {
+    return undefined;
+  }
 }
 
 function started(): ReplicaHost {

@@ -1,8 +1,9 @@
 /** What a pool asks of a replica's thread and what comes back. Crosses threads by structured clone. */
 import type { ReplicaReport } from "@rankcast/core";
-import type { ErrorRecord } from "@rankcast/core/runtime";
+import { type ErrorRecord, quote } from "@rankcast/core/runtime";
 import type { ReplicaContext } from "../replica/replica-context.ts";
 import type { Delivery, ExportedTensor, KeptSet, ReplicaFacts, ReplicaLoadOptions } from "../replica/replica-host.ts";
+import type { PackedValue } from "./pack-value.ts";
 
 /** One thing to do. Tasks of one thread run one after the other. */
 export type ThreadTask =
@@ -15,7 +16,7 @@ export type ThreadTask =
   | { readonly type: "discard" }
   | { readonly type: "facts"; readonly digest: boolean }
   | { readonly type: "state" }
-  | { readonly type: "call"; readonly name: string; readonly args: unknown };
+  | { readonly type: "call"; readonly name: string; readonly args: PackedValue };
 
 /** What each task gives. */
 export interface ThreadValues {
@@ -28,8 +29,40 @@ export interface ThreadValues {
   readonly discard: null;
   readonly facts: ReplicaFacts;
   readonly state: readonly ExportedTensor[];
-  readonly call: unknown;
+  readonly call: PackedValue;
 }
 
-/** A result or an error with its code and fields: a plain rejection would lose them between threads. */
-export type ThreadResult = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: ErrorRecord };
+/**
+ * A result or an error with its code and fields: a plain rejection would lose them between threads. `thrown` is what a user's function threw
+ * when that is no error.
+ */
+export type ThreadResult =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly error: ErrorRecord; readonly thrown?: PackedValue };
+
+/** What a thread says when an error that nobody caught ends it. */
+export interface LastWords {
+  readonly lastWords: PackedValue;
+}
+
+/** Whether a message of a thread is its last; user code may post messages of its own. */
+export function isLastWords(message: unknown): message is LastWords {
+  return typeof message === "object" && message !== null && Object.hasOwn(message, "lastWords");
+}
+
+/** A task in words, for messages. */
+export function taskName(task: ThreadTask): string {
+  return task.type === "call" ? `a call of ${quote(task.name)}` : TASK_NAMES[task.type];
+}
+
+const TASK_NAMES: { readonly [type in Exclude<ThreadTask["type"], "call">]: string } = {
+  start: "its start",
+  prepare: "the preparation of a load",
+  commit: "the commit of a load",
+  swap: "a weight update",
+  rollBack: "taking a load back",
+  own: "keeping its weights",
+  discard: "the discarding of a load",
+  facts: "the report of a load",
+  state: "the export of its state",
+};
