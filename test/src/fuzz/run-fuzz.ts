@@ -64,7 +64,14 @@ export async function runFuzz(options: FuzzRunOptions): Promise<FuzzRunResult> {
   const ofType = (type: LaneFinding["type"]): LaneFinding[] => findings.filter((each) => each.type === type);
   const inputs = sum([...byReader.values()]);
   const wanted = options.inputs + seeds.filter((seed) => byReader.has(seed.reader)).length;
-  return { inputs, missing: Math.max(wanted - inputs, 0), seconds: seconds(), byReader, failures: ofType("failure"), novel: ofType("novel") };
+  return {
+    inputs,
+    missing: Math.max(wanted - inputs, 0),
+    seconds: seconds(),
+    byReader,
+    failures: ofType("failure"),
+    novel: ofType("novel"),
+  };
 }
 
 function sum(numbers: readonly number[]): number {

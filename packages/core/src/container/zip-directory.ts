@@ -189,7 +189,7 @@ function requirePlausibleSizes(source: ByteSource, row: DirectoryRow, at: number
       found: row.storedBytes,
     });
   }
-  if (row.method === 8 && row.nbytes > 0) {
+  if (row.method === 8 && row.nbytes > limits.inflateRatioBytesFloor) {
     const ratio = row.storedBytes === 0 ? Number.POSITIVE_INFINITY : row.nbytes / row.storedBytes;
     enforceLimit(limits, "inflateRatio", ratio, { file: source.name, record: row.name });
   }

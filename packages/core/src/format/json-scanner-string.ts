@@ -1,4 +1,6 @@
 /** Strings of the JSON scanner: the fast plain kind, and the rare kind with escapes. */
+import { limitError } from "../limits/exceeded.ts";
+import type { JsonScannerOptions } from "./json-scanner.ts";
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -21,12 +23,14 @@ export class JsonStringReader {
   /** First byte after the string that was read last. */
   end = 0;
   readonly #bytes: Buffer;
-  readonly #fail: (problem: string, offset: number) => never;
+  readonly #options: JsonScannerOptions;
+  readonly #bytesMax: number;
   readonly #interned = new Array<string>(INTERNED_SLOTS).fill("");
 
-  constructor(bytes: Buffer, fail: (problem: string, offset: number) => never) {
+  constructor(bytes: Buffer, options: JsonScannerOptions) {
     this.#bytes = bytes;
-    this.#fail = fail;
+    this.#options = options;
+    this.#bytesMax = options.limits.jsonStringBytes;
   }
 
   /** The string whose first character is at `begin`, after the opening quote. */
@@ -35,9 +39,11 @@ export class JsonStringReader {
     let at = begin;
     let hash = 0;
     let seen = 0;
+    const stop = begin + this.#bytesMax;
     for (;;) {
       const byte = bytes[at];
       if (byte === QUOTE) break;
+      if (at >= stop) this.#refuseLength(begin);
       if (byte === BACKSLASH) return this.#escapedString(begin, at);
       if (byte === undefined) this.#fail("the text ends inside a string", at);
       if (byte < 0x20) this.#fail(`a control character (0x${byte.toString(16).padStart(2, "0")}) in a string`, at);
@@ -54,6 +60,15 @@ export class JsonStringReader {
     const text = bytes.toString("latin1", begin, at);
     this.#interned[slot] = text;
     return text;
+  }
+
+  #fail(problem: string, offset: number): never {
+    return this.#options.fail("syntax", problem, offset);
+  }
+
+  #refuseLength(offset: number): never {
+    const { limits, where } = this.#options;
+    return limitError(limits, "jsonStringBytes", this.#bytesMax + 1, { file: where, offset });
   }
 
   #equals(text: string, begin: number, end: number): boolean {
@@ -78,6 +93,7 @@ export class JsonStringReader {
       }
       const run = cursor;
       while ((bytes[cursor] ?? 0) >= 0x20 && bytes[cursor] !== QUOTE && bytes[cursor] !== BACKSLASH) cursor += 1;
+      if (cursor - begin > this.#bytesMax) this.#refuseLength(begin);
       if (cursor === bytes.length) this.#fail("the text ends inside a string", cursor);
       if (run === cursor) this.#fail("a control character in a string", cursor);
       parts.push(bytes.toString("utf8", run, cursor));

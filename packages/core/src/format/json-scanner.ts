@@ -62,7 +62,7 @@ export class JsonScanner {
   constructor(bytes: Uint8Array, options: JsonScannerOptions) {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#options = options;
-    this.#strings = new JsonStringReader(this.#bytes, (problem, offset) => options.fail("syntax", problem, offset));
+    this.#strings = new JsonStringReader(this.#bytes, options);
     if (!isUtf8(bytes)) options.fail("encoding", "bytes that are not UTF-8", offsetOfInvalidUtf8(bytes));
   }
 

@@ -3,7 +3,7 @@
  * arrays are not read: their bytes lie in the file as they are.
  */
 import { FormatError } from "../errors/checkpoint-error.ts";
-import { printable } from "../errors/quote.ts";
+import { printable, quote } from "../errors/quote.ts";
 import {
   type CheckpointTree,
   OpaqueValue,
@@ -36,7 +36,8 @@ async function readPlainPickle({ source, head, limits, signal, nesting }: Format
   });
   const result = await readFromSource(reading, source, signal, { offset: 0, bytes: head });
   if (!canHoldTensors(result.value)) {
-    throw new FormatError("RANKCAST_UNKNOWN_FORMAT", `${printable(source.name)}: a pickle of one plain value, which is no checkpoint`, {
+    const what = result.value instanceof OpaqueValue ? `a call of ${quote(result.value.global)}` : "one plain value";
+    throw new FormatError("RANKCAST_UNKNOWN_FORMAT", `${printable(source.name)}: a pickle of ${what}, which is no checkpoint`, {
       details: { file: source.name, offset: 0 },
     });
   }
@@ -50,7 +51,9 @@ async function readPlainPickle({ source, head, limits, signal, nesting }: Format
   };
 }
 
+/** A call that attacks use gives no checkpoint, whatever its arguments hold. */
 function canHoldTensors(value: TreeValue): boolean {
+  if (value instanceof OpaqueValue && value.dangerous) return false;
   return [TreeDict, TreeList, TensorRef, SparseRef, OpaqueValue].some((each) => value instanceof each);
 }
 

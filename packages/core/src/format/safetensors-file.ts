@@ -1,5 +1,7 @@
 /** One safetensors file, validated: where each tensor lies. */
 import { FormatError } from "../errors/checkpoint-error.ts";
+import { enforceLimit } from "../limits/exceeded.ts";
+import { DEFAULT_LIMITS } from "../limits/limits.ts";
 import { OpaqueValue, StorageRef, TensorRef, TreeList } from "../manifest/checkpoint-tree.ts";
 import { type ByteSource, readBytes } from "../source/byte-source.ts";
 import { contiguousStrides } from "../tensor/strides.ts";
@@ -25,6 +27,8 @@ export async function openSafetensors(input: Pick<FormatInput, "source" | "head"
   const length = headerLength(head);
   if (length === undefined)
     failSafetensors({ file, variant: "HeaderTooSmall", problem: `${source.sizeBytes} bytes are too few for a header`, offset: 0 });
+  // What the format itself forbids is a fault of the header; what only a lowered limit forbids is a limit's.
+  if (length <= DEFAULT_LIMITS.safetensorsHeaderBytes) enforceLimit(limits, "safetensorsHeaderBytes", length, { file, offset: 0 });
   if (length > limits.safetensorsHeaderBytes)
     failSafetensors({
       file,

@@ -12,13 +12,17 @@ const LENGTH_BYTES = 8;
 /** Lengths above this are no header but text or a foreign magic number, read as a length. */
 const PLAUSIBLE_HEADER_BYTES = 2 ** 40;
 const OPEN_BRACE = 0x7b;
+const OPEN_BRACKET = 0x5b;
 
 /** The safetensors format. */
 export const safetensors: CheckpointFormat = {
   name: "safetensors",
-  matches: ({ head }) => {
+  matches: ({ head, source }) => {
     const length = headerLength(head);
-    return length !== undefined && length > 0 && length <= PLAUSIBLE_HEADER_BYTES && startsWithBrace(head);
+    if (length === undefined || length === 0) return false;
+    // A length that no file has is still one when it looks like a number: half of it zero, as in no text and no magic number.
+    if (length > PLAUSIBLE_HEADER_BYTES) return head[LENGTH_BYTES] === OPEN_BRACE && zerosOf(head.subarray(0, LENGTH_BYTES)) >= 4;
+    return startsWithBrace(head) || (length + LENGTH_BYTES <= source.sizeBytes && startsLikeJson(head));
   },
   read: readSafetensors,
 };
@@ -65,6 +69,16 @@ function requireRepresentable(source: ByteSource, entry: SafetensorsEntry): void
   throw new FormatError("RANKCAST_UNSUPPORTED", `${source.name}: ${quote(entry.name)} [${entry.shape}] has a size above 2^53-1`, {
     details: { file: source.name, key: entry.name, offset: entry.at, feature: "sizes above 2^53-1" },
   });
+}
+
+/** JSON, but not the object it must be: behind a length that fits, that is a damaged header and nothing else. */
+function startsLikeJson(head: Uint8Array): boolean {
+  const [first, second, third] = head.subarray(LENGTH_BYTES);
+  return first === OPEN_BRACKET || (first === 0xef && second === 0xbb && third === 0xbf);
+}
+
+function zerosOf(bytes: Uint8Array): number {
+  return bytes.filter((byte) => byte === 0).length;
 }
 
 /** Files may pad with white space in front, up to a page and more, so that the data starts where the writer wants it. */

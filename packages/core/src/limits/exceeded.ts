@@ -23,7 +23,16 @@ export function enforceLimit(
   found: number,
   place: string | LimitPlace,
 ): void {
-  if (found <= limits[name]) return;
+  if (found > limits[name]) limitError(limits, name, found, place);
+}
+
+/** The refusal itself. @throws {FormatError} RANKCAST_LIMIT always. */
+export function limitError(
+  limits: { readonly [name in LimitName]: number },
+  name: LimitName,
+  found: number,
+  place: string | LimitPlace,
+): never {
   const where = typeof place === "string" ? place : describePlace(place);
   const { file, record, offset }: Partial<LimitPlace> = typeof place === "string" ? {} : place;
   throw new FormatError("RANKCAST_LIMIT", `${where}: ${found} is above the limit ${name} = ${limits[name]}`, {

@@ -74,7 +74,7 @@ function validateExtent(extent: StorageExtent, nbytes: number, context: StorageC
     if (extent.storedBytes !== nbytes) throw fail(`${extent.storedBytes} stored bytes for a piece of ${nbytes}`);
     return nbytes;
   }
-  if (nbytes > extent.storedBytes * context.limits.inflateRatio) {
+  if (nbytes > context.limits.inflateRatioBytesFloor && nbytes > extent.storedBytes * context.limits.inflateRatio) {
     enforceLimit(context.limits, "inflateRatio", nbytes / Math.max(extent.storedBytes, 1), {
       file: source.name,
       what: storageName(context),

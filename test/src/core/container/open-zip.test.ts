@@ -151,9 +151,11 @@ describe("openZip", () => {
   it("refuses bombs before it inflates anything", async () => {
     const bomb = { name: "a/x", bytes: Buffer.alloc(100_000), deflate: true };
     expect((await open(buildZip([bomb]))).entries.size).to.equal(1);
-    const low = compileLimits({ inflateRatio: 100 });
+    const low = compileLimits({ inflateRatio: 100, inflateRatioBytesFloor: 99_999 });
     const error = await expectError("RANKCAST_LIMIT", openZip(memorySource(buildZip([bomb])), { limits: low }));
     expect(error.details).to.include({ limit: "inflateRatio", allowed: 100 });
+    const small = compileLimits({ inflateRatio: 100, inflateRatioBytesFloor: 100_000 });
+    expect((await openZip(memorySource(buildZip([bomb])), { limits: small })).entries.size).to.equal(1);
     const total = compileLimits({ inflateTotalBytesFloor: 1000 });
     await expectError("RANKCAST_LIMIT", openZip(memorySource(buildZip([bomb])), { limits: total }));
     await expectError("RANKCAST_LIMIT", openZip(memorySource(buildZip(some)), { limits: compileLimits({ zipEntries: 3 }) }));

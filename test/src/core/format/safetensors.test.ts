@@ -159,7 +159,11 @@ describe("safetensors", () => {
     const headerBytes = file.length - 2 - 8;
     await openSafetensors(inputOf(file, { limits: { safetensorsHeaderBytes: headerBytes } }));
     const error = await refusalOf(() => openSafetensors(inputOf(file, { limits: { safetensorsHeaderBytes: headerBytes - 1 } })));
-    expect(error.details).to.deep.equal({ file: "memory", variant: "HeaderTooLarge", offset: 0 });
+    expect([error.class, error.details["limit"]]).to.deep.equal(["limit", "safetensorsHeaderBytes"]);
+    const forbidden = Buffer.concat([Buffer.alloc(8), Buffer.from("{}")]);
+    forbidden.writeBigUInt64LE(100_000_001n);
+    const beyond = await refusalOf(() => openSafetensors(inputOf(forbidden, { limits: { safetensorsHeaderBytes: 10 } })));
+    expect(beyond.details).to.deep.equal({ file: "memory", variant: "HeaderTooLarge", offset: 0 });
     const trailing = await refusalOf(() => openSafetensors(inputOf(Buffer.concat([file, Buffer.of(0)]))));
     expect(trailing.details["offset"]).to.equal(file.length);
   });

@@ -96,7 +96,7 @@ describe("validateManifest", () => {
     expect(error.details).to.deep.include({ expected: 48, found: 40 });
     const deflate = { ...stored(1), encoding: "deflate", storedBytes: 1 } as const;
     accept({}, { pieces: [{ at: 0, nbytes: 48, extent: deflate }] });
-    const large = { nbytes: 4000, pieces: [{ at: 0, nbytes: 4000, extent: deflate }] };
+    const large = { nbytes: 2 ** 25, pieces: [{ at: 0, nbytes: 2 ** 25, extent: deflate }] };
     expect((await refuse("RANKCAST_LIMIT", {}, large)).details["limit"]).to.equal("inflateRatio");
   });
 
