@@ -16,6 +16,11 @@ interface Sent {
   readonly rollouts: readonly Rollout[];
 }
 
+/** A message that waits for its answer. */
+interface Received extends Sent {
+  answer(answer: LearnerAnswer): void;
+}
+
 /** Sends rollouts; the answer comes when the learner has used them. */
 export function sendRollouts(socketPath: string, rank: number, rollouts: readonly Rollout[]): Promise<LearnerAnswer> {
   return new Promise((resolve, reject) => {
@@ -31,11 +36,11 @@ export function sendRollouts(socketPath: string, rank: number, rollouts: readonl
 export class RolloutServer {
   readonly #server = createServer((incoming, response) => {
     void buffer(incoming).then((body) => {
-      this.#waiting.push({ ...(deserialize(body) as Sent), answer: (text) => response.end(text) });
+      this.#waiting.push({ ...(deserialize(body) as Sent), answer: ({ done }) => response.end(JSON.stringify({ done })) });
       this.#arrived();
     });
   });
-  #waiting: (Sent & { answer(text: string): void })[] = [];
+  #waiting: Received[] = [];
   #arrived: () => void = () => undefined;
 
   /** Begins to listen. */
@@ -43,18 +48,25 @@ export class RolloutServer {
     await new Promise<void>((resolve) => this.#server.listen(socketPath, resolve));
   }
 
-  /** Waits for one message of each of `actors` ranks; `answer` lets them go on. */
-  async gather(actors: number): Promise<{ readonly rollouts: readonly Rollout[]; answer(answer: LearnerAnswer): void }> {
-    while (this.#waiting.length < actors) await new Promise<void>((resolve) => (this.#arrived = resolve));
-    // In the order of ranks, not of arrival: runs with one seed are alike.
-    const batch = this.#waiting.sort((a, b) => a.rank - b.rank);
-    this.#waiting = [];
+  /** Waits for `count` messages; `answer` lets their senders go on. */
+  async gather(count: number): Promise<{ readonly rollouts: readonly Rollout[]; answer(answer: LearnerAnswer): void }> {
+    while (this.#waiting.length < count) await new Promise<void>((resolve) => (this.#arrived = resolve));
+    // In the order of ranks, not of arrival: where actors wait for each update, runs with one seed are alike.
+    const batch = this.#waiting.splice(0).sort((a, b) => a.rank - b.rank);
     return {
       rollouts: batch.flatMap(({ rollouts }) => rollouts),
       answer: (answer) => {
-        for (const each of batch) each.answer(JSON.stringify(answer));
+        for (const each of batch) each.answer(answer);
       },
     };
+  }
+
+  /** Answers everybody from now on that it is over. */
+  finish(): void {
+    this.#arrived = () => {
+      for (const each of this.#waiting.splice(0)) each.answer({ done: true });
+    };
+    this.#arrived();
   }
 
   /** Stops listening. */

@@ -16,9 +16,10 @@ export async function importExample<T>(name: string): Promise<T> {
 /** One line that the learner of examples/cartpole prints. */
 export interface UpdateLine {
   readonly update: number;
-  readonly generation: number;
   readonly steps: number;
   readonly meanReturn: number;
+  /** Versions that the oldest policy that played was behind. */
+  readonly lag: number;
   readonly seconds: number;
 }
 
