@@ -11,9 +11,12 @@ export class WireFormatError extends Error {
 }
 
 const EMPTY = new Uint8Array(0);
-const toJson = (value: unknown): Uint8Array => (value === undefined ? EMPTY : Buffer.from(JSON.stringify(value)));
 
-function fromJson(bytes: Uint8Array | null | undefined): unknown {
+/** A JSON value as bytes; nothing for undefined. */
+export const toJson = (value: unknown): Uint8Array => (value === undefined ? EMPTY : Buffer.from(JSON.stringify(value)));
+
+/** The JSON value of bytes; undefined for none. @throws {WireFormatError} when they are no JSON. */
+export function fromJson(bytes: Uint8Array | null | undefined): unknown {
   if (!bytes || bytes.length === 0) return undefined;
   try {
     return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"));
@@ -22,12 +25,15 @@ function fromJson(bytes: Uint8Array | null | undefined): unknown {
   }
 }
 
-const errorOut = (error: WireError | undefined): WireErrorShape | null =>
+/** An error in the generated shape. */
+export const errorOut = (error: WireError | undefined): WireErrorShape | null =>
   error ? { code: error.code, message: error.message, record: toJson(error.record) } : null;
-const errorIn = (error: WireErrorShape | null | undefined): WireError | undefined =>
+/** An error of the generated shape. */
+export const errorIn = (error: WireErrorShape | null | undefined): WireError | undefined =>
   error ? { code: error.code ?? "", message: error.message ?? "", record: fromJson(error.record) } : undefined;
 
-const causeIn = (error: WireErrorShape | null | undefined): WireError =>
+/** The same where there must be one. */
+export const causeIn = (error: WireErrorShape | null | undefined): WireError =>
   errorIn(error) ?? { code: "", message: "no cause was given", record: undefined };
 
 /** Protobuf bytes of a rank's message. */
@@ -35,7 +41,8 @@ export function encodeRankMessage(message: RankMessage): Buffer {
   return Buffer.from(FromRank.encode(rankShape(message)).finish());
 }
 
-function rankShape(message: RankMessage): rankcast.v1.FromRank.$Properties {
+/** A rank's message in the generated shape. */
+export function rankShape(message: RankMessage): rankcast.v1.FromRank.$Properties {
   switch (message.type) {
     case "hello":
       return { hello: message };
@@ -67,7 +74,11 @@ function rankShape(message: RankMessage): rankcast.v1.FromRank.$Properties {
 
 /** A rank's message from protobuf bytes. @throws {WireFormatError} when the bytes are no message of this contract. */
 export function decodeRankMessage(bytes: Uint8Array): RankMessage {
-  const wire = decode(() => FromRank.decode(bytes));
+  return rankMessageOf(decode(() => FromRank.decode(bytes)));
+}
+
+/** A rank's message of the generated shape. @throws {WireFormatError} for one of an unknown kind. */
+export function rankMessageOf(wire: rankcast.v1.FromRank.$Shape): RankMessage {
   switch (wire.message) {
     case "hello":
       return { type: "hello", ...fill(HELLO_DEFAULTS, wire.hello) };
@@ -106,7 +117,8 @@ export function encodeCoordinatorMessage(message: CoordinatorMessage): Buffer {
   return Buffer.from(ToRank.encode(coordinatorShape(message)).finish());
 }
 
-function coordinatorShape(message: CoordinatorMessage): rankcast.v1.ToRank.$Properties {
+/** A coordinator's message in the generated shape. */
+export function coordinatorShape(message: CoordinatorMessage): rankcast.v1.ToRank.$Properties {
   switch (message.type) {
     case "welcome":
       return { welcome: message };
@@ -129,10 +141,14 @@ function coordinatorShape(message: CoordinatorMessage): rankcast.v1.ToRank.$Prop
 
 /** A coordinator's message from protobuf bytes. @throws {WireFormatError} when the bytes are no message of this contract. */
 export function decodeCoordinatorMessage(bytes: Uint8Array): CoordinatorMessage {
-  const wire = decode(() => ToRank.decode(bytes));
+  return coordinatorMessageOf(decode(() => ToRank.decode(bytes)));
+}
+
+/** A coordinator's message of the generated shape. @throws {WireFormatError} for one of an unknown kind. */
+export function coordinatorMessageOf(wire: rankcast.v1.ToRank.$Shape): CoordinatorMessage {
   switch (wire.message) {
     case "welcome":
-      return { type: "welcome", protocol: wire.welcome.protocol ?? 0, jobId: wire.welcome.jobId ?? "", epoch: wire.welcome.epoch ?? 0 };
+      return { type: "welcome", ...fill(WELCOME_DEFAULTS, wire.welcome) };
     case "decision":
       return withOptional(
         {
@@ -160,13 +176,16 @@ export function decodeCoordinatorMessage(bytes: Uint8Array): CoordinatorMessage 
   }
 }
 
-function decode<T>(read: () => T): T {
+/** Runs a generated decoder. @throws {WireFormatError} when the bytes are no message of this contract. */
+export function decode<T>(read: () => T): T {
   try {
     return read();
   } catch (cause) {
     throw new WireFormatError("the bytes are no protobuf message of this contract", { cause });
   }
 }
+
+const WELCOME_DEFAULTS = { protocol: 0, jobId: "", epoch: 0, nodeRank: 0, nodeCount: 0 };
 
 const HELLO_DEFAULTS = {
   protocol: 0,
@@ -200,7 +219,11 @@ function weightsIn(wire: { readonly manifest?: Uint8Array | null; readonly place
   return { manifest: Uint8Array.from(wire.manifest ?? EMPTY), placement: fromJson(wire.placement) };
 }
 
-function withOptional<T extends object, O extends object>(required: T, optional: O): T & { [key in keyof O]?: Exclude<O[key], undefined> } {
+/** `required` with those fields of `optional` that are there. */
+export function withOptional<T extends object, O extends object>(
+  required: T,
+  optional: O,
+): T & { [key in keyof O]?: Exclude<O[key], undefined> } {
   const given = Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined));
   return { ...required, ...given } as T & { [key in keyof O]?: Exclude<O[key], undefined> };
 }

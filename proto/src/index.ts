@@ -1,6 +1,20 @@
 /** The wire contract: messages, their bytes, and the method a gRPC server and client need. Knows no gRPC library. */
+import { decodeHeadMessage, decodeNodeMessage, encodeHeadMessage, encodeNodeMessage } from "./cluster-codec.ts";
 import { decodeCoordinatorMessage, decodeRankMessage, encodeCoordinatorMessage, encodeRankMessage } from "./codec.ts";
 
+export type {
+  HeadMessage,
+  NodeJoin,
+  NodeMessage,
+  NodeReport,
+  RankHears,
+  RankRefused,
+  RankSays,
+  WeightsFailed,
+  WeightsOffer,
+  WeightsOwned,
+  WeightsReady,
+} from "./cluster-messages.ts";
 export { WireFormatError } from "./codec.ts";
 export {
   type Abort,
@@ -37,5 +51,18 @@ export const COORDINATION_SERVICE = {
     requestDeserialize: decodeRankMessage,
     responseSerialize: encodeCoordinatorMessage,
     responseDeserialize: decodeCoordinatorMessage,
+  },
+} as const;
+
+/** `service Cluster` of `rankcast/v1/cluster.proto` in the form gRPC libraries take. */
+export const CLUSTER_SERVICE = {
+  join: {
+    path: "/rankcast.v1.Cluster/Join",
+    requestStream: true,
+    responseStream: true,
+    requestSerialize: encodeNodeMessage,
+    requestDeserialize: decodeNodeMessage,
+    responseSerialize: encodeHeadMessage,
+    responseDeserialize: decodeHeadMessage,
   },
 } as const;

@@ -121,6 +121,9 @@ export interface Welcome {
   readonly protocol: number;
   readonly jobId: string;
   readonly epoch: number;
+  /** Where the rank is: some launchers do not tell. */
+  readonly nodeRank: number;
+  readonly nodeCount: number;
 }
 
 /** The outcome of a barrier generation, the same for everyone. */

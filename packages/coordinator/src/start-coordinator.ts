@@ -35,7 +35,8 @@ export interface Coordinator extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-const BARRIER_TIMEOUT_MS = 600_000;
+/** Ten minutes of silence are a hang; slow disks still show progress. */
+export const BARRIER_TIMEOUT_MS = 600_000;
 
 /**
  * Starts a coordinator for the ranks of this node.

@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { toErrorRecord } from "@rankcast/core/runtime";
 import { startCoordinator } from "./start-coordinator.ts";
+import { type NodeOptions, startNode } from "./start-node.ts";
 
 interface ThreadOptions {
   readonly address: string;
@@ -11,13 +12,18 @@ interface ThreadOptions {
   readonly epoch: number;
   readonly localWorldSize: number;
   readonly directory: string;
+  /** Null: the job has one node. */
+  readonly nodes: Omit<NodeOptions, "address" | "token" | "jobId" | "epoch" | "localWorldSize"> | null;
 }
 
 const options = workerData as ThreadOptions;
 
 try {
-  const { address, token, jobId, epoch, localWorldSize, directory } = options;
-  const coordinator = await startCoordinator({ address, token, jobId, epoch, worldSize: localWorldSize });
+  const { address, token, jobId, epoch, localWorldSize, directory, nodes } = options;
+  const coordinator =
+    nodes === null
+      ? await startCoordinator({ address, token, jobId, epoch, worldSize: localWorldSize })
+      : await startNode({ ...nodes, address, token, jobId, epoch, localWorldSize });
   parentPort?.on("message", (message: { readonly type: "close" }) => {
     if (message.type !== "close") return;
     void coordinator.close().then(() => {

@@ -22,7 +22,7 @@ export { type CheckpointDifference, type DiffReport, diffCheckpoints } from "./l
 export { type DownloadCache, openDownloadCache } from "./load/download-cache.ts";
 export { type DownloadReport, downloadCheckpoint } from "./load/download-checkpoint.ts";
 export { explainLoad, type PlanReport } from "./load/explain-load.ts";
-export type { FetchHooks, FetchOptions, StateDictSelector } from "./load/fetch-options.ts";
+export type { FetchHooks, FetchOptions, FetchPolicy, StateDictSelector } from "./load/fetch-options.ts";
 export { type FoundCheckpoint, findLatestCheckpoint } from "./load/find-checkpoint.ts";
 export { type InspectedTensor, type InspectOptions, type InspectReport, inspectCheckpoint } from "./load/inspect-checkpoint.ts";
 export { type LoadCheckpointOptions, loadCheckpoint } from "./load/load-checkpoint.ts";

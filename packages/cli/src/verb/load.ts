@@ -32,7 +32,7 @@ export function addLoad(program: Command): void {
     .option("--replicas-per-rank <count>", "replicas per rank, each in a thread; 0 = in the rank's main thread", "1")
     .option("--model <file>", "module that exports createReplica; default: replicas are built from the checkpoint")
     .option("--assign <when>", "auto, always or never: whether parameters become views of the shared memory", "auto")
-    .option("--fetch <policy>", "once-per-job, once-per-node or shared-fs; the same on one node", "once-per-job")
+    .option("--fetch <policy>", "which nodes go to the origin: once-per-job, once-per-node or shared-fs", "once-per-job")
     .option("--digest", "add the SHA-256 of each replica's state to the report")
     .option("--prefault", "read one byte of every page of every replica before the barrier")
     .option("--timeout <seconds>", "longest silence of a rank at a barrier")
@@ -65,12 +65,11 @@ async function run(weights: string, flags: LoadFlags, command: Command): Promise
 }
 
 function requestOf(weights: string, flags: LoadFlags): LoadRequest {
-  // On one node every policy means the same: its coordinator fetches once for all ranks.
-  oneOf("fetch", flags.fetch, ["once-per-job", "once-per-node", "shared-fs"]);
   return {
     weights,
     options: {
       ...fetchOptionsOf(flags),
+      fetch: oneOf("fetch", flags.fetch, ["once-per-job", "once-per-node", "shared-fs"] as const),
       revKeys: revKeysOf(flags),
       strict: flags.strict ?? false,
       assign: oneOf("assign", flags.assign, ["auto", "always", "never"] as const),

@@ -21,7 +21,6 @@ import type { BroadcastBounds, FillCommand, ServeCommand, ThreadMessage } from "
 
 /** What the filling thread stands on. */
 export interface FillOptions {
-  readonly nodeRank: number;
   readonly lane: Lane;
   readonly noMmap: boolean;
   readonly bounds: BroadcastBounds;
@@ -58,7 +57,7 @@ export class FillSide {
         this.#guard(command.offer, () => this.#offer(command.offer, command.descriptors));
         return;
       case "receive":
-        this.#guard(command.offer, () => this.#receive(command.offer, command.striped));
+        this.#guard(command.offer, () => this.#receive(command.offer, command.nodeRank, command.striped));
         return;
       case "stripe":
         this.#takeStripe(command.key, command.chunk, command.bytes);
@@ -126,9 +125,9 @@ export class FillSide {
     next();
   }
 
-  #receive(offer: BroadcastOffer, striped: boolean): void {
+  #receive(offer: BroadcastOffer, nodeRank: number, striped: boolean): void {
     const key = broadcastKey(offer.id);
-    const { nodeRank, lane, bounds } = this.#options;
+    const { lane, bounds } = this.#options;
     const native = nativeMemory(this.#options.noMmap);
     const segments: WrittenSegment[] = [];
     try {

@@ -46,6 +46,8 @@ export interface NodeBroadcast {
   readonly laneAddress: string;
   /** 0 for a unix socket. */
   readonly lanePort: number;
+  /** The node's rank, where it is given out after the door for lanes had to be known. Between broadcasts only. */
+  assign(nodeRank: number): void;
   /**
    * This node owns the bytes: serves them to whoever pulls, until `end`. Resolves when every node that is planned to pull from here has
    * everything, was given up (policy `drop`), or the broadcast was ended.
@@ -65,6 +67,7 @@ export interface NodeBroadcast {
 
 /** How to start the data plane of a node. */
 export interface NodeBroadcastOptions {
+  /** May be corrected by `assign`. */
   readonly nodeRank: number;
   /** Where to listen for other nodes: `host:port` (port 0: any), or `unix:/path`. */
   readonly listen: string;
@@ -84,7 +87,6 @@ export interface NodeBroadcastOptions {
 export async function startNodeBroadcast(options: NodeBroadcastOptions): Promise<NodeBroadcast> {
   const { limits, stalledReceiver = "fail", onEvent = () => undefined } = options;
   const threads = await startThreads({
-    nodeRank: options.nodeRank,
     key: options.key,
     listen: options.listen,
     noMmap: options.noMmap,

@@ -15,7 +15,6 @@ export interface BroadcastBounds {
 /** How a thread starts. */
 export interface ThreadStart {
   readonly role: "fill" | "serve";
-  readonly nodeRank: number;
   readonly key: LinkKey;
   /** Where the serving thread listens. */
   readonly listen: string;
@@ -29,7 +28,7 @@ export interface ThreadStart {
 export type FillCommand =
   /** The bytes are here: check them and have them served. */
   | { readonly type: "offer"; readonly offer: BroadcastOffer; readonly descriptors: readonly SegmentDescriptor[] }
-  | { readonly type: "receive"; readonly offer: BroadcastOffer; readonly striped: boolean }
+  | { readonly type: "receive"; readonly offer: BroadcastOffer; readonly nodeRank: number; readonly striped: boolean }
   /** The bytes of a chunk that this node reads from the origin. */
   | { readonly type: "stripe"; readonly key: string; readonly chunk: number; readonly bytes: Uint8Array }
   /** Stops bringing bytes here; what is here stays served. */

@@ -40,11 +40,13 @@ export class ThreadedBroadcast implements NodeBroadcast {
   readonly #threads: BroadcastThreads;
   readonly #options: ThreadedOptions;
   readonly #open = new Map<string, Open>();
+  #nodeRank: number;
   #closing: Promise<void> | null = null;
 
   constructor(threads: BroadcastThreads, options: ThreadedOptions) {
     this.#threads = threads;
     this.#options = options;
+    this.#nodeRank = options.nodeRank;
     threads.listen(
       (message) => this.#hear(message),
       (error) => this.#die(error),
@@ -59,6 +61,10 @@ export class ThreadedBroadcast implements NodeBroadcast {
     return this.#threads.port;
   }
 
+  assign(nodeRank: number): void {
+    this.#nodeRank = nodeRank;
+  }
+
   async offer(
     offer: BroadcastOffer,
     descriptors: readonly SegmentDescriptor[],
@@ -69,7 +75,10 @@ export class ThreadedBroadcast implements NodeBroadcast {
 
   async receive(offer: BroadcastOffer, options: ReceiveOptions = {}): Promise<ReceivedSegments> {
     const striped = options.own !== undefined;
-    const descriptors = await this.#begin(offer, "receive", options, () => this.#threads.command({ type: "receive", offer, striped }));
+    const nodeRank = this.#nodeRank;
+    const descriptors = await this.#begin(offer, "receive", options, () =>
+      this.#threads.command({ type: "receive", offer, nodeRank, striped }),
+    );
     let released = false;
     return {
       descriptors,
@@ -108,7 +117,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
     signal?.throwIfAborted();
     const key = broadcastKey(offer.id);
     if (this.#closing !== null || this.#open.has(key)) throw new RangeError(`broadcast ${key} is open already, or the node is closing`);
-    const plan = planBroadcast(offer).node(this.#options.nodeRank);
+    const plan = planBroadcast(offer).node(this.#nodeRank);
     const stripes = own
       ? fillStripes(offer, plan.own, own, (chunk, bytes) => this.#threads.command({ type: "stripe", key, chunk, bytes }))
       : null;
@@ -167,7 +176,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
   }
 
   #stalled(key: string, open: Open, receiver: number, silentMs: number): void {
-    const error = stalledReceiverError(open.id, this.#options.nodeRank, receiver, silentMs);
+    const error = stalledReceiverError(open.id, this.#nodeRank, receiver, silentMs);
     this.#options.onEvent({ id: open.id, type: "receiver-stalled", nodeRank: receiver, silentMs, error });
     if (open.kind !== "offer") return;
     if (this.#options.stalledReceiver === "fail") this.#settle(key, () => open.reject(error));

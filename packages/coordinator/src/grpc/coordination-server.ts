@@ -20,13 +20,23 @@ export {
   type WireError,
 } from "@rankcast/proto";
 
+import { MESSAGE_BYTES_MAX, refuseCompression } from "./stream-limits.ts";
+
 const TOKEN_METADATA_KEY = "rankcast-token";
-const MESSAGE_BYTES_MAX = 512 * 2 ** 20;
 const CLOSE_GRACE_MS = 2000;
+
+/** Another node, as far as messages to its ranks go. */
+export interface FarNode {
+  readonly nodeRank: number;
+  /** Says something to every rank of that node at once. */
+  sendToRanks(message: CoordinatorMessage): void;
+}
 
 /** One rank's stream, after its hello. */
 export interface RankConnection {
   readonly hello: Hello;
+  /** Where the rank is; absent on this node. */
+  readonly far?: FarNode;
   send(message: CoordinatorMessage): void;
   /** Ends the stream with a refusal the rank will see as a typed error. */
   refuse(kind: "protocol" | "duplicate", text: string): void;
@@ -51,14 +61,21 @@ export interface CoordinationServer {
 type Call = ServerDuplexStream<RankMessage, CoordinatorMessage>;
 
 /**
- * Listens on `address` (`unix:/path`). Streams without the job's token learn nothing and change nothing.
+ * Listens on `address` (`unix:/path`). Streams without the job's token learn nothing and change nothing. Where `nodeRank` is given it
+ * replaces what ranks say: some launchers do not tell them.
  * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when the address cannot be bound.
  */
-export async function startCoordinationServer(address: string, token: string, listener: ConnectionListener): Promise<CoordinationServer> {
+export async function startCoordinationServer(
+  address: string,
+  token: string,
+  listener: ConnectionListener,
+  nodeRank?: number,
+): Promise<CoordinationServer> {
   const server = new Server({
     "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
     "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
     "grpc.max_concurrent_streams": 16,
+    interceptors: [refuseCompression],
   });
   const expected = digestOf(token);
   server.addService(COORDINATION_SERVICE as unknown as ServiceDefinition, {
@@ -67,7 +84,7 @@ export async function startCoordinationServer(address: string, token: string, li
       // Both sides are hashed to one length: timingSafeEqual throws on unequal lengths, which would tell the token's length.
       if (!timingSafeEqual(digestOf(typeof given === "string" ? given : ""), expected)) {
         fail(call, status.UNAUTHENTICATED, "the job's token is missing or wrong");
-      } else serve(call, listener);
+      } else serve(call, listener, nodeRank);
     },
   });
   await new Promise<void>((resolve, reject) => {
@@ -90,7 +107,7 @@ function fail(call: Call, code: status, details: string): void {
   call.emit("error", { code, details });
 }
 
-function serve(call: Call, listener: ConnectionListener): void {
+function serve(call: Call, listener: ConnectionListener, nodeRank: number | undefined): void {
   let connection: RankConnection | null = null;
   let over = false;
   const finish = (): void => {
@@ -103,7 +120,7 @@ function serve(call: Call, listener: ConnectionListener): void {
     try {
       if (connection) listener.onMessage(connection, message);
       else if (message.type === "hello") {
-        connection = connect(call, message, finish);
+        connection = connect(call, nodeRank === undefined ? message : { ...message, nodeRank }, finish);
         listener.onJoin(connection);
       } else fail(call, status.INVALID_ARGUMENT, "the first message of a stream must be hello");
     } catch (error) {

@@ -21,6 +21,8 @@ export interface SpawnAttempt {
   readonly runId: string;
   /** A folder that only this user can enter: for sockets and tokens. It is removed when the launcher ends, however it ends. */
   readonly directory: string;
+  /** Aborted when the attempt is to end before it has begun. */
+  readonly signal: AbortSignal;
 }
 
 /** What `beforeSpawn` may set for an attempt; a rendezvous knows better than flags. */
@@ -35,6 +37,11 @@ export interface SpawnSettings {
   readonly stop?: AbortSignal;
   /** The rank whose connection ended first while others needed it. Its exit came first, whatever the order in which exits are noticed. */
   readonly lostRank?: () => number | null;
+  /**
+   * Called when all ranks of the attempt have ended well. The attempt is over when it resolves: until then `stop` can still make it fail,
+   * because another node has.
+   */
+  readonly confirm?: () => Promise<void>;
 }
 
 /** Options of `launch`. Flags have torchrun's meaning. */
@@ -93,6 +100,9 @@ export interface CompiledLaunchOptions {
   readonly shown: ReadonlySet<number> | null;
   readonly signals: readonly NodeJS.Signals[];
   readonly graceMs: number;
+  readonly joinTimeoutMs: number;
+  readonly nodeTimeoutMs: number;
+  readonly insecure: boolean;
 }
 
 /** torch's default port of its c10d rendezvous. */
@@ -131,7 +141,8 @@ export function compileLaunchOptions(options: LaunchOptions, variables: ProcessV
     nodeRank,
     rendezvous: nodeCount === 1 ? null : (endpoint ?? { host: masterAddr, port: RENDEZVOUS_PORT }),
     masterAddr: read("masterAddr").isGiven ? masterAddr : (endpoint?.host ?? masterAddr),
-    masterPort: standalone ? 0 : read("masterPort").count(0, 65_535),
+    // A port that one node finds free tells the others nothing.
+    masterPort: standalone ? 0 : read("masterPort").count(nodeCount > 1 ? 1 : 0, 65_535),
     standalone,
     runId: standalone ? null : read("rdzvId").optional((flag) => flag.name()),
     maxRestarts: read("maxRestarts").count(0, 1_000_000),
@@ -143,6 +154,9 @@ export function compileLaunchOptions(options: LaunchOptions, variables: ProcessV
     shown: read("localRanksFilter").optional((flag) => new Set(flag.text.split(",").map((each) => flag.count(0, PROCESSES_MAX, each)))),
     signals: signalsOf(read("signalsToHandle")),
     graceMs: read("graceSeconds").seconds() * 1000,
+    joinTimeoutMs: read("joinTimeout").seconds() * 1000,
+    nodeTimeoutMs: read("nodeTimeout").seconds() * 1000,
+    insecure: read("insecure").switch(),
   });
 }
 

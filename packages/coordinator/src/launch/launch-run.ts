@@ -51,6 +51,8 @@ export class LaunchRun {
   #state: SupervisorState;
   #timer: NodeJS.Timeout | undefined;
   #stoppedMs: number | null = null;
+  /** Aborted when the ranks of the attempt are to end, whether they are there or not. */
+  #stopping = new AbortController();
   #cleared: Promise<void>[] = [];
   readonly #finished: Promise<LaunchOutcome>;
   #finish: (outcome: LaunchOutcome) => void = () => {};
@@ -93,15 +95,23 @@ export class LaunchRun {
   async #attempt(): Promise<void> {
     const { attempt } = this.#state;
     this.#stoppedMs = null;
+    this.#stopping = new AbortController();
     try {
       const told = this.#describe(attempt);
       const settings = (await this.#context.options.beforeSpawn?.(told)) ?? {};
       if (this.#state.stopping === null) await this.#start(await this.#place(told, settings), settings);
-      for (let localRank = 0; localRank < this.#state.processCount; localRank += 1) {
-        if (!this.#processes.has(localRank)) this.#play({ type: "exited", nowMs: monotonicMs(), localRank, failure: null });
-      }
+      this.#skipMissing();
     } catch (error) {
-      this.#fail(error);
+      // Whoever was asked to end while it waited for others has nothing to report.
+      if (this.#state.stopping === null) this.#fail(error);
+      else this.#skipMissing();
+    }
+  }
+
+  /** Ranks that were never started have ended. */
+  #skipMissing(): void {
+    for (let localRank = 0; localRank < this.#state.processCount; localRank += 1) {
+      if (!this.#processes.has(localRank)) this.#play({ type: "exited", nowMs: monotonicMs(), localRank, failure: null });
     }
   }
 
@@ -170,13 +180,29 @@ export class LaunchRun {
     );
   }
 
-  #exited(process_: RankProcess, exit: RankExit, files: RankFiles, { attempt, nodeRank }: AttemptPlacement, settings: SpawnSettings): void {
+  async #exited(
+    process_: RankProcess,
+    exit: RankExit,
+    files: RankFiles,
+    { attempt, nodeRank }: AttemptPlacement,
+    settings: SpawnSettings,
+  ): Promise<void> {
     const lostRank = settings.lostRank?.() ?? null;
     const failure = failureOf(process_, exit, files, { nodeRank, stoppedMs: this.#stoppedMs, lostRank });
     const { exitCode, signal } = exit;
     this.#emit({ type: "exited", attempt, rank: told(process_), exitCode, signal, stopped: this.#stoppedMs !== null && failure === null });
     if (failure !== null) this.#emit({ type: "failed", attempt, failure });
+    const { running, stopping } = this.#state;
+    if (failure === null && stopping === null && running.size === 1 && settings.confirm) await this.#unlessStopped(settings.confirm());
     this.#play({ type: "exited", nowMs: monotonicMs(), localRank: process_.localRank, failure });
+  }
+
+  /** Resolves with `promise`, or when the attempt is to end. */
+  #unlessStopped(promise: Promise<void>): Promise<void> {
+    const { signal } = this.#stopping;
+    if (signal.aborted) return Promise.resolve();
+    const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    return Promise.race([promise, stopped]);
   }
 
   #play(event: SupervisorEvent): void {
@@ -190,6 +216,7 @@ export class LaunchRun {
       case "signal": {
         const { signal, localRanks } = instruction;
         this.#stoppedMs ??= monotonicMs();
+        this.#stopping.abort();
         this.#emit({ type: "stopping", attempt: this.#state.attempt, signal, localRanks });
         for (const localRank of localRanks) this.#processes.get(localRank)?.signal(signal);
         break;
@@ -225,7 +252,7 @@ export class LaunchRun {
 
   #describe(attempt: number): SpawnAttempt {
     const { runId, directory } = this.#context;
-    return { attempt, epoch: this.#firstEpoch + attempt, runId, directory };
+    return { attempt, epoch: this.#firstEpoch + attempt, runId, directory, signal: this.#stopping.signal };
   }
 
   /** Whatever went wrong here, no rank is left. */

@@ -22,7 +22,10 @@ export type RunFlagOption =
   | "role"
   | "noNode"
   | "signalsToHandle"
-  | "graceSeconds";
+  | "graceSeconds"
+  | "joinTimeout"
+  | "nodeTimeout"
+  | "insecure";
 
 /** One flag. */
 export interface RunFlag {
@@ -94,4 +97,7 @@ export const RUN_FLAGS: readonly RunFlag[] = [
   flag("noNode", "start the script itself instead of `node script`", { fallback: "0", also: ["--no-python", "--no_python"] }),
   flag("signalsToHandle", "signals that are passed on to the ranks", { value: "NAMES", fallback: "SIGTERM,SIGINT,SIGHUP,SIGQUIT" }),
   flag("graceSeconds", "seconds between SIGTERM and SIGKILL", { value: "S", fallback: "30" }),
+  flag("joinTimeout", "seconds all nodes may take to come together", { value: "S", fallback: "300" }),
+  flag("nodeTimeout", "seconds a node may be silent before it is given up", { value: "S", fallback: "10" }),
+  flag("insecure", "let nodes talk over the network without encryption", { fallback: "0" }),
 ];

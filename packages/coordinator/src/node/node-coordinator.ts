@@ -1,22 +1,23 @@
 /**
- * The coordinator of one node: who has joined, who is gone, and what the machine decided. Knows no gRPC; connections come through
- * `ConnectionListener`.
+ * The coordinator of a job: who has joined, who is gone, and what the machine decided. It runs on the job's only node or on its head node,
+ * where ranks of other nodes come in through their node's stream. Knows no gRPC; connections come through `ConnectionListener`.
  */
 import { type CheckpointError, DistributionError, type LoadReportFields } from "@rankcast/core";
-import { asCheckpointError, type ErrorRecord, fromErrorRecord, type MemberPlace } from "@rankcast/core/runtime";
+import { asCheckpointError, type ErrorRecord, fromErrorRecord, type MemberPlace, type Topology } from "@rankcast/core/runtime";
 import type { FetchWeights } from "../fetch/fetch-weights.ts";
 import {
   type ConnectionListener,
   type CoordinatorMessage,
+  type FarNode,
   PROTOCOL_VERSION,
   type RankConnection,
   type RankMessage,
-  type WireError,
 } from "../grpc/coordination-server.ts";
 import { BarrierBoard, type BoardDecision } from "../round/barrier-board.ts";
 import { LiveWeights } from "../round/live-weights.ts";
 import { LoadRounds } from "../round/load-rounds.ts";
-import { abortedRank, fromWireError, lostRank, placeOf, withRootCause } from "../round/root-cause.ts";
+import { type DescribedWeights, NO_OTHER_NODES, type NodeFacts, type OtherNodes } from "../round/other-nodes.ts";
+import { abortedRank, fromWireError, lostRank, placeOf, toWireError, withRootCause } from "../round/root-cause.ts";
 
 /** What the coordinator tells its owner; for progress and logs. */
 export type CoordinatorEvent =
@@ -28,6 +29,13 @@ export type CoordinatorEvent =
   /** A barrier has failed: the error every rank gets. */
   | { readonly type: "failed"; readonly error: CheckpointError };
 
+/** Where this coordinator's node is in a job of several. */
+export interface JobPlace {
+  readonly nodeRank: number;
+  readonly topology: Topology;
+  readonly others: OtherNodes;
+}
+
 /** What decides a node's coordinator. */
 export interface NodeCoordinatorOptions {
   readonly jobId: string;
@@ -37,6 +45,8 @@ export interface NodeCoordinatorOptions {
   readonly worldSize: number;
   /** Ranks of this node. */
   readonly localWorldSize: number;
+  /** Absent: the job has one node. */
+  readonly place?: JobPlace | undefined;
   readonly fetch: FetchWeights;
   readonly onEvent?: ((event: CoordinatorEvent) => void) | undefined;
   /** How long ranks may keep each other waiting at a barrier after the first has arrived. */
@@ -85,8 +95,10 @@ export class NodeCoordinator implements ConnectionListener {
         onBytes: (bytes, totalBytes) => options.onEvent?.({ type: "bytes", bytes, totalBytes }),
       },
       broadcast: (message) => this.#broadcast(message),
+      others: options.place?.others ?? NO_OTHER_NODES,
       admit: (rank, arrival) => this.#board.arrive(rank, arrival),
-      fail: (barrier, cause) => this.#board.fail(barrier, withRootCause(cause, ...this.#localRankZero())),
+      fail: (barrier, cause, nodeRank) => this.#board.fail(barrier, withRootCause(cause, ...this.#localRankZero(nodeRank))),
+      nodeCount: options.place?.topology.nodes.length ?? 1,
       members: () => new Map([...this.#members].map(([rank, { connection }]) => [rank, connection.hello])),
       now,
       pssBytes: options.pssBytes,
@@ -102,8 +114,11 @@ export class NodeCoordinator implements ConnectionListener {
     }
     this.#members.set(hello.rank, { connection, left: false });
     this.#board.join(hello);
-    connection.send({ type: "welcome", protocol: PROTOCOL_VERSION, jobId: this.#options.jobId, epoch: this.#options.epoch });
-    for (const message of this.#rounds.missed()) connection.send(message);
+    const { jobId, epoch, place } = this.#options;
+    const nodeCount = place?.topology.nodes.length ?? 1;
+    connection.send({ type: "welcome", protocol: PROTOCOL_VERSION, jobId, epoch, nodeRank: hello.nodeRank, nodeCount });
+    // What was published is in reach of this node's ranks only; other nodes tell theirs.
+    if (!connection.far) for (const message of this.#rounds.missed()) connection.send(message);
     this.#options.onEvent?.({ type: "rank", rank: hello.rank, phase: "joined" });
   }
 
@@ -160,6 +175,41 @@ export class NodeCoordinator implements ConnectionListener {
     else this.#board.lose(rank, "its connection closed", lostRank(connection.hello));
   }
 
+  /** Another node has a round's weights. */
+  nodeReady(nodeRank: number, sequence: number, facts: NodeFacts): void {
+    this.#rounds.nodeReady(nodeRank, sequence, facts);
+  }
+
+  /** Another node did not get a round's weights. */
+  nodeFailed(nodeRank: number, sequence: number, cause: CheckpointError): void {
+    this.#rounds.nodeFailed(nodeRank, sequence, cause);
+  }
+
+  /** A rank of another node offers weights. */
+  nodeOwns(nodeRank: number, rank: number, sequence: number, weights: DescribedWeights): void {
+    this.#rounds.nodeOwns(nodeRank, rank, sequence, weights);
+  }
+
+  /** A node is gone, and its ranks with it: everything fails with `cause`, unless one of them was the node's coordinator, whose end it is then. */
+  loseNode(nodeRank: number, coordinatorPid: number, cause: ErrorRecord): void {
+    const lost = [...this.#members.values()].filter(({ connection }) => connection.far?.nodeRank === nodeRank);
+    const speaker = lost.find(({ connection }) => connection.hello.pid === coordinatorPid);
+    const error = speaker ? lostRank(speaker.connection.hello) : cause;
+    this.abort(error);
+    for (const { connection, left } of lost) {
+      const { rank } = connection.hello;
+      this.#members.delete(rank);
+      this.#options.onEvent?.({ type: "rank", rank, phase: left ? "left" : "lost" });
+      if (left) this.#board.leave(rank);
+      else this.#board.lose(rank, `node ${nodeRank} is gone`, error);
+    }
+  }
+
+  /** Nothing may pass any more. */
+  abort(cause: ErrorRecord): void {
+    this.#board.abort(null, cause);
+  }
+
   /** Ends everything that is open. */
   close(): void {
     this.#rounds.close();
@@ -185,14 +235,18 @@ export class NodeCoordinator implements ConnectionListener {
     else this.#members.get(onlyRank)?.connection.send(message);
   }
 
-  /** Failures of the coordinator's own are those of local rank 0, for which it stands. */
-  #localRankZero(): [number, MemberPlace | null] {
-    const zero = [...this.#members.values()].find(({ connection }) => connection.hello.localRank === 0)?.connection.hello;
-    return [zero?.rank ?? 0, zero ? placeOf(zero) : null];
+  /** Failures of a node's coordinator are those of the node's local rank 0, for which it stands. */
+  #localRankZero(nodeRank = this.#options.place?.nodeRank ?? 0): [number, MemberPlace | null] {
+    const hellos = [...this.#members.values()].map(({ connection }) => connection.hello);
+    const zero = hellos.find((hello) => hello.localRank === 0 && (!this.#options.place || hello.nodeRank === nodeRank));
+    const rank = zero?.rank ?? this.#options.place?.topology.nodes[nodeRank]?.ranks[0] ?? 0;
+    return [rank, zero ? placeOf(zero) : null];
   }
 
   #refusal({ hello }: RankConnection): { kind: "protocol" | "duplicate"; text: string } | null {
-    const { jobId, epoch, localWorldSize } = this.#options;
+    const { jobId, epoch, place } = this.#options;
+    const ranks = place?.topology.nodes[hello.nodeRank]?.ranks;
+    const localWorldSize = ranks?.length ?? this.#options.localWorldSize;
     if (hello.protocol !== PROTOCOL_VERSION)
       return { kind: "protocol", text: `this coordinator speaks protocol ${PROTOCOL_VERSION}, the rank ${hello.protocol}` };
     if (hello.jobId !== jobId) return { kind: "protocol", text: "the rank belongs to another job" };
@@ -203,14 +257,22 @@ export class NodeCoordinator implements ConnectionListener {
         text: `this node has ${localWorldSize} ranks, the rank says it is ${hello.localRank} of ${hello.localWorldSize}`,
       };
     }
+    if (place && ranks?.[hello.localRank] !== hello.rank) {
+      return { kind: "protocol", text: `rank ${hello.rank} is not local rank ${hello.localRank} of node ${hello.nodeRank}` };
+    }
     return this.#members.has(hello.rank) ? { kind: "duplicate", text: `rank ${hello.rank} has joined already` } : null;
   }
 
+  /** To every rank; once to each other node, and of what is published only to this one. */
   #broadcast(message: CoordinatorMessage): void {
-    for (const { connection } of this.#members.values()) connection.send(message);
+    const told = new Set<FarNode>();
+    for (const { connection } of this.#members.values()) {
+      const { far } = connection;
+      if (!far) connection.send(message);
+      else if (message.type !== "published" && !told.has(far)) {
+        told.add(far);
+        far.sendToRanks(message);
+      }
+    }
   }
-}
-
-function toWireError(record: ErrorRecord): WireError {
-  return { code: record.code ?? "", message: record.message, record };
 }

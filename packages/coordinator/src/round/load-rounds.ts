@@ -1,12 +1,15 @@
 /**
- * The collective rounds of one node: what was asked for, what was fetched, how long each part took. Rounds pass their barriers in order, one
+ * The collective rounds of a job: what was asked for, what was fetched, how long each part took. Rounds pass their barriers in order, one
  * at a time; a round that failed leaves nothing behind.
  */
 import { type CheckpointError, DistributionError, type FetchOptions, type LoadReportFields } from "@rankcast/core";
 import { asCheckpointError, type PlacedSegments, type StateDictManifest } from "@rankcast/core/runtime";
-import { type FetchedWeights, type FetchListener, type FetchWeights, publishedWeights } from "../fetch/fetch-weights.ts";
+import { type FetchListener, type FetchWeights, publishedWeights } from "../fetch/fetch-weights.ts";
 import type { Arrive, CoordinatorMessage, Hello, LoadRequest, Publication } from "../grpc/coordination-server.ts";
 import { mergeRankResults, type RankResult } from "./merge-rank-results.ts";
+import type { DescribedWeights, NodeFacts, OtherNodes } from "./other-nodes.ts";
+import { isReport, newRound, nodesDiffer, type Round, type Stage } from "./round.ts";
+import { weightsDigest } from "./weights-digest.ts";
 
 /** What the owner of the rounds does for them. */
 export interface RoundsHost {
@@ -16,36 +19,15 @@ export interface RoundsHost {
   broadcast(message: CoordinatorMessage): void;
   /** Lets a rank's arrival count. */
   admit(rank: number, arrival: Arrive): void;
-  /** Fails the open generation of a barrier for a reason of the coordinator's own. */
-  fail(barrier: string, cause: CheckpointError): void;
+  /** Fails the open generation of a barrier for a reason of a coordinator's own: this one, or that of another node. */
+  fail(barrier: string, cause: CheckpointError, nodeRank?: number): void;
+  readonly others: OtherNodes;
+  readonly nodeCount: number;
   /** Who takes part, by rank. */
   members(): ReadonlyMap<number, Hello>;
   now(): number;
   /** Proportional set size of this process; null where the kernel does not tell. */
   pssBytes(): number | null;
-}
-
-type Stage = "begin" | "prepared" | "committed" | "reported";
-
-interface Round {
-  readonly sequence: number;
-  readonly cancel: AbortController;
-  weights: string;
-  /** As in arrivals, so that a failure of the coordinator's own agrees with them. */
-  digest: string;
-  fetched: FetchedWeights | null;
-  /** What every rank of the node is told, those that join later too. */
-  published: CoordinatorMessage | null;
-  verified: boolean;
-  failure: CheckpointError | null;
-  /** Arrivals at `prepared` that wait for the verification of the bytes they are about. */
-  readonly held: { readonly rank: number; readonly arrival: Arrive }[];
-  beginMs: number | null;
-  committedMs: number | null;
-  loadMs: number;
-  /** Proportional set size of this process when the round began. */
-  pssBytes: number | null;
-  pssGrowthBytes: number | null;
 }
 
 const PREFIX = "round/";
@@ -87,6 +69,31 @@ export class LoadRounds {
     if (placed.reuse) this.#layout = { id: placed.reuse.layout, manifest: round.fetched.manifest };
     round.verified = true;
     this.#publish(round, manifest, placement);
+    this.#offer(round, manifest, placed);
+  }
+
+  /** A rank of another node offers weights: this node gets them as all others do. */
+  nodeOwns(nodeRank: number, rank: number, sequence: number, weights: DescribedWeights): void {
+    if (sequence <= this.#lastOver) return;
+    const round = this.#open(sequence);
+    round.weights = `rank ${rank}`;
+    void this.#take(round, nodeRank, weights);
+  }
+
+  /** Another node has the weights. Where it got them by itself they must be the same. */
+  nodeReady(nodeRank: number, sequence: number, facts: NodeFacts): void {
+    const round = this.#rounds.get(sequence);
+    if (!round) return;
+    round.ready.set(nodeRank, facts);
+    round.readyMs = this.#host.now();
+    this.#compare(round);
+    this.#admitHeld(round);
+  }
+
+  /** Another node did not get them. */
+  nodeFailed(nodeRank: number, sequence: number, cause: CheckpointError): void {
+    const round = this.#rounds.get(sequence);
+    if (round) this.#host.fail(this.#openBarrier(round), cause, nodeRank);
   }
 
   /** The manifest of an update that left it out because every rank has it. */
@@ -113,7 +120,7 @@ export class LoadRounds {
     if (round && stage === "committed")
       round.loadMs = Math.max(round.loadMs, (arrival.payload as { loadMs?: number } | undefined)?.loadMs ?? 0);
     if (round && stage === "reported") round.pssGrowthBytes ??= this.#pssGrowth(round);
-    if (round && stage === "prepared" && !round.verified && arrival.failure === undefined) round.held.push({ rank, arrival });
+    if (round && stage === "prepared" && !this.#isEverywhere(round) && arrival.failure === undefined) round.held.push({ rank, arrival });
     else this.#host.admit(rank, arrival);
   }
 
@@ -142,6 +149,7 @@ export class LoadRounds {
       case "prepared":
         // Everyone has attached: the owner's handle is not needed any more.
         round.fetched?.release();
+        this.#host.others.release(round.sequence);
         return undefined;
       case "committed":
         round.committedMs = this.#host.now();
@@ -167,22 +175,7 @@ export class LoadRounds {
   #open(sequence: number): Round {
     const open = this.#rounds.get(sequence);
     if (open) return open;
-    const round: Round = {
-      sequence,
-      cancel: new AbortController(),
-      weights: "",
-      digest: "",
-      fetched: null,
-      published: null,
-      verified: false,
-      failure: null,
-      held: [],
-      beginMs: null,
-      committedMs: null,
-      loadMs: 0,
-      pssBytes: null,
-      pssGrowthBytes: null,
-    };
+    const round = newRound(sequence);
     this.#rounds.set(sequence, round);
     return round;
   }
@@ -190,6 +183,50 @@ export class LoadRounds {
   #publish(round: Round, manifest: Uint8Array, placement: unknown): void {
     round.published = { type: "published", sequence: round.sequence, manifest, placement };
     this.#host.broadcast(round.published);
+  }
+
+  #offer(round: Round, manifest: Uint8Array, placed: PlacedSegments): void {
+    if (this.#host.others.count === 0) return;
+    round.offeredMs = this.#host.now();
+    this.#host.others.offer(round.sequence, manifest, placed);
+  }
+
+  async #take(round: Round, nodeRank: number, weights: DescribedWeights): Promise<void> {
+    try {
+      round.offeredMs = this.#host.now();
+      const { placed, release } = await this.#host.others.pass(round.sequence, nodeRank, weights, round.cancel.signal);
+      if (round.sequence <= this.#lastOver) {
+        release();
+        return;
+      }
+      round.fetched = { ...publishedWeights(weights.manifest, placed), release };
+      round.verified = true;
+      this.#publish(round, weights.manifest, placed);
+      this.#admitHeld(round);
+    } catch (error) {
+      if (round.sequence > this.#lastOver) this.#host.fail(this.#openBarrier(round), asCheckpointError(error));
+    }
+  }
+
+  /** Whether every node has the weights, whole and verified. */
+  #isEverywhere({ verified, ready }: Round): boolean {
+    return verified && ready.size >= this.#host.others.count;
+  }
+
+  #admitHeld(round: Round): void {
+    if (!this.#isEverywhere(round)) return;
+    for (const { rank, arrival } of round.held.splice(0)) this.#host.admit(rank, arrival);
+  }
+
+  /** Fails the round when nodes that fetched for themselves got different bytes. */
+  #compare(round: Round): void {
+    const error = nodesDiffer(round);
+    if (error) this.#host.fail(this.#openBarrier(round), error, (error.details["nodes"] as number[])[0]);
+  }
+
+  /** The barrier that ranks are at, or come to next; one that comes later gets the recorded decision. */
+  #openBarrier(round: Round): string {
+    return `${PREFIX}${round.beginMs === null ? "begin" : "prepared"}`;
   }
 
   async #fetch(round: Round, options: FetchOptions): Promise<void> {
@@ -201,14 +238,18 @@ export class LoadRounds {
         return;
       }
       this.#publish(round, fetched.manifestBytes, fetched.placed);
+      const everyNodeFetches = (options.fetch ?? "once-per-job") !== "once-per-job";
+      if (!everyNodeFetches) this.#offer(round, fetched.manifestBytes, fetched.placed);
       this.#host.listener.onPhase("verifying and loading");
+      if (everyNodeFetches && this.#host.others.count > 0) {
+        round.contentDigest = await weightsDigest(fetched, round.cancel.signal);
+        this.#compare(round);
+      }
       await fetched.verify();
       round.verified = true;
-      for (const { rank, arrival } of round.held.splice(0)) this.#host.admit(rank, arrival);
+      this.#admitHeld(round);
     } catch (error) {
-      if (round.sequence <= this.#lastOver) return;
-      // The barrier that is open now carries the failure; a rank that comes later gets the recorded decision.
-      this.#host.fail(`${PREFIX}${round.beginMs === null ? "begin" : "prepared"}`, asCheckpointError(error));
+      if (round.sequence > this.#lastOver) this.#host.fail(this.#openBarrier(round), asCheckpointError(error));
     }
   }
 
@@ -217,6 +258,7 @@ export class LoadRounds {
     this.#lastOver = Math.max(this.#lastOver, round.sequence);
     round.cancel.abort(new DistributionError("RANKCAST_CANCELLED", "the round is over", {}));
     round.fetched?.release();
+    this.#host.others.end(round.sequence);
   }
 
   #report(round: Round, payloads: ReadonlyMap<number, unknown>): LoadReportFields | undefined {
@@ -231,6 +273,9 @@ export class LoadRounds {
       loadMs,
       coordinatorPssBytes: round.pssGrowthBytes,
       members: this.#host.members(),
+      nodeCount: this.#host.nodeCount,
+      otherNodes: [...round.ready.values()],
+      castMs: round.offeredMs === null ? 0 : Math.max(0, round.readyMs - round.offeredMs),
     });
   }
 
@@ -240,8 +285,4 @@ export class LoadRounds {
     const now = this.#host.pssBytes();
     return now === null || pssBytes === null ? null : now - pssBytes;
   }
-}
-
-function isReport(payloads: ReadonlyMap<number, unknown>): boolean {
-  return payloads.size > 0 && [...payloads.values()].every((payload) => (payload as Partial<RankResult> | null)?.replicas !== undefined);
 }

@@ -1,7 +1,9 @@
 /** What the ranks said at the last barrier of a round, as one report. */
 import type { LoadReportFields, ReplicaReport } from "@rankcast/core";
+import { addReadStats } from "@rankcast/core/runtime";
 import type { FetchedWeights } from "../fetch/fetch-weights.ts";
 import type { Hello } from "../grpc/coordination-server.ts";
+import type { NodeFacts } from "./other-nodes.ts";
 
 /** What one rank brings to the last barrier. */
 export interface RankResult {
@@ -14,6 +16,8 @@ export interface RankResult {
   readonly attached: "mapped" | "read";
   /** What the rank's key rules are probably not meant to say. */
   readonly warnings: readonly string[];
+  /** Growth of its node's coordinator, brought along by one rank of each other node. */
+  readonly nodePssBytes?: number | null;
 }
 
 /** What the coordinator adds. */
@@ -27,6 +31,10 @@ export interface RoundFacts {
   /** Growth of the coordinator's own process; 0 when it is a thread of a rank, which counts it. */
   readonly coordinatorPssBytes: number | null;
   readonly members: ReadonlyMap<number, Hello>;
+  readonly nodeCount: number;
+  readonly otherNodes: readonly NodeFacts[];
+  /** From the offer until the last of the other nodes had everything. */
+  readonly castMs: number;
 }
 
 /** The job's report. Ranks in order. */
@@ -44,8 +52,8 @@ export function mergeRankResults(results: ReadonlyMap<number, RankResult>, facts
     ...(fetched.manifest.selected === "" ? {} : { selected: fetched.manifest.selected }),
     bytes: fetched.bytes,
     worldSize: members.size,
-    nodes: 1,
-    origin: fetched.origin(),
+    nodes: facts.nodeCount,
+    origin: facts.otherNodes.reduce((sum, { origin }) => addReadStats(sum, origin), { ...fetched.origin() }),
     segments,
     ranks: ordered.map(([rank, result]) => {
       const hello = members.get(rank);
@@ -57,7 +65,7 @@ export function mergeRankResults(results: ReadonlyMap<number, RankResult>, facts
       resolveMs,
       fetchMs,
       decodeMs,
-      broadcastMs,
+      broadcastMs: broadcastMs + facts.castMs,
       loadMs,
       barrierMs: Math.max(0, totalMs - loadMs),
       totalMs,
@@ -66,9 +74,11 @@ export function mergeRankResults(results: ReadonlyMap<number, RankResult>, facts
       pssBytes: sumOrNull([
         facts.coordinatorPssBytes,
         ...ordered.map(([, { memory }]) => differenceOrNull(memory.after.pssBytes, memory.before.pssBytes)),
+        ...ordered.map(([, { nodePssBytes = 0 }]) => nodePssBytes),
       ]),
       peakRssBytes: Object.fromEntries(ordered.map(([rank, { memory }]) => [String(rank), memory.after.peakRssBytes])),
-      sharedBytes: segments.reduce((sum, segment) => sum + segment.bytes, 0),
+      sharedBytes:
+        segments.reduce((sum, segment) => sum + segment.bytes, 0) + facts.otherNodes.reduce((sum, { sharedBytes }) => sum + sharedBytes, 0),
     },
     warnings: [...fetched.manifest.warnings, ...keyRuleWarnings(ordered.flatMap(([, result]) => result.warnings))],
   };

@@ -8,6 +8,11 @@ export function placeOf({ localRank, nodeRank, host, pid }: Hello): MemberPlace 
   return { localRank, nodeRank, host, pid };
 }
 
+/** A record as it crosses the wire. */
+export function toWireError(record: ErrorRecord): WireError {
+  return { code: record.code ?? "", message: record.message, record };
+}
+
 /** The error of a wire record. */
 export function fromWireError(wire: WireError): Error {
   return wire.record === undefined ? new Error(wire.message) : fromErrorRecord(wire.record as ErrorRecord);

@@ -6,8 +6,16 @@ import type { MapLocation } from "../map-location/compile-map-location.ts";
 /** Names the state dict's dotted path, given the decoded checkpoint without its bytes. Collective loads take a path only. */
 export type StateDictSelector = (root: TreeValue) => string;
 
+/**
+ * Which nodes of a job go to the origin: one for all, which casts the bytes to the others; each for itself; or each, because they share a
+ * file system. On one node all are the same.
+ */
+export type FetchPolicy = "once-per-job" | "once-per-node" | "shared-fs";
+
 /** See the module comment. */
 export interface FetchOptions {
+  /** Default `once-per-job`. Matters only to collective loads of several nodes. */
+  readonly fetch?: FetchPolicy;
   /**
    * Where storages go: `cpu` (default), `meta` (nothing is read), `shared` (one writable copy for all replicas of a process), a table from saved
    * device tags to these, or a function. Functions cannot cross processes: collective loads take strings and tables.

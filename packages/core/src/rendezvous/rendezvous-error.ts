@@ -25,6 +25,10 @@ export function nodeRefusalError(refusal: NodeRefusal): CheckpointError {
       const text = `the head node expects ${refusal.expected} nodes, this node was started for ${refusal.found}`;
       return new UsageError("RANKCAST_NODE_COUNT", text, { details: { ...details, expected: refusal.expected, found: refusal.found } });
     }
+    case "wrong-world-size": {
+      const text = `the head node expects ${refusal.expected} ranks, this node was started for ${refusal.found}`;
+      return new UsageError("RANKCAST_NODE_COUNT", text, { details: { ...details, expected: refusal.expected, found: refusal.found } });
+    }
     case "node-rank":
       return new UsageError("RANKCAST_NODE_COUNT", `node rank ${refusal.nodeRank} is not below the number of nodes, ${refusal.nodeCount}`, {
         details,
@@ -34,7 +38,7 @@ export function nodeRefusalError(refusal: NodeRefusal): CheckpointError {
       return new DistributionError("RANKCAST_DUPLICATE_NODE", text, { details: { ...details, ...refusal.holder } });
     }
     case "full":
-      return new DistributionError("RANKCAST_JOB_FULL", `all ${refusal.nodeCount} nodes of the job are there already`, { details });
+      return new DistributionError("RANKCAST_JOB_FULL", `all ${refusal.nodeCount ?? ""} nodes of the job are there already`, { details });
     case "malformed":
       return new DistributionError("RANKCAST_PROTOCOL", `the announcement of this node is malformed: ${refusal.field}`, { details });
     case "ended":
@@ -59,10 +63,15 @@ export function nodeFailureError(failure: NodeFailure): CheckpointError {
   switch (failure.kind) {
     case "timeout": {
       const { missing, joined, joinTimeoutMs } = failure;
-      const text = `${missing.length} of ${missing.length + joined.length} nodes did not join within ${joinTimeoutMs / 1000} s: ${nameMissing(missing)}`;
+      const { missingRanks } = failure;
+      const text =
+        missingRanks === undefined
+          ? `${missing.length} of ${missing.length + joined.length} nodes did not join within ${joinTimeoutMs / 1000} s: ${nameMissing(missing)}`
+          : `the nodes of ranks ${rankRanges(missingRanks)} did not join within ${joinTimeoutMs / 1000} s`;
       const there = joined.slice(0, NAMED_MAX).map(describeNode).join(", ") || "none";
       const details = {
         missing: missing.map(({ nodeRank, last }) => ({ nodeRank, host: last?.host ?? null })),
+        ...(missingRanks === undefined ? {} : { missingRanks: [...missingRanks] }),
         joined: joined.map(detailOf),
       };
       return new DistributionError("RANKCAST_NODES_MISSING", `${text} (there are: ${there})`, { details });

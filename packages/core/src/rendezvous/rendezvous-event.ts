@@ -8,8 +8,10 @@ export interface NodeAnnouncement {
   readonly jobId: string;
   /** Version of the wire contract. */
   readonly protocol: number;
-  /** How many nodes it was told the job has. */
-  readonly nodeCount: number;
+  /** How many nodes it was told the job has; null when its launcher does not tell. */
+  readonly nodeCount: number | null;
+  /** How many ranks it was told the job has; absent when that follows from the nodes. */
+  readonly worldSize?: number;
   /** Null when it wants to be given one. */
   readonly nodeRank: number | null;
   readonly host: string;

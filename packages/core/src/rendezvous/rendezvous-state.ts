@@ -27,7 +27,10 @@ export const LATER_FAILURES_MAX = 8;
 export interface RendezvousOptions {
   readonly jobId: string;
   readonly protocol: number;
-  readonly nodeCount: number;
+  /** Null: not known (mpirun does not tell); the job is whole when its nodes have `worldSize` ranks. */
+  readonly nodeCount: number | null;
+  /** Null: what the nodes bring. */
+  readonly worldSize?: number | null;
   readonly maxRestarts: number;
   /** Of the first membership; later ones count up. */
   readonly firstEpoch: number;
@@ -65,6 +68,8 @@ export type NodeFailure =
       readonly kind: "timeout";
       readonly joinTimeoutMs: number;
       readonly missing: readonly MissingNode[];
+      /** Ranks whose nodes did not come, where the number of nodes is not known. */
+      readonly missingRanks?: readonly number[];
       readonly joined: readonly NodePlace[];
     }
   | { readonly kind: "failed"; readonly node: NodePlace; readonly error: ErrorRecord }
@@ -122,8 +127,10 @@ export interface RendezvousState {
  */
 export function createRendezvousState(options: RendezvousOptions, nowMs: number): RendezvousState {
   const { nodeCount, maxRestarts, joinTimeoutMs, silenceMs, firstEpoch } = options;
+  const { worldSize = null } = options;
   const counts = [
-    ["nodeCount", nodeCount, 1, NODE_COUNT_MAX],
+    ...(nodeCount === null ? [] : [["nodeCount", nodeCount, 1, NODE_COUNT_MAX] as const]),
+    ...(nodeCount === null || worldSize !== null ? [["worldSize", worldSize ?? 0, 1, NODE_COUNT_MAX * 4096] as const] : []),
     ["maxRestarts", maxRestarts, 0, Number.MAX_SAFE_INTEGER],
     ["firstEpoch", firstEpoch, 0, Number.MAX_SAFE_INTEGER - 2 ** 32],
   ] as const;

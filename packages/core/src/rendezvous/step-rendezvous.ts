@@ -10,6 +10,7 @@ import {
   type MissingNode,
   type NodeFailure,
   type NodePlace,
+  type RendezvousOptions,
   type RendezvousState,
 } from "./rendezvous-state.ts";
 
@@ -90,9 +91,15 @@ function takeJoin(draft: Draft, node: NodeAnnouncement, readyFor: number | null)
   const present = new Map(draft.state.present).set(nodeId, { node, heardMs: draft.nowMs, joined: true, succeeded: false });
   draft.state = { ...draft.state, present };
   const joined = [...present.values()].filter((each) => each.joined).map((each) => each.node);
-  if (joined.length < options.nodeCount) {
+  if (!isWhole(options, joined)) {
     draft.instructions.push({ type: "wait", nodeId, epoch, joined: joined.length, nodeCount: options.nodeCount });
   } else start(draft, joined);
+}
+
+/** Whether these nodes are the job. */
+function isWhole({ nodeCount, worldSize }: RendezvousOptions, nodes: readonly NodeAnnouncement[]): boolean {
+  if (nodeCount !== null) return nodes.length >= nodeCount;
+  return nodes.reduce((sum, { localWorldSize }) => sum + localWorldSize, 0) >= (worldSize ?? Number.POSITIVE_INFINITY);
 }
 
 function start(draft: Draft, joined: readonly NodeAnnouncement[]): void {
@@ -110,14 +117,20 @@ function start(draft: Draft, joined: readonly NodeAnnouncement[]): void {
 }
 
 function refusalOf({ options, phase, outcome, present, membership }: RendezvousState, node: NodeAnnouncement): NodeRefusal | null {
-  const { jobId, protocol, nodeCount } = options;
+  const { jobId, protocol, nodeCount, worldSize = null } = options;
   const field = malformedField(node);
   if (field !== null) return { kind: "malformed", field };
   if (node.jobId !== jobId) return { kind: "wrong-job", expected: jobId, found: node.jobId };
   if (node.protocol !== protocol) return { kind: "wrong-protocol", expected: protocol, found: node.protocol };
-  if (node.nodeCount !== nodeCount) return { kind: "wrong-node-count", expected: nodeCount, found: node.nodeCount };
+  if (node.nodeCount !== null && nodeCount !== null && node.nodeCount !== nodeCount) {
+    return { kind: "wrong-node-count", expected: nodeCount, found: node.nodeCount };
+  }
+  if (worldSize !== null && node.worldSize !== undefined && node.worldSize !== worldSize) {
+    return { kind: "wrong-world-size", expected: worldSize, found: node.worldSize };
+  }
   if (outcome !== null) return { kind: "ended", outcome };
-  if (node.nodeRank !== null && node.nodeRank >= nodeCount) return { kind: "node-rank", nodeRank: node.nodeRank, nodeCount };
+  if (node.nodeRank !== null && nodeCount !== null && node.nodeRank >= nodeCount)
+    return { kind: "node-rank", nodeRank: node.nodeRank, nodeCount };
   for (const other of present.values()) {
     const taken = other.node.nodeRank ?? (phase === "running" ? placeOf(other.node, membership, other.node.nodeId).nodeRank : null);
     if (node.nodeRank === null || other.node.nodeId === node.nodeId || taken !== node.nodeRank) continue;
@@ -125,7 +138,13 @@ function refusalOf({ options, phase, outcome, present, membership }: RendezvousS
   }
   if (present.has(node.nodeId)) return null;
   // An epoch keeps its members, and nodes of the epoch before keep their places while they stop their ranks.
-  return phase === "running" || present.size >= nodeCount ? { kind: "full", nodeCount } : null;
+  return phase === "running" ||
+    isWhole(
+      options,
+      [...present.values()].map((each) => each.node),
+    )
+    ? { kind: "full", nodeCount }
+    : null;
 }
 
 function malformedField({ nodeId, jobId, host, address, nodeRank, localWorldSize, ranks }: NodeAnnouncement): string | null {
@@ -215,11 +234,20 @@ function takeTimer(draft: Draft): void {
     if (nowMs - heardMs >= silenceMs) takeLoss(draft, nodeId, `no sign of life for ${((nowMs - heardMs) / 1000).toFixed(1)} s`);
   }
   if (draft.state.phase !== "gathering" || nowMs - draft.state.gatheringSinceMs < joinTimeoutMs) return;
-  end(draft, { kind: "timeout", joinTimeoutMs, missing: missingNodes(draft.state), joined: joinedNodes(draft.state) });
+  const missing = missingNodes(draft.state);
+  const ranks = draft.state.options.nodeCount === null ? { missingRanks: missingRanks(draft.state) } : {};
+  end(draft, { kind: "timeout", joinTimeoutMs, missing, ...ranks, joined: joinedNodes(draft.state) });
+}
+
+/** Ranks that no joined node has; what is known where the number of nodes is not. */
+function missingRanks({ options, present }: RendezvousState): number[] {
+  const there = new Set([...present.values()].filter((each) => each.joined).flatMap((each) => each.node.ranks ?? []));
+  return Array.from({ length: options.worldSize ?? 0 }, (_, rank) => rank).filter((rank) => !there.has(rank));
 }
 
 /** Who is not there: by node rank when all that are there chose theirs, and with the last known place. */
 function missingNodes({ options, present, membership }: RendezvousState): MissingNode[] {
+  if (options.nodeCount === null) return [];
   const joined = [...present.values()].filter((each) => each.joined).map((each) => each.node);
   const ranks = joined.map((node) => placeOf(node, membership, node.nodeId).nodeRank);
   const count = options.nodeCount - joined.length;

@@ -20,6 +20,23 @@ export interface CoordinatorThreadOptions {
   readonly localWorldSize: number;
   /** Private directory of the socket; removed when the coordinator closes. */
   readonly directory: string;
+  /** Null: the job has one node. */
+  readonly nodes: NodesOptions | null;
+}
+
+/** What the coordinator of one of several nodes is told. Plain data. */
+export interface NodesOptions {
+  readonly worldSize: number;
+  /** Null where the launcher does not tell. */
+  readonly nodeCount: number | null;
+  readonly nodeRank: number | null;
+  readonly isHead: boolean;
+  /** Null: all nodes are on this machine. */
+  readonly endpoint: { readonly host: string; readonly port: number } | null;
+  /** Where the job's secrets are. */
+  readonly variables: { readonly [name: string]: string | undefined };
+  readonly joinTimeoutMs: number;
+  readonly nodeTimeoutMs: number;
 }
 
 /** What the thread says. */

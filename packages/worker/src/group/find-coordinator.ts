@@ -2,12 +2,12 @@
  * Where a rank's coordinator is. Under `rankcast run` the launcher says so; under any other launcher local rank 0 starts one in a thread of
  * its own (never on the user's event loop, which training code blocks) and the others meet it at a path that follows from the job.
  */
-import { createHash, randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, watch, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { randomBytes } from "node:crypto";
+import { readFileSync, renameSync, rmSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { DistributionError, UsageError } from "@rankcast/core";
-import { type CoordinatorThread, startCoordinatorThread } from "./coordinator-thread.ts";
+import { DistributionError } from "@rankcast/core";
+import { meetingDirectory, meetingName } from "@rankcast/core/runtime";
+import { type CoordinatorThread, type NodesOptions, startCoordinatorThread } from "./coordinator-thread.ts";
 
 /** How to reach a coordinator. */
 export interface CoordinatorAddress {
@@ -27,28 +27,8 @@ export interface MeetingPoint {
   readonly nodeKey: string;
   readonly runtimeDirectory: string | undefined;
   readonly timeoutMs: number;
-}
-
-/**
- * The token of a 0600 file.
- * @throws {UsageError} RANKCAST_USAGE when others may read the file or it cannot be read: a token everybody knows protects nothing.
- */
-export function readToken(path: string): string {
-  try {
-    const { mode } = statSync(path);
-    if ((mode & 0o077) !== 0) {
-      throw new UsageError("RANKCAST_USAGE", `the token file may be read by others (mode ${(mode & 0o777).toString(8)})`, {
-        remedy: "chmod 600 the token file.",
-      });
-    }
-    return readFileSync(path, "utf8").trim();
-  } catch (cause) {
-    if (cause instanceof UsageError) throw cause;
-    throw new UsageError("RANKCAST_USAGE", "the token file of RANKCAST_TOKEN_FILE cannot be read", {
-      cause,
-      remedy: "Unset RANKCAST_COORDINATOR and RANKCAST_TOKEN_FILE if they are left over from another job.",
-    });
-  }
+  /** Null: the job has one node. */
+  readonly nodes: NodesOptions | null;
 }
 
 /**
@@ -56,12 +36,8 @@ export function readToken(path: string): string {
  * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when it does not appear in time.
  */
 export async function meetCoordinator(point: MeetingPoint): Promise<CoordinatorAddress> {
-  if (point.localWorldSize === 1) return startOwn(point, privateDirectory(point, randomBytes(8).toString("hex")));
-  const key = createHash("sha256")
-    .update(JSON.stringify([point.jobId, point.epoch, point.nodeKey]))
-    .digest("hex")
-    .slice(0, 16);
-  const directory = privateDirectory(point, key);
+  if (point.localWorldSize === 1) return startOwn(point, meetingDirectory(point.runtimeDirectory, randomBytes(8).toString("hex")));
+  const directory = meetingDirectory(point.runtimeDirectory, meetingName([point.jobId, point.epoch, point.nodeKey]));
   return point.localRank === 0 ? startOwn(point, directory) : waitForToken(directory, point.timeoutMs);
 }
 
@@ -80,26 +56,12 @@ async function startOwn(point: MeetingPoint, directory: string): Promise<Coordin
     epoch: point.epoch,
     localWorldSize: point.localWorldSize,
     directory,
+    nodes: point.nodes,
   });
   // The token appears only once the socket accepts, in one step: whoever sees it can connect.
   writeFileSync(`${tokenFile}.new`, token, { mode: 0o600 });
   renameSync(`${tokenFile}.new`, tokenFile);
   return { address, token, thread };
-}
-
-/** A directory that only this user can enter. @throws {UsageError} when somebody else owns it. */
-function privateDirectory({ runtimeDirectory }: MeetingPoint, name: string): string {
-  const base = join(runtimeDirectory ?? tmpdir(), `rankcast-${process.getuid?.() ?? "user"}`);
-  for (const path of [base, join(base, name)]) {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    const stat = statSync(path);
-    if (process.getuid && (stat.uid !== process.getuid() || (stat.mode & 0o077) !== 0)) {
-      throw new UsageError("RANKCAST_USAGE", `${path} belongs to somebody else or may be entered by others`, {
-        remedy: "Set XDG_RUNTIME_DIR to a private directory.",
-      });
-    }
-  }
-  return join(base, name);
 }
 
 function waitForToken(directory: string, timeoutMs: number): Promise<CoordinatorAddress> {

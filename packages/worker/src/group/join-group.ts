@@ -1,11 +1,12 @@
 /** The door of a rank: finds out who it is and who coordinates it, and joins. */
 import { randomUUID } from "node:crypto";
-import { DistributionError } from "@rankcast/core";
-import { detectRank, nativeMemory, type RankIdentity, readHostFacts, requireIdentity } from "@rankcast/core/runtime";
+import { type DetectedRank, detectRank, nativeMemory, readHostFacts, readToken, requireIdentity } from "@rankcast/core/runtime";
 import { readRankEnvironment } from "../environment/environment.ts";
 import { type Hello, PROTOCOL_VERSION } from "../grpc/coordinator-channel.ts";
 import { RankSession } from "../session/rank-session.ts";
-import { type CoordinatorAddress, meetCoordinator, readToken } from "./find-coordinator.ts";
+import type { NodesOptions } from "./coordinator-thread.ts";
+import { type CoordinatorAddress, meetCoordinator } from "./find-coordinator.ts";
+import { findHead, jobIdOf } from "./find-head.ts";
 import { RankGroup } from "./rank-group.ts";
 
 /** How to join. Everything has a sensible default under a launcher. */
@@ -18,14 +19,22 @@ export interface JoinGroupOptions {
   readonly token?: string;
   /** How long to wait for the node's coordinator to appear. Default 60 000: ranks of one node start together, but imports may be slow. */
   readonly timeoutMs?: number;
+  /** How long the nodes of a job may take to come together. Default `RANKCAST_JOIN_TIMEOUT` (seconds), else 300 000. */
+  readonly joinTimeoutMs?: number;
+  /** How long a node may be silent before it is given up. Default `RANKCAST_NODE_TIMEOUT` (seconds), else 10 000. */
+  readonly nodeTimeoutMs?: number;
 }
 
-const JOIN_TIMEOUT_MS = 60_000;
+const APPEAR_TIMEOUT_MS = 60_000;
+const JOIN_TIMEOUT_MS = 300_000;
+const NODE_TIMEOUT_MS = 10_000;
 
 /**
  * Joins this process's job: torchrun, rankcast, Slurm, Open MPI and Kubernetes variables are recognised; without any it is a world of one.
  * @throws {UsageError} RANKCAST_RANK_VARIABLES when the variables contradict each other.
- * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE, RANKCAST_TOKEN_REFUSED, RANKCAST_DUPLICATE_RANK, RANKCAST_UNSUPPORTED (several nodes).
+ * With several nodes and no launcher of ours, the node of rank 0 is found at `RANKCAST_RDZV_ENDPOINT` or where the launcher says; nodes on
+ * different machines need `RANKCAST_TOKEN_FILE` too.
+ * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE, RANKCAST_TOKEN_REFUSED, RANKCAST_DUPLICATE_RANK, RANKCAST_NODES_MISSING, ...
  */
 export async function joinGroup(options: JoinGroupOptions = {}): Promise<RankGroup> {
   const environment = readRankEnvironment(options.environment);
@@ -33,21 +42,12 @@ export async function joinGroup(options: JoinGroupOptions = {}): Promise<RankGro
   nativeMemory(environment.noMmap);
   const facts = readHostFacts();
   const detected = detectRank(environment.variables, facts);
-  const identity = requireIdentity(detected);
-  if (identity.nodeCount > 1) {
-    throw new DistributionError(
-      "RANKCAST_UNSUPPORTED",
-      `the job has ${identity.nodeCount} nodes; this version coordinates the ranks of one node`,
-      {
-        details: { nodeCount: identity.nodeCount },
-        remedy: "Run one job per node.",
-      },
-    );
-  }
-  // Without a job id only this user's ranks of this directory could be meant; the parent process tells two such jobs apart.
-  const jobId = detected.jobId ?? (identity.worldSize === 1 ? randomUUID() : `parent-${process.ppid}`);
+  const { identity } = detected;
+  // How many nodes there are is found out when they meet; which ranks share this one must be known.
+  const localWorldSize = identity.localWorldSize ?? requireIdentity(detected).localWorldSize;
+  const jobId = jobName(detected, environment.variables);
   const epoch = detected.restartCount;
-  const coordinator = await findCoordinator(options, environment, { identity, jobId, epoch, nodeKey: detected.nodeKey });
+  const coordinator = await findCoordinator(options, environment, { detected, localWorldSize, jobId, epoch });
   const hello: Hello = {
     type: "hello",
     protocol: PROTOCOL_VERSION,
@@ -55,16 +55,17 @@ export async function joinGroup(options: JoinGroupOptions = {}): Promise<RankGro
     epoch,
     rank: identity.rank,
     localRank: identity.localRank,
-    nodeRank: identity.nodeRank,
+    nodeRank: identity.nodeRank ?? 0,
     worldSize: identity.worldSize,
-    localWorldSize: identity.localWorldSize,
+    localWorldSize,
     incarnation: randomUUID(),
     pid: process.pid,
     host: facts.hostname,
   };
   try {
     const session = await RankSession.open(coordinator.address, coordinator.token, hello);
-    return new RankGroup({ session, identity, thread: coordinator.thread, noMmap: environment.noMmap });
+    const settled = { ...identity, localWorldSize, ...session.place };
+    return new RankGroup({ session, identity: settled, thread: coordinator.thread, noMmap: environment.noMmap });
   } catch (error) {
     await coordinator.thread?.close();
     throw error;
@@ -74,7 +75,7 @@ export async function joinGroup(options: JoinGroupOptions = {}): Promise<RankGro
 async function findCoordinator(
   options: JoinGroupOptions,
   environment: ReturnType<typeof readRankEnvironment>,
-  job: { readonly identity: RankIdentity; readonly jobId: string; readonly epoch: number; readonly nodeKey: string },
+  job: { readonly detected: DetectedRank; readonly localWorldSize: number; readonly jobId: string; readonly epoch: number },
 ): Promise<CoordinatorAddress> {
   const address = options.coordinator ?? environment.coordinator;
   if (address !== undefined) {
@@ -84,10 +85,43 @@ async function findCoordinator(
   return meetCoordinator({
     jobId: job.jobId,
     epoch: job.epoch,
-    localRank: job.identity.localRank,
-    localWorldSize: job.identity.localWorldSize,
-    nodeKey: job.nodeKey,
+    localRank: job.detected.identity.localRank,
+    localWorldSize: job.localWorldSize,
+    nodeKey: job.detected.nodeKey,
     runtimeDirectory: environment.runtimeDirectory,
-    timeoutMs: options.timeoutMs ?? JOIN_TIMEOUT_MS,
+    timeoutMs: options.timeoutMs ?? APPEAR_TIMEOUT_MS,
+    nodes: hasOneNode(job.detected) ? null : nodesOf(options, environment.variables, job),
   });
+}
+
+function hasOneNode({ identity }: DetectedRank): boolean {
+  return identity.nodeCount === 1 || identity.localWorldSize === identity.worldSize;
+}
+
+/** Without a job id only this user's ranks of this directory could be meant; the parent process tells two such jobs of one node apart. */
+function jobName(detected: DetectedRank, variables: Variables): string {
+  if (!hasOneNode(detected)) return jobIdOf(detected, variables);
+  return detected.jobId ?? (detected.identity.worldSize === 1 ? randomUUID() : `parent-${process.ppid}`);
+}
+
+type Variables = { readonly [name: string]: string | undefined };
+
+function nodesOf(
+  { joinTimeoutMs, nodeTimeoutMs }: JoinGroupOptions,
+  variables: Variables,
+  { detected, jobId }: { readonly detected: DetectedRank; readonly jobId: string },
+): NodesOptions {
+  const { rank, worldSize, nodeRank, nodeCount } = detected.identity;
+  const seconds = (name: string): number | null => (Number(variables[name]) > 0 ? Number(variables[name]) * 1000 : null);
+  return {
+    worldSize,
+    nodeCount,
+    nodeRank,
+    // Local ranks follow the order of ranks, and only local rank 0 asks.
+    isHead: nodeRank === null ? rank === 0 : nodeRank === 0,
+    endpoint: findHead(detected, jobId, variables),
+    variables: { ...variables },
+    joinTimeoutMs: joinTimeoutMs ?? seconds("RANKCAST_JOIN_TIMEOUT") ?? JOIN_TIMEOUT_MS,
+    nodeTimeoutMs: nodeTimeoutMs ?? seconds("RANKCAST_NODE_TIMEOUT") ?? NODE_TIMEOUT_MS,
+  };
 }

@@ -12,6 +12,7 @@ export interface GroupLoadOptions extends ReplicaLoadOptions, FetchOptions {
 }
 
 const FETCH_FIELDS = [
+  "fetch",
   "select",
   "subtree",
   "sha256",

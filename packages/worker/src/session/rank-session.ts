@@ -39,6 +39,12 @@ export interface SubscriptionListener {
   onNewest(number: number): void;
 }
 
+/** Where a rank is in its job. */
+export interface RankPlace {
+  readonly nodeRank: number;
+  readonly nodeCount: number;
+}
+
 /** Opens a channel; replaced in tests. */
 export type OpenChannel = (address: string, token: string, listener: ChannelListener) => CoordinatorChannel;
 
@@ -78,6 +84,7 @@ export class RankSession {
   #over = false;
   #closing = false;
   #welcome: Waiter<void> | null;
+  #place: RankPlace = { nodeRank: 0, nodeCount: 1 };
 
   private constructor(address: string, token: string, welcome: Waiter<void>, open: OpenChannel) {
     this.#welcome = welcome;
@@ -95,6 +102,11 @@ export class RankSession {
       session.#channel.send(hello);
     });
     return session as RankSession;
+  }
+
+  /** Where the coordinator says this rank is. */
+  get place(): RankPlace {
+    return this.#place;
   }
 
   /**
@@ -226,6 +238,7 @@ export class RankSession {
   #receive(message: CoordinatorMessage): void {
     switch (message.type) {
       case "welcome":
+        this.#place = { nodeRank: message.nodeRank, nodeCount: message.nodeCount };
         this.#welcome?.resolve();
         this.#welcome = null;
         return;

@@ -28,7 +28,8 @@ class FakeChannel {
     return {
       send: (message: RankMessage) => {
         this.said.push(message);
-        if (message.type === "hello") queueMicrotask(() => this.say({ type: "welcome", protocol: 1, jobId: "j", epoch: 0 }));
+        if (message.type === "hello")
+          queueMicrotask(() => this.say({ type: "welcome", protocol: 1, jobId: "j", epoch: 0, nodeRank: 0, nodeCount: 1 }));
       },
       close: async () => this.listener?.onEnd(null),
     };

@@ -83,6 +83,11 @@ export const DISTRIBUTION_CODES = {
     meaning: "Another job listens at the rendezvous address.",
     remedy: "Give each job its own port (--rdzv-endpoint) and id (--rdzv-id).",
   },
+  RANKCAST_NODES_DIFFER: {
+    class: "integrity",
+    meaning: "Every node was to read the weights for itself, and they are not the same everywhere.",
+    remedy: "Put the same file on every node, or let one node fetch it for all of them (--fetch once-per-job).",
+  },
   RANKCAST_UNPROTECTED: {
     class: "usage",
     meaning: "Nodes of a job would talk over a network without encryption and without a secret that proves who they are.",

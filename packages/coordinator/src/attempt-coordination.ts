@@ -1,0 +1,69 @@
+/** What a launch needs from whoever coordinates its ranks. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { CheckpointError, LoadReport } from "@rankcast/core";
+import type { RankFailure } from "./launch/launch-event.ts";
+import type { SpawnAttempt, SpawnSettings } from "./launch/launch-options.ts";
+import type { CoordinatorEvent } from "./node/node-coordinator.ts";
+
+/** Coordinates the attempts of one launch. */
+export interface AttemptCoordination {
+  /** What the coordinator has said in the last attempt. */
+  readonly said: AttemptRecord;
+  /** Starts the attempt's coordinator; gives what leads ranks to it. */
+  begin(attempt: SpawnAttempt): Promise<SpawnSettings>;
+  /** Ends it. Safe to call twice. */
+  end(): Promise<void>;
+  /** A rank has failed. */
+  rankFailed(failure: RankFailure): void;
+  /** The launch has failed; gives the error to throw. */
+  conclude(error: unknown): Promise<unknown>;
+  /** The launch is over. */
+  close(): Promise<void>;
+}
+
+/** What the coordinator of one attempt has said. */
+export class AttemptRecord {
+  readonly reports: LoadReport[] = [];
+  failure: CheckpointError | null = null;
+
+  /** Takes an event. */
+  take(event: CoordinatorEvent): void {
+    if (event.type === "report") this.reports.push(new LoadReport(event.report));
+    if (event.type === "failed") this.failure ??= event.error;
+  }
+
+  /** The rank whose connection ended while others needed it, if that is how the attempt failed. */
+  get lostRank(): number | null {
+    return this.failure?.code === "RANKCAST_RANK_LOST" ? rootRankOf(this.failure) : null;
+  }
+
+  /**
+   * The better known of the launcher's error and the coordinator's. The launcher's: somebody wanted the end, or it is about the rank whose
+   * connection closed (the coordinator sees no more of it; the launcher knows the exit code, the signal and the error file).
+   */
+  better(error: unknown): unknown {
+    if (this.failure === null) return error;
+    if (this.lostRank === null) return this.failure;
+    const wanted = error instanceof CheckpointError && error.class === "cancelled";
+    return wanted || rootRankOf(error) === this.lostRank ? error : this.failure;
+  }
+}
+
+/** The rank whose failure came first; null when no rank's did. */
+export function rootRankOf(error: unknown): number | null {
+  const cause = error instanceof CheckpointError ? (error.details["rootCause"] as { readonly rank?: unknown } | undefined) : undefined;
+  return typeof cause?.rank === "number" ? cause.rank : null;
+}
+
+/** Variables that lead ranks to a coordinator. The token travels in a file, never in a variable. */
+export function leadTo(address: string, token: string, { directory, attempt }: SpawnAttempt): Record<string, string> {
+  const tokenFile = join(directory, `token-${attempt}`);
+  writeFileSync(tokenFile, token, { mode: 0o600 });
+  return { RANKCAST_COORDINATOR: address, RANKCAST_TOKEN_FILE: tokenFile };
+}
+
+/** Where an attempt's coordinator listens: in the launch's own folder, which goes away with the launcher even when it is killed. */
+export function socketOf({ directory, attempt }: SpawnAttempt): string {
+  return `unix:${join(directory, `coordinator-${attempt}.sock`)}`;
+}

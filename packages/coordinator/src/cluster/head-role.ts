@@ -1,0 +1,187 @@
+/** The head node: its listener, the streams of all other nodes, the rendezvous, and the job's one coordinator in each epoch. */
+import type { ErrorRecord, MemberNode, Membership } from "@rankcast/core/runtime";
+import type { NodeBroadcast } from "../broadcast/node-broadcast.ts";
+import { type ClusterServer, type HeadMessage, type NodeMessage, startClusterServer } from "../grpc/cluster-server.ts";
+import { PROTOCOL_VERSION } from "../grpc/coordination-server.ts";
+import { formatLinkAddress } from "../link/link-key.ts";
+import { type LinkListener, listenForLinks } from "../link/link-listener.ts";
+import { NodeCoordinator } from "../node/node-coordinator.ts";
+import { FarRanks } from "./far-ranks.ts";
+import type { JobNodeOptions, NodeRole, Uplink, UplinkListener } from "./job-node.ts";
+import { NodeCaster } from "./node-caster.ts";
+import { RendezvousDriver } from "./rendezvous-driver.ts";
+
+/** What the head is told beside what every node is. */
+export interface HeadOptions {
+  readonly options: JobNodeOptions;
+  /** Where to listen. */
+  readonly listenHost: string;
+  readonly port: number;
+  /** The host as other nodes dial it. */
+  readonly reachableHost: string;
+  /** Called when nodes gather (true) and when they are complete (false). */
+  onGathering(gathering: boolean): void;
+}
+
+/** See the module comment. */
+export class HeadRole implements NodeRole {
+  readonly #head: HeadOptions;
+  readonly #driver: RendezvousDriver;
+  readonly #server: ClusterServer;
+  readonly #heartbeat: NodeJS.Timeout;
+  readonly #far = new Map<string, FarRanks>();
+  #listener: LinkListener | null = null;
+  #coordinator: NodeCoordinator | null = null;
+  #self: UplinkListener | null = null;
+
+  private constructor(head: HeadOptions) {
+    this.#head = head;
+    const { key, nodeCount, worldSize, maxRestarts, firstEpoch, joinTimeoutMs, silenceMs, heartbeatMs } = head.options;
+    const machine = {
+      jobId: key.jobId,
+      protocol: PROTOCOL_VERSION,
+      nodeCount,
+      worldSize,
+      maxRestarts,
+      firstEpoch,
+      joinTimeoutMs,
+      silenceMs,
+    };
+    this.#driver = new RendezvousDriver(machine, {
+      now: () => performance.now(),
+      onStart: (membership) => this.#start(membership),
+      onFailed: (cause) => this.#fail(cause),
+      onNodeLost: (node, cause) => this.#lose(node, cause),
+      onNodeMessage: (nodeId, message) => this.#far.get(nodeId)?.hear(message),
+      onRejoin: (nodeId) => void this.#far.delete(nodeId),
+    });
+    const seats = new Map<object, ReturnType<RendezvousDriver["connect"]>>();
+    this.#server = startClusterServer({
+      onMessage: (stream, message) => {
+        const seat = seats.get(stream) ?? this.#driver.connect(stream);
+        seats.set(stream, seat);
+        seat.hear(message);
+      },
+      onEnd: (stream, reason) => {
+        seats.get(stream)?.lose(reason);
+        seats.delete(stream);
+      },
+    });
+    this.#heartbeat = setInterval(() => {
+      for (const line of this.#driver.lines.values()) line.send({ type: "heartbeat" });
+    }, heartbeatMs);
+    this.#heartbeat.unref();
+  }
+
+  /**
+   * Binds the head's listener.
+   * @throws {UsageError} RANKCAST_UNPROTECTED; {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when the address is taken.
+   */
+  static async open(head: HeadOptions): Promise<HeadRole> {
+    const role = new HeadRole(head);
+    try {
+      role.#listener = await listenForLinks({
+        address: formatLinkAddress(head.listenHost, head.port),
+        key: head.options.key,
+        onLink: (kind, socket) => (kind === "grpc" ? role.#server.inject(socket) : socket.destroy()),
+      });
+    } catch (error) {
+      await role.#close();
+      throw error;
+    }
+    head.onGathering(true);
+    return role;
+  }
+
+  get listenHost(): string {
+    return this.#head.listenHost;
+  }
+
+  get reachableHost(): string {
+    return this.#head.reachableHost;
+  }
+
+  /** Where other nodes join. */
+  get address(): string {
+    return formatLinkAddress(this.reachableHost, this.#listener?.port ?? this.#head.port);
+  }
+
+  open(self: UplinkListener): Uplink {
+    this.#self = self;
+    const later = (work: () => void): void => queueMicrotask(work);
+    const seat = this.#driver.connect({ send: (message) => later(() => self.hear(message)), end: () => undefined });
+    // A node that does not need a network has no silence either.
+    const beat = setInterval(() => seat.hear({ type: "heartbeat" }), this.#head.options.heartbeatMs);
+    beat.unref();
+    return {
+      send: (message: NodeMessage) => later(() => seat.hear(message)),
+      close: async () => {
+        clearInterval(beat);
+        await this.#close();
+      },
+    };
+  }
+
+  /** The epoch's coordinator was made when the rendezvous said so, for other nodes' ranks may be first. */
+  coordinate(membership: Membership, rankEpoch: number, broadcast: NodeBroadcast): NodeCoordinator {
+    const { options } = this.#head;
+    const { key, fetch, pssBytes, onEvent, barrierTimeoutMs } = options;
+    const nodeRank = 0;
+    const others = new NodeCaster({
+      membership,
+      nodeRank,
+      broadcast,
+      listener: {
+        onPhase: (phase) => onEvent?.({ type: "phase", phase }),
+        onBytes: (bytes, totalBytes) => onEvent?.({ type: "bytes", bytes, totalBytes }),
+      },
+      send: (nodeId, message) => this.#driver.lines.get(nodeId)?.send(message),
+    });
+    const { topology } = membership;
+    const coordinator = new NodeCoordinator({
+      jobId: key.jobId,
+      epoch: rankEpoch,
+      worldSize: topology.worldSize,
+      localWorldSize: topology.nodes[nodeRank]?.ranks.length ?? 0,
+      place: { nodeRank, topology, others },
+      fetch,
+      pssBytes,
+      onEvent,
+      barrierTimeoutMs,
+    });
+    this.#coordinator = coordinator;
+    this.#far.clear();
+    for (const node of membership.nodes) {
+      if (node.nodeRank === nodeRank) continue;
+      const send = (message: HeadMessage): void => this.#driver.lines.get(node.nodeId)?.send(message);
+      this.#far.set(node.nodeId, new FarRanks(coordinator, node.nodeRank, send));
+    }
+    return coordinator;
+  }
+
+  /** Tells this node first and at once: what other nodes' ranks say needs its coordinator. */
+  #start(membership: Membership): void {
+    this.#head.onGathering(false);
+    this.#self?.hear({ type: "start", membership });
+  }
+
+  #fail(cause: ErrorRecord): void {
+    this.#coordinator?.abort(cause);
+    this.#head.onGathering(true);
+  }
+
+  #lose(node: MemberNode, cause: ErrorRecord): void {
+    this.#far.delete(node.nodeId);
+    this.#coordinator?.loseNode(node.nodeRank, node.pid, cause);
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#heartbeat);
+    // A head that could not listen has left no notice: the one that lies there is another's.
+    if (this.#listener) this.#head.onGathering(false);
+    for (const line of this.#driver.lines.values()) line.end();
+    this.#driver.close();
+    await this.#server.close();
+    await this.#listener?.close();
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * Finds out whether this node is the head, and where the head is otherwise.
+ *
+ * The head is node rank 0. Where ranks of nodes are given out at the rendezvous, it is the node that can bind the endpoint. Nodes that share
+ * the head's machine (and user) find its address and token in a private directory; others need the endpoint, and the same token file.
+ */
+import { randomBytes } from "node:crypto";
+import { lookup } from "node:dns/promises";
+import { networkInterfaces } from "node:os";
+import { setTimeout } from "node:timers/promises";
+import { CheckpointError, compileLimits, DistributionError, UsageError } from "@rankcast/core";
+import { startNodeBroadcast } from "../broadcast/node-broadcast.ts";
+import { formatLinkAddress, isLoopback, type LinkKey, protectionOf } from "../link/link-key.ts";
+import { HeadRole } from "./head-role.ts";
+import { JobNode, type JobNodeOptions, type NodeRole } from "./job-node.ts";
+import { MeetingPlace } from "./meeting-place.ts";
+import { MemberRole } from "./member-role.ts";
+
+/** Where the head is to be found. */
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** How to open a node. */
+export interface OpenNodeOptions extends JobNodeOptions {
+  /** Null: only nodes of this machine take part. */
+  readonly endpoint: Endpoint | null;
+  readonly isHead: "yes" | "no" | "whoever-binds";
+  /** What tells this job's meeting place from others on this machine. */
+  readonly meeting: readonly (string | number)[];
+  readonly runtimeDirectory: string | undefined;
+  /** Ends the search for the head. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const RETRY_MS = 100;
+
+/**
+ * Opens the node; it has joined nothing yet.
+ * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when the head cannot be bound or reached in time, RANKCAST_TOKEN_REFUSED,
+ * RANKCAST_WRONG_JOB; {UsageError} RANKCAST_UNPROTECTED.
+ */
+export async function openJobNode(options: OpenNodeOptions): Promise<JobNode> {
+  const place = new MeetingPlace(options.runtimeDirectory, options.meeting);
+  if (options.isHead !== "no") {
+    const head = await openHead(options, place);
+    if (head) return head;
+  }
+  return openMember(options, place);
+}
+
+/** Null when somebody else is the head. */
+async function openHead(options: OpenNodeOptions, place: MeetingPlace): Promise<JobNode | null> {
+  const { key, endpoint } = options;
+  const local = endpoint && (await localAddressOf(endpoint.host));
+  if (options.isHead === "whoever-binds" && endpoint && local === null) return null;
+  const outside = endpoint !== null && !isLoopback(local ?? endpoint.host) && canLeave(key, endpoint.host);
+  // Without a secret that other machines could have, there are no other machines.
+  const host = outside ? (local ?? "0.0.0.0") : isLoopback(local ?? "") ? (local ?? "127.0.0.1") : "127.0.0.1";
+  const own = {
+    ...options,
+    nodeRank: options.nodeCount === null ? options.nodeRank : 0,
+    key: { ...key, token: key.token || freshToken(key) },
+  };
+  let role: HeadRole | null = null;
+  try {
+    role = await HeadRole.open({
+      options: own,
+      listenHost: host,
+      port: endpoint?.port ?? 0,
+      reachableHost: outside ? endpoint.host : host,
+      onGathering: (gathering) => {
+        if (!gathering) place.clear();
+        else if (role) place.leave({ address: role.address, token: own.key.token });
+      },
+    });
+  } catch (error) {
+    if (options.isHead === "whoever-binds" && isTaken(error)) return null;
+    throw error;
+  }
+  place.leave({ address: role.address, token: own.key.token });
+  return withBroadcast(own, role);
+}
+
+/** The node, with its data plane. */
+async function withBroadcast(options: OpenNodeOptions, role: NodeRole): Promise<JobNode> {
+  const { key, nodeRank, noMmap } = options;
+  try {
+    const listen = formatLinkAddress(role.listenHost, 0);
+    const broadcast = await startNodeBroadcast({ nodeRank: nodeRank ?? 0, listen, key, noMmap, limits: compileLimits() });
+    return new JobNode(options, role, broadcast);
+  } catch (error) {
+    await role.open({ hear: () => undefined, lose: () => undefined }).close();
+    throw error;
+  }
+}
+
+async function openMember(options: OpenNodeOptions, place: MeetingPlace): Promise<JobNode> {
+  const { joinTimeoutMs, silenceMs, heartbeatMs } = options;
+  const deadlineMs = performance.now() + joinTimeoutMs;
+  let last: unknown = null;
+  for (;;) {
+    // A notice can be left over from a head that was killed: failures with it are no verdict.
+    const notice = place.read();
+    const way = notice ? { address: notice.address, key: { ...options.key, token: notice.token } } : wayOutside(options);
+    try {
+      if (way) return await withBroadcast({ ...options, key: way.key }, await MemberRole.open({ ...way, silenceMs, heartbeatMs }));
+    } catch (error) {
+      last = error;
+      if (!notice && !(error instanceof CheckpointError && error.code === "RANKCAST_COORDINATOR_UNREACHABLE")) throw error;
+    }
+    if (performance.now() > deadlineMs) throw notFound(options, last);
+    options.signal?.throwIfAborted();
+    await setTimeout(RETRY_MS);
+  }
+}
+
+/** The endpoint, when it can be anywhere but on this machine, or the token is known; null: only a notice can help. */
+function wayOutside({ endpoint, key }: OpenNodeOptions): { address: string; key: LinkKey } | null {
+  if (endpoint === null || (key.token === "" && !canLeave(key, endpoint.host))) return null;
+  return { address: formatLinkAddress(endpoint.host, endpoint.port), key };
+}
+
+function notFound({ endpoint, joinTimeoutMs, key }: OpenNodeOptions, cause: unknown): CheckpointError {
+  const where = endpoint === null ? "on this machine" : `at ${formatLinkAddress(endpoint.host, endpoint.port)}`;
+  const text = `the head node did not appear ${where} within ${joinTimeoutMs / 1000} s`;
+  if (cause === null && endpoint !== null && !isLoopback(endpoint.host) && !canLeave(key, endpoint.host)) {
+    return new UsageError("RANKCAST_UNPROTECTED", `${text}, and without a secret it is looked for on this machine only`, {
+      details: { endpoint: where },
+    });
+  }
+  const details = { endpoint: where, joinTimeoutMs };
+  return new DistributionError("RANKCAST_COORDINATOR_UNREACHABLE", text, {
+    details,
+    ...(cause === null ? {} : { cause }),
+    remedy: "Start node 0, and check that --rdzv-endpoint (or RANKCAST_RDZV_ENDPOINT) is its address on every node.",
+  });
+}
+
+function canLeave(key: LinkKey, host: string): boolean {
+  try {
+    protectionOf(host, key);
+    return !isLoopback(host);
+  } catch {
+    return false;
+  }
+}
+
+function freshToken({ certificates, insecure }: LinkKey): string {
+  return certificates || insecure ? "" : randomBytes(32).toString("hex");
+}
+
+/** The address of this machine that `host` means; null when it means another machine, or nothing. */
+async function localAddressOf(host: string): Promise<string | null> {
+  if (isLoopback(host)) return host === "localhost" ? "127.0.0.1" : host;
+  const own = new Set(
+    Object.values(networkInterfaces())
+      .flat()
+      .map((each) => each?.address),
+  );
+  const addresses = await lookup(host, { all: true }).catch(() => []);
+  return addresses.find(({ address }) => own.has(address) || isLoopback(address))?.address ?? null;
+}
+
+function isTaken(error: unknown): boolean {
+  return error instanceof CheckpointError && (error.cause as { code?: string } | undefined)?.code === "EADDRINUSE";
+}

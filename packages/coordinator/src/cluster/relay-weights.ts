@@ -1,0 +1,189 @@
+/** The weights of a job's rounds on a node that is not the head: received, fetched, or a rank's own; published to the node's ranks. */
+import type { FetchOptions } from "@rankcast/core";
+import { asCheckpointError, newReadStats, type PlacedSegments, toErrorRecord } from "@rankcast/core/runtime";
+import type { BroadcastOffer, NodeBroadcast } from "../broadcast/node-broadcast.ts";
+import type { FetchListener, FetchWeights } from "../fetch/fetch-weights.ts";
+import type { NodeMessage, WeightsOffer } from "../grpc/cluster-server.ts";
+import type { Arrive, CoordinatorMessage, LoadRequest, Publication } from "../grpc/coordination-server.ts";
+import { describeWeights, type NodeFacts } from "../round/other-nodes.ts";
+import { toWireError } from "../round/root-cause.ts";
+import { weightsDigest } from "../round/weights-digest.ts";
+import { receiveWeights } from "./receive-weights.ts";
+
+/** What the owner gives. */
+export interface RelayWeightsHost {
+  readonly nodeRank: number;
+  readonly fetch: FetchWeights;
+  readonly listener: FetchListener;
+  readonly broadcast: NodeBroadcast;
+  /** To every rank of this node. */
+  tellRanks(message: CoordinatorMessage): void;
+  /** To the head. */
+  send(message: NodeMessage): void;
+  /** Proportional set size of this process; null where the kernel does not tell. */
+  pssBytes(): number | null;
+}
+
+interface Round {
+  readonly cancel: AbortController;
+  /** The broadcast that this node takes part in. */
+  offer: BroadcastOffer | null;
+  readonly pssBytes: number | null;
+  /** Somebody has asked for the weights here, or offered them. */
+  begun: boolean;
+  published: CoordinatorMessage | null;
+  placed: PlacedSegments | null;
+  release: () => void;
+  pssGrowthTold: boolean;
+}
+
+/** See the module comment. */
+export class RelayWeights {
+  readonly #host: RelayWeightsHost;
+  readonly #rounds = new Map<number, Round>();
+  #lastOver = 0;
+
+  constructor(host: RelayWeightsHost) {
+    this.#host = host;
+  }
+
+  /** A rank asks for weights: where every node fetches, the first request starts this node's. */
+  request({ sequence, weights, options }: LoadRequest): void {
+    const fetchOptions = options as FetchOptions;
+    if ((fetchOptions.fetch ?? "once-per-job") === "once-per-job") return;
+    const round = this.#begin(sequence);
+    if (round) void this.#attempt(sequence, () => this.#fetch(sequence, round, weights, fetchOptions));
+  }
+
+  /** A rank of this node offers weights: its neighbours get them at once, the other nodes through the head. */
+  own(rank: number, { sequence, manifest, placement }: Publication): void {
+    const round = this.#begin(sequence);
+    if (!round) return;
+    const placed = placement as PlacedSegments;
+    this.#publish(sequence, round, manifest, placed);
+    const { flat, shared, segmentBytes } = describeWeights(manifest, placed);
+    this.#host.send({ type: "owned", sequence, rank, manifest, placement: { flat, shared, segmentBytes } });
+  }
+
+  /** The head says where a round's weights are. */
+  take(message: WeightsOffer): void {
+    const offer = message.offer as BroadcastOffer;
+    if (offer.owners.includes(this.#host.nodeRank)) this.#serve(message.sequence, offer);
+    else {
+      const round = this.#begin(message.sequence);
+      if (round) void this.#attempt(message.sequence, () => this.#receive(message, offer, round));
+    }
+  }
+
+  /** What a rank that joins now has missed. */
+  missed(): CoordinatorMessage[] {
+    return [...this.#rounds.values()].flatMap(({ published }) => published ?? []);
+  }
+
+  /** The arrival as it goes on to the head: one rank of the node brings the growth of this process along. */
+  annotate(arrival: Arrive): Arrive {
+    if (arrival.barrier !== "round/reported" || arrival.failure !== undefined) return arrival;
+    const round = this.#rounds.get(Number.parseInt(arrival.digest, 10));
+    if (!round || round.pssGrowthTold) return arrival;
+    round.pssGrowthTold = true;
+    const now = this.#host.pssBytes();
+    const nodePssBytes = now === null || round.pssBytes === null ? null : now - round.pssBytes;
+    return { ...arrival, payload: { ...(arrival.payload as object), nodePssBytes } };
+  }
+
+  /** Every rank has attached. */
+  release(sequence: number): void {
+    this.#rounds.get(sequence)?.release();
+  }
+
+  /** The round is over. */
+  end(sequence: number): void {
+    this.#lastOver = Math.max(this.#lastOver, sequence);
+    const round = this.#rounds.get(sequence);
+    this.#rounds.delete(sequence);
+    round?.cancel.abort();
+    round?.release();
+    if (round?.offer) this.#host.broadcast.end(round.offer.id);
+  }
+
+  /** Ends all rounds. */
+  close(): void {
+    for (const sequence of [...this.#rounds.keys()]) this.end(sequence);
+  }
+
+  #begin(sequence: number): Round | null {
+    if (sequence <= this.#lastOver || this.#rounds.get(sequence)?.begun) return null;
+    const round: Round = {
+      cancel: new AbortController(),
+      offer: null,
+      pssBytes: this.#host.pssBytes(),
+      begun: true,
+      published: null,
+      placed: null,
+      release: () => undefined,
+      pssGrowthTold: false,
+    };
+    this.#rounds.set(sequence, round);
+    return round;
+  }
+
+  async #attempt(sequence: number, work: () => Promise<NodeFacts>): Promise<void> {
+    try {
+      const facts = await work();
+      if (this.#rounds.has(sequence)) this.#host.send({ type: "ready", sequence, facts });
+    } catch (error) {
+      if (this.#rounds.has(sequence)) {
+        this.#host.send({ type: "failed", sequence, cause: toWireError(toErrorRecord(asCheckpointError(error))) });
+      }
+    }
+  }
+
+  async #fetch(sequence: number, round: Round, weights: string, options: FetchOptions): Promise<NodeFacts> {
+    const fetched = await this.#host.fetch(weights, options, this.#host.listener, round.cancel.signal);
+    round.release = () => fetched.release();
+    if (!this.#rounds.has(sequence)) fetched.release();
+    else this.#publish(sequence, round, fetched.manifestBytes, fetched.placed);
+    this.#host.listener.onPhase("verifying and loading");
+    const digest = await weightsDigest(fetched, round.cancel.signal);
+    await fetched.verify();
+    return { digest, origin: fetched.origin(), sharedBytes: sharedBytesOf(fetched.placed) };
+  }
+
+  async #receive({ sequence, manifest, placement }: WeightsOffer, offer: BroadcastOffer, round: Round): Promise<NodeFacts> {
+    round.offer = offer;
+    const { flat, shared } = placement as { flat: readonly number[]; shared: readonly number[] };
+    const { placed, release } = await receiveWeights(
+      this.#host.broadcast,
+      offer,
+      { flat, shared },
+      round.cancel.signal,
+      this.#host.listener,
+    );
+    round.release = release;
+    if (!this.#rounds.has(sequence)) release();
+    else this.#publish(sequence, round, manifest, placed);
+    this.#host.listener.onPhase("loading");
+    return { digest: null, origin: newReadStats(), sharedBytes: sharedBytesOf(placed) };
+  }
+
+  /** This node owns the bytes: it serves them, and says that it has them. */
+  #serve(sequence: number, offer: BroadcastOffer): void {
+    const round = this.#rounds.get(sequence);
+    if (!round?.placed) return;
+    const { segments } = round.placed;
+    round.offer = offer;
+    // A receiver that does not get everything says so itself.
+    this.#host.broadcast.offer(offer, segments, { signal: round.cancel.signal }).catch(() => undefined);
+    this.#host.send({ type: "ready", sequence, facts: { digest: null, origin: newReadStats(), sharedBytes: sharedBytesOf(round.placed) } });
+  }
+
+  #publish(sequence: number, round: Round, manifest: Uint8Array, placed: PlacedSegments): void {
+    round.placed = placed;
+    round.published = { type: "published", sequence, manifest, placement: placed };
+    this.#host.tellRanks(round.published);
+  }
+}
+
+function sharedBytesOf({ segments }: PlacedSegments): number {
+  return segments.reduce((sum, { nbytes }) => sum + nbytes, 0);
+}

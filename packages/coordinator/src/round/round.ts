@@ -1,0 +1,74 @@
+/** What a coordinator keeps of one round. */
+import { DistributionError } from "@rankcast/core";
+import { quote, rankRanges } from "@rankcast/core/runtime";
+import type { FetchedWeights } from "../fetch/fetch-weights.ts";
+import type { Arrive, CoordinatorMessage } from "../grpc/coordination-server.ts";
+import type { RankResult } from "./merge-rank-results.ts";
+import type { NodeFacts } from "./other-nodes.ts";
+
+/** Its barriers, in order. */
+export type Stage = "begin" | "prepared" | "committed" | "reported";
+
+/** See the module comment. */
+export interface Round {
+  readonly sequence: number;
+  readonly cancel: AbortController;
+  weights: string;
+  /** As in arrivals, so that a failure of the coordinator's own agrees with them. */
+  digest: string;
+  fetched: FetchedWeights | null;
+  /** What every rank of the node is told, those that join later too. */
+  published: CoordinatorMessage | null;
+  verified: boolean;
+  /** Of this node's weights, where every node gets its own. */
+  contentDigest: string | null;
+  /** Other nodes that have the weights. */
+  readonly ready: Map<number, NodeFacts>;
+  offeredMs: number | null;
+  readyMs: number;
+  /** Arrivals at `prepared` that wait for the verification of the bytes they are about. */
+  readonly held: { readonly rank: number; readonly arrival: Arrive }[];
+  beginMs: number | null;
+  committedMs: number | null;
+  loadMs: number;
+  /** Proportional set size of this process when the round began. */
+  pssBytes: number | null;
+  pssGrowthBytes: number | null;
+}
+
+/** A round that nobody has said anything about. */
+export function newRound(sequence: number): Round {
+  return {
+    sequence,
+    cancel: new AbortController(),
+    weights: "",
+    digest: "",
+    fetched: null,
+    published: null,
+    verified: false,
+    contentDigest: null,
+    ready: new Map(),
+    offeredMs: null,
+    readyMs: 0,
+    held: [],
+    beginMs: null,
+    committedMs: null,
+    loadMs: 0,
+    pssBytes: null,
+    pssGrowthBytes: null,
+  };
+}
+
+/** The error of a round whose nodes fetched for themselves and got different bytes; null when they did not, as far as is known. */
+export function nodesDiffer({ contentDigest, ready, weights }: Round): DistributionError | null {
+  if (contentDigest === null) return null;
+  const nodes = [...ready].filter(([, { digest }]) => digest !== null && digest !== contentDigest).map(([nodeRank]) => nodeRank);
+  if (nodes.length === 0) return null;
+  const text = `node${nodes.length === 1 ? "" : "s"} ${rankRanges(nodes)} read other weights than node 0 from ${quote(weights)}`;
+  return new DistributionError("RANKCAST_NODES_DIFFER", text, { details: { nodes } });
+}
+
+/** Whether ranks have brought their part of the report. */
+export function isReport(payloads: ReadonlyMap<number, unknown>): boolean {
+  return payloads.size > 0 && [...payloads.values()].every((payload) => (payload as Partial<RankResult> | null)?.replicas !== undefined);
+}

@@ -1,0 +1,25 @@
+/**
+ * One rank of several nodes that waits at a barrier that will never be whole, because rank 0 is at another one, until the job fails; says on stderr how it learned. With
+ * `flaky` all ranks come to it, but rank 1 ends with an error in the first attempt.
+ */
+import { CheckpointError } from "@rankcast/core";
+import { joinGroup } from "@rankcast/worker";
+
+const [mode = "hold"] = process.argv.slice(2);
+const group = await joinGroup();
+await group.barrier("ready");
+const say = (what: object): void =>
+  void process.stderr.write(`@${JSON.stringify({ rank: group.rank, pid: process.pid, nodeRank: group.nodeRank, ...what })}\n`);
+say({ holds: true, attempt: process.env["TORCHELASTIC_RESTART_COUNT"], epoch: process.env["RANKCAST_EPOCH"] });
+try {
+  if (mode === "flaky") {
+    if (group.rank === 1 && process.env["TORCHELASTIC_RESTART_COUNT"] === "0") throw new RangeError("out of luck");
+    await group.barrier("end");
+  } else await group.barrier(group.rank === 0 ? "elsewhere" : "end");
+  await group.close();
+} catch (error) {
+  const { code = "", class: kind = "", details = {} } = error instanceof CheckpointError ? error : {};
+  say({ code, class: kind, rootCause: details["rootCause"], failedMs: Date.now() });
+  if (!(error instanceof CheckpointError)) group.abort(error);
+  throw error;
+}
