@@ -63,6 +63,10 @@ export { openTar, TORCH_TAR_MEMBERS } from "./container/open-tar.ts";
 export { type OpenContainerOptions, openZip } from "./container/open-zip.ts";
 export { isTarHeader } from "./container/tar-header.ts";
 export { folderOf, requireRecord } from "./container/zip-folder.ts";
+// delta
+export { applyDelta } from "./delta/apply-delta.ts";
+export { BLOCK_BYTES, blocksOf, PAGE_BYTES } from "./delta/delta-format.ts";
+export { encodeDelta } from "./delta/encode-delta.ts";
 // Environment
 export { type Environment, readEnvironment } from "./environment/environment.ts";
 export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "./errors/error-record.ts";

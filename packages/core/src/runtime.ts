@@ -32,6 +32,9 @@ export {
 export { createSenderState, type SenderOptions, type SenderState, type Subscription } from "./broadcast/sender-state.ts";
 export { stepReceiver } from "./broadcast/step-receiver.ts";
 export { type SenderEvent, type SenderInstruction, stepSender } from "./broadcast/step-sender.ts";
+export { applyDelta } from "./delta/apply-delta.ts";
+export { blocksOf } from "./delta/delta-format.ts";
+export { encodeDelta } from "./delta/encode-delta.ts";
 export { readEnvironment } from "./environment/environment.ts";
 export { readToken } from "./environment/read-token.ts";
 export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "./errors/error-record.ts";

@@ -40,6 +40,7 @@ const FOLDER_ORDER = new Map([
       "write",
       "barrier",
       "lease",
+      "delta",
       "rendezvous",
       "broadcast",
       "load",

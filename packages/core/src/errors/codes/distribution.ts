@@ -3,6 +3,11 @@ import type { ErrorCodeRow } from "../error-code-row.ts";
 
 /** Codes of ranks, replicas, coordinator and barrier. */
 export const DISTRIBUTION_CODES = {
+  RANKCAST_DELTA: {
+    class: "integrity",
+    meaning: "The difference between two generations of weights that came from another node is damaged, or belongs to another generation.",
+    remedy: "Nothing: the update fails on every rank and the next one sends all bytes. Report it if it happens again.",
+  },
   RANKCAST_RANK_VARIABLES: {
     class: "usage",
     meaning: "The environment variables that say which rank this process is are incomplete or contradict each other.",
