@@ -4,6 +4,9 @@ import { docOf, lineOf, type SourceFile, type SyntaxNode, sourceFiles, walk } fr
 
 const FILE_LINES_MAX = 300;
 const FUNCTION_LINES_MAX = 70;
+/** Doors are lists of names, sorted by folder: cutting one in two would only hide where a name comes from. */
+const DOOR = /^packages\/[a-z]+\/src\/(index|internal|runtime)\.ts$/;
+const DOOR_LINES_MAX = 400;
 
 const files = [...sourceFiles("packages"), ...sourceFiles("proto/src")];
 const testFiles = [...sourceFiles("test/src"), ...sourceFiles("bench/src"), ...sourceFiles("examples")];
@@ -14,7 +17,7 @@ const at = (file: SourceFile, node: SyntaxNode): string => `${file.path}:${lineO
 describe("architecture: style", () => {
   it(`files have at most ${FILE_LINES_MAX} lines`, () => {
     const long = [...files, ...testFiles]
-      .filter((file) => file.text.split("\n").length - 1 > FILE_LINES_MAX)
+      .filter((file) => file.text.split("\n").length - 1 > (DOOR.test(file.path) ? DOOR_LINES_MAX : FILE_LINES_MAX))
       .map((file) => `${file.path}: ${file.text.split("\n").length - 1}`);
     expect(long).to.deep.equal([]);
   });
