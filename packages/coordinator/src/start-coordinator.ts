@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { nativeMemory, readEnvironment, readMemoryUse } from "@rankcast/core/runtime";
+import { importReaders, nativeMemory, readEnvironment, readMemoryUse } from "@rankcast/core/runtime";
 import { fetchWeights } from "./fetch/fetch-weights.ts";
 import { startCoordinationServer } from "./grpc/coordination-server.ts";
 import { type CoordinatorEvent, NodeCoordinator } from "./node/node-coordinator.ts";
@@ -62,6 +62,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   };
   try {
     const server = await startCoordinationServer(address, token, node);
+    // Ranks are being started, or are on their way here: half of the code that the first load needs is read meanwhile.
+    setImmediate(() => void importReaders());
     let closing: Promise<void> | null = null;
     const close = (): Promise<void> => {
       closing ??= (async () => {

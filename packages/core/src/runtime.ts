@@ -48,6 +48,7 @@ export {
 } from "./lease/lease-state.ts";
 export { stepLeases } from "./lease/step-leases.ts";
 export { compareOnce } from "./load/compare-once.ts";
+export { importReaders } from "./load/import-readers.ts";
 export { openWeights } from "./load/open-weights.ts";
 export type { StateDictManifest } from "./manifest/manifest.ts";
 export { decodeManifest, encodeManifest } from "./manifest/manifest-codec.ts";

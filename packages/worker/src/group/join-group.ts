@@ -1,8 +1,10 @@
 /** The door of a rank: finds out who it is and who coordinates it, and joins. */
 import { randomUUID } from "node:crypto";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type DetectedRank, detectRank, nativeMemory, readHostFacts, readToken, requireIdentity } from "@rankcast/core/runtime";
 import { readRankEnvironment } from "../environment/environment.ts";
 import { type Hello, PROTOCOL_VERSION } from "../grpc/coordinator-channel.ts";
+import { rehearse } from "../replica/rehearse.ts";
 import { RankSession } from "../session/rank-session.ts";
 import type { NodesOptions } from "./coordinator-thread.ts";
 import { type CoordinatorAddress, meetCoordinator } from "./find-coordinator.ts";
@@ -63,7 +65,13 @@ export async function joinGroup(options: JoinGroupOptions = {}): Promise<RankGro
     host: facts.hostname,
   };
   try {
-    const session = await RankSession.open(coordinator.address, coordinator.token, hello);
+    const joining = RankSession.open(coordinator.address, coordinator.token, hello);
+    // Told apart below; a rehearsal that fails first must not leave it unheard.
+    joining.catch(() => undefined);
+    // The coordinator answers meanwhile, in another process or thread.
+    await nextTurn();
+    rehearse(environment.noMmap);
+    const session = await joining;
     const settled = { ...identity, localWorldSize, ...session.place };
     return new RankGroup({ session, identity: settled, thread: coordinator.thread, noMmap: environment.noMmap });
   } catch (error) {

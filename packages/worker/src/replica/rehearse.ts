@@ -23,7 +23,7 @@ export function rehearse(noMmap: boolean): void {
   try {
     const placed = flattenPlacements([segment.publish()], plan.placements);
     const host = new ReplicaHost(null);
-    host.prepare(prepareDelivery({ manifest: encodeManifest(manifest), placed, limits: {} }, 1, noMmap), { strict: true });
+    host.prepare(prepareDelivery({ manifest: encodeManifest(manifest), placed, limits: {} }, 1, noMmap), { strict: true, prefault: true });
     host.commit();
   } finally {
     segment.release();
