@@ -56,9 +56,10 @@ export async function install() {
   writeFileSync(INSTALL_STAMP, key);
 }
 
-/** Compiles every package that changed (`tsc -b`), wire contract first. Writes to stderr only. */
+/** Compiles every package that changed (`tsc -b`), wire contract first, and flattens what starts with every rank. Writes to stderr only. */
 export async function build() {
   await must(process.execPath, [join(ROOT, "scripts", "generate-proto.mjs")], { stdio: ["ignore", 2, 2] });
   await must(process.execPath, [join(ROOT, "node_modules", "typescript", "bin", "tsc"), "-b"], { stdio: ["ignore", 2, 2] });
   await must(process.execPath, [join(ROOT, "scripts", "copy-assets.mjs")], { stdio: ["ignore", 2, 2] });
+  await must(process.execPath, [join(ROOT, "scripts", "flatten.mjs")], { stdio: ["ignore", 2, 2] });
 }

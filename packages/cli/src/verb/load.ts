@@ -9,7 +9,6 @@ import { addCheckpointOptions, type CheckpointFlags, fetchOptionsOf, revKeysOf }
 import { addLaunchOptions, launchValuesOf } from "../option/launch-options.ts";
 import { launchLoad } from "../rank/launch-load.ts";
 import type { LoadRequest } from "../rank/load-request.ts";
-import { performLoad } from "../rank/perform-load.ts";
 import { formatMs } from "../terminal/format-bytes.ts";
 import { ProgressDisplay } from "../terminal/progress-display.ts";
 
@@ -45,6 +44,8 @@ async function run(weights: string, flags: LoadFlags, command: Command): Promise
   const request = requestOf(weights, flags);
   const detected = detectRank(allVariables(), readHostFacts());
   if (detected.launcher !== "single") {
+    // Only a rank needs what ranks run on; the launcher starts sooner without it.
+    const { performLoad } = await import("../rank/perform-load.ts");
     const { rank, report } = await performLoad(request);
     if (rank === 0) printReport(report, [], flags.json === true);
     return;

@@ -50,7 +50,7 @@ export async function startThreads(start: Omit<ThreadStart, "role" | "port">): P
 }
 
 function spawn(start: ThreadStart): Worker {
-  return new Worker(new URL("./thread.js", import.meta.url), {
+  return new Worker(new URL("./broadcast-thread.js", import.meta.url), {
     workerData: start,
     transferList: [start.port],
     name: `rankcast-${start.role}`,
