@@ -70,6 +70,30 @@ describe("adapter: tfjs", () => {
     await close();
   });
 
+  it("the same on a backend with memory of its own, over updates", async () => {
+    await import("@tensorflow/tfjs-backend-wasm");
+    expect(await tf.setBackend("wasm")).to.equal(true);
+    try {
+      const images = transposed(expectedOf("cnn").inputs, IMAGE_LAST);
+      const model = new TfjsModule(tfjsCnn());
+      for (let turn = 0; turn < 3; turn += 1) {
+        await loadModelCheckpoint(model, adapterFixture("cnn.pt"), { strict: true });
+        expectTorch("cnn", predict(model.model, images));
+        const state = model.stateDict();
+        const zeros = [...state].map(
+          ([key, { dtype, elementCount, shape }]) =>
+            [key, Tensor.from(dtype === "int64" ? new BigInt64Array(1) : new Float32Array(elementCount), shape)] as const,
+        );
+        loadStateDict(model, new StateDict(zeros), { strict: true });
+        expect([...predict(model.model, images)]).to.deep.equal(new Array(12).fill(0));
+        loadStateDict(model, state, { strict: true });
+        expectTorch("cnn", predict(model.model, images));
+      }
+    } finally {
+      await tf.setBackend("cpu");
+    }
+  });
+
   it("gives back the state dict it was given, names, shapes and bits", async () => {
     for (const [name, make] of [
       ["mlp", tfjsMlp],
