@@ -74,9 +74,27 @@ describe("examples", function () {
     expect(stdout).to.contain("missing keys in source state_dict: classifier.weight");
   });
 
+  it("two-nodes: one node reads and casts to the other, and an update from the second node to all", async () => {
+    const { exitCode, stdout, stderr } = await sandbox().start([exampleProgram("two-nodes/main.js")], { timeoutMs: BOUND_MS }).ended;
+    expect(exitCode, stderr).to.equal(0);
+    const lines = stdout.trim().split("\n").sort();
+    expect(lines.filter((line) => line.startsWith("rank"))).to.deep.equal(
+      [0, 1, 2, 3].map((rank) => `rank ${rank} of 4 on node ${Math.floor(rank / 2)}: generation 1, bias 3`),
+    );
+    const [loaded, updated] = lines;
+    expect(loaded).to.match(/^generation 0: 4 ranks on 2 nodes, 156923 bytes, cast in [1-9\d.]+ ms$/);
+    expect(updated).to.match(/^generation 1: 4 ranks on 2 nodes, 256 bytes, cast in /);
+    expect(await sandbox().leftovers()).to.deep.equal([]);
+  });
+
   it("examples/README.md speaks of every example and of programs that exist", () => {
     const text = readFileSync(join(REPOSITORY, "examples", "README.md"), "utf8");
     for (const [, program = ""] of text.matchAll(/^node examples\/dist\/(\S+)/gm)) readFileSync(exampleProgram(program));
-    expect([...text.matchAll(/^## (.+)$/gm)].map(([, name]) => name)).to.include.members(["cartpole", "custom-launcher", "replace-vis4d"]);
+    expect([...text.matchAll(/^## (.+)$/gm)].map(([, name]) => name)).to.include.members([
+      "cartpole",
+      "custom-launcher",
+      "replace-vis4d",
+      "two-nodes",
+    ]);
   });
 });
