@@ -38,6 +38,8 @@ export interface RunningCommand {
   /** Resolves once stderr holds `text`; rejects when the process ends without it. */
   waitForStderr(text: string): Promise<void>;
   kill(signal: NodeJS.Signals): void;
+  /** What it has written so far. */
+  stderr(): string;
   readonly ended: Promise<CommandResult>;
 }
 
@@ -98,7 +100,7 @@ export class CommandSandbox {
         if (over && !text(err).includes(expected)) throw new Error(`ended without ${JSON.stringify(expected)} on stderr: ${text(err)}`);
       }
     };
-    return { pid: child.pid ?? -1, waitForStderr, kill: (signal) => void child.kill(signal), ended };
+    return { pid: child.pid ?? -1, waitForStderr, kill: (signal) => void child.kill(signal), stderr: () => text(err), ended };
   }
 
   /** Writes a file below the sandbox; returns its absolute path. */

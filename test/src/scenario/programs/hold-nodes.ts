@@ -5,6 +5,8 @@
 import { CheckpointError } from "@rankcast/core";
 import { joinGroup } from "@rankcast/worker";
 
+// Launchers end the ranks of a job that failed; this one wants to hear of it from its coordinator.
+process.on("SIGTERM", () => undefined);
 const [mode = "hold"] = process.argv.slice(2);
 const group = await joinGroup();
 await group.barrier("ready");
@@ -21,5 +23,6 @@ try {
   const { code = "", class: kind = "", details = {} } = error instanceof CheckpointError ? error : {};
   say({ code, class: kind, rootCause: details["rootCause"], failedMs: Date.now() });
   if (!(error instanceof CheckpointError)) group.abort(error);
-  throw error;
+  await group.close();
+  process.exitCode = 3;
 }
