@@ -9,8 +9,8 @@ import type { SettledOptions } from "./resolve-context.ts";
 export const FILES_MAX = 4;
 
 /**
- * When `source` is an index (`*.index.json`), starts opening the files it names, which for remote siblings means fetching them. The index is not
- * validated here: whatever is wrong with it, the format reader says it, and a file that fails is reported when it is opened.
+ * When `source` is an index (`*.index.json`), starts opening the files it names, which for remote siblings means fetching them. An index that the format
+ * reader will refuse for its text starts nothing; whatever else is wrong, that reader says it, and a file that fails is reported when it is opened.
  */
 export async function prefetchShards(
   name: string,
@@ -28,7 +28,10 @@ export async function prefetchShards(
 /** The distinct plain names of the weight map's values. */
 function shardNames(bytes: Uint8Array): string[] {
   try {
-    const index = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8")) as { weight_map?: unknown };
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8");
+    const index = JSON.parse(text) as { weight_map?: unknown };
+    // A key that comes twice is silently lost by JSON.parse, and with it some of the text.
+    if (dense(JSON.stringify(index)) !== dense(text)) return [];
     const values: unknown[] = Object.values((index.weight_map ?? {}) as object);
     const names = values.filter((each): each is string => typeof each === "string");
     for (const name of names) refuseUnsafeName(name, "");
@@ -36,4 +39,8 @@ function shardNames(bytes: Uint8Array): string[] {
   } catch {
     return [];
   }
+}
+
+function dense(json: string): string {
+  return json.replace(/\s+/g, "");
 }

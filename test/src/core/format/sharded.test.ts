@@ -151,7 +151,7 @@ describe("sharded", () => {
       "a%5cx",
       "a%00",
     ].map((path): [string, string, string] => [
-      `the path ${JSON.stringify(path)}`,
+      `the path ${JSON.stringify(path)} (62)`,
       JSON.stringify({ weight_map: { a: path } }),
       "RANKCAST_UNSAFE_PATH",
     ]),

@@ -46,7 +46,7 @@ describe("openFile", () => {
     await source.close();
   });
 
-  it("notices a write in place, a cut and a growth", async () => {
+  it("81: notices a write in place, a cut and a growth", async () => {
     for (const change of [
       (path: string) => utimes(path, 1, 1),
       (path: string) => truncate(path, 3),
