@@ -110,9 +110,10 @@ export class DivertedBody {
   }
 
   #filled(count: number): void {
-    this.#remaining -= count;
     this.#watcher?.received(count);
+    // A sink that refuses the last bytes refuses the body: it is complete only after this.
     const busy = this.#sink?.filled(count) ?? null;
+    this.#remaining -= count;
     if (this.#remaining === 0) {
       this.#watcher?.awaiting(false);
       this.#carrier.finished();
