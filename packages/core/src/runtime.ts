@@ -74,6 +74,7 @@ export { stepRendezvous } from "./rendezvous/step-rendezvous.ts";
 export { buildSegments } from "./segment/build-segments.ts";
 export { flattenPlacements, type PlacedSegments, type SegmentReuse, unflattenPlacements } from "./segment/describe-placement.ts";
 export { addReadStats, newReadStats, type ReadStats } from "./source/counting-source.ts";
+export { isDead, ownerOf, uniqueTag } from "./source/process-identity.ts";
 export { bindStateDict } from "./state-dict/bind-state-dict.ts";
 export { manifestFromStateDict } from "./state-dict/manifest-from-state-dict.ts";
 export { copyInto } from "./tensor/copy.ts";

@@ -10,6 +10,8 @@ import { beginWeights, type DescribedWeights, type OpenOptions } from "./begin-w
 export interface OpenedWeights extends DescribedWeights {
   /** For messages and reports; no secrets. */
   readonly name: string;
+  /** How a load goes. @throws {TensorError} RANKCAST_STORAGE_TOO_LARGE when it cannot. */
+  /** How a load goes. @throws {TensorError} RANKCAST_STORAGE_TOO_LARGE when it cannot. */
   readonly plan: LoadPlan;
   readonly sources: readonly ByteSource[];
   readonly limits: Limits;
@@ -41,12 +43,16 @@ export async function openWeights(weights: string, options: OpenOptions = {}): P
   try {
     const described = await begun.settle();
     const { sources } = described.tree;
-    const plan = planLoad(described.manifest, limits);
+    let plan: LoadPlan | undefined;
     const fetched = begun.origin().requests > 0;
     return {
       ...described,
       name,
-      plan,
+      // Asked for by loads only: what cannot be loaded here (a tensor beyond 4 GiB on Node 20) can still be described and read in parts.
+      get plan() {
+        plan ??= planLoad(described.manifest, limits);
+        return plan;
+      },
       sources,
       limits,
       bytes: sources.reduce((sum, each) => sum + each.sizeBytes, 0),

@@ -1,5 +1,5 @@
 /** Making a segment: reserve, fill, publish, release. */
-import { closeSync, mkdtempSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
+import { closeSync, constants, mkdtempSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TensorError } from "../errors/checkpoint-error.ts";
@@ -116,9 +116,24 @@ function writeUnlinked(buffer: SharedArrayBuffer): number {
 
 /** An empty file without a name, in memory, or in the temporary directory where /dev/shm has no room for `nbytes`. */
 export function openUnlinked(nbytes: number): number {
-  const directory = mkdtempSync(join(roomyDirectory(nbytes), "rankcast-"));
-  const fd = openSync(join(directory, "segment"), "wx+", 0o600);
-  rmSync(directory, { recursive: true });
+  return openNameless(roomyDirectory(nbytes));
+}
+
+/** `__O_TMPFILE` of Linux, which `node:fs` does not name: with O_DIRECTORY it opens a file that never has a name. */
+const O_TMPFILE = 0o20000000 | (constants.O_DIRECTORY ?? 0);
+
+/** A file that is gone with its last descriptor, however this process ends. */
+function openNameless(directory: string): number {
+  if (process.platform === "linux") {
+    try {
+      return openSync(directory, O_TMPFILE | constants.O_RDWR, 0o600);
+    } catch {
+      // Some file systems cannot: a name for a moment, then.
+    }
+  }
+  const folder = mkdtempSync(join(directory, "rankcast-"));
+  const fd = openSync(join(folder, "segment"), "wx+", 0o600);
+  rmSync(folder, { recursive: true });
   return fd;
 }
 

@@ -3,11 +3,12 @@
  * its own (never on the user's event loop, which training code blocks) and the others meet it at a path that follows from the job.
  */
 import { randomBytes } from "node:crypto";
-import { readFileSync, renameSync, rmSync, watch, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DistributionError } from "@rankcast/core";
 import { meetingDirectory, meetingName } from "@rankcast/core/runtime";
 import { type CoordinatorThread, type NodesOptions, startCoordinatorThread } from "./coordinator-thread.ts";
+import { ownDirectory } from "./own-directory.ts";
 
 /** How to reach a coordinator. */
 export interface CoordinatorAddress {
@@ -44,9 +45,7 @@ export async function meetCoordinator(point: MeetingPoint): Promise<CoordinatorA
 async function startOwn(point: MeetingPoint, directory: string): Promise<CoordinatorAddress> {
   const socket = join(directory, "coordinator.sock");
   const tokenFile = join(directory, "token");
-  // What an earlier, killed job of the same name left is not ours to trust.
-  rmSync(tokenFile, { force: true });
-  rmSync(socket, { force: true });
+  const { letGo } = ownDirectory(directory);
   const token = randomBytes(32).toString("hex");
   const address = `unix:${socket}`;
   const thread = await startCoordinatorThread({
@@ -61,7 +60,16 @@ async function startOwn(point: MeetingPoint, directory: string): Promise<Coordin
   // The token appears only once the socket accepts, in one step: whoever sees it can connect.
   writeFileSync(`${tokenFile}.new`, token, { mode: 0o600 });
   renameSync(`${tokenFile}.new`, tokenFile);
-  return { address, token, thread };
+  return {
+    address,
+    token,
+    thread: {
+      async close() {
+        await thread.close();
+        letGo();
+      },
+    },
+  };
 }
 
 function waitForToken(directory: string, timeoutMs: number): Promise<CoordinatorAddress> {

@@ -57,8 +57,8 @@ export const MEMORY_CODES = {
   },
   RANKCAST_STORAGE_TOO_LARGE: {
     class: "limit",
-    meaning: "One storage is larger than a view of memory can be on this version of Node.",
-    remedy: "Use Node 22 or newer, or save the tensor in smaller pieces.",
+    meaning: "One storage is larger than one view of memory can show (4 GiB on Node 20).",
+    remedy: "Save the tensor in smaller pieces, or read parts of it with openCheckpoint(...).slice.",
   },
   RANKCAST_SEGMENT_GONE: {
     class: "peer",
