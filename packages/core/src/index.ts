@@ -63,9 +63,10 @@ export { mergeReports } from "./report/merge-reports.ts";
 export type { Cast, IgnoredKey, LoadHints, LoadProblem, Mismatch, ReplicaReport } from "./report/replica-report.ts";
 export { DEFAULT_REV_KEYS, type JavaScriptReplacement, type RevKeyLimits } from "./rev-keys/compile-rev-keys.ts";
 export { type RevisedStateDict, type ReviseKeysOptions, type RevKey, type RevKeys, reviseKeys } from "./rev-keys/revise-keys.ts";
-export type { ResolveContext, ResolveOptions, WeightTables } from "./scheme/resolve-context.ts";
+export type { ResolveContext, ResolveOptions } from "./scheme/resolve-context.ts";
 export type { RegisterOptions, Registration, SchemeLoader, SchemePrefix } from "./scheme/scheme-registry.ts";
 export { getTorchvisionModels, type TorchvisionModel } from "./scheme/torchvision-names.ts";
+export type { WeightTables } from "./scheme/weight-tables.ts";
 // Schemes
 export type { FetchEvent, FetchListener, FetchNotice, FetchProgress, FetchRetry, FetchWaiting } from "./source/fetch-event.ts";
 export { type CastOptions, castTensor } from "./tensor/cast.ts";

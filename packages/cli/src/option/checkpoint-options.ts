@@ -1,8 +1,9 @@
 /** The flags that every verb over weights shares, and what they mean to the library. */
 
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type FetchOptions, UsageError } from "@rankcast/core";
+import { type FetchOptions, UsageError, type WeightTables } from "@rankcast/core";
 import { type Command, InvalidArgumentError, Option } from "commander";
 
 /** Values commander gives for the shared flags. */
@@ -21,6 +22,7 @@ export interface CheckpointFlags {
   readonly offline?: boolean;
   readonly immutable?: boolean;
   readonly scheme?: readonly string[];
+  readonly tables?: string;
   /** False after `--no-verify`. */
   readonly verify?: boolean;
   readonly limit?: Readonly<Record<string, number>>;
@@ -48,6 +50,7 @@ export function addCheckpointOptions(command: Command): Command {
     .option("--offline", "use only what is already here")
     .option("--immutable", "promise that local files are not rewritten in place: they are mapped without a copy")
     .option("--scheme <module...>", "modules that register schemes when imported")
+    .option("--tables <file>", "JSON file of more names for torchvision, openMmlab and mmcls, and of mirrors")
     .option("--no-verify", "do not check stored checksums")
     .addOption(new Option("--limit <NAME=VALUE>", "override a limit; repeatable").argParser(collectLimit));
 }
@@ -71,7 +74,7 @@ export function revKeysOf(flags: CheckpointFlags): readonly (readonly [string, s
 
 /**
  * The part of the flags that decides which bytes are fetched.
- * @throws {UsageError} RANKCAST_USAGE for a SHA-256 that is none.
+ * @throws {UsageError} RANKCAST_USAGE for a SHA-256 that is none, and for a file of tables that cannot be read.
  */
 export function fetchOptionsOf(flags: CheckpointFlags): FetchOptions {
   if (flags.sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(flags.sha256)) {
@@ -86,7 +89,19 @@ export function fetchOptionsOf(flags: CheckpointFlags): FetchOptions {
     ...(flags.offline ? { offline: true } : {}),
     ...(flags.immutable ? { immutable: true } : {}),
     ...(flags.scheme === undefined ? {} : { schemes: flags.scheme.map((path) => pathToFileURL(resolve(path)).href) }),
+    ...(flags.tables === undefined ? {} : { tables: readTables(flags.tables) }),
     ...(flags.verify === false ? { verify: false } : {}),
     ...(flags.limit === undefined ? {} : { limits: flags.limit }),
   };
+}
+
+function readTables(path: string): WeightTables {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch (cause) {
+    throw new UsageError("RANKCAST_USAGE", `--tables ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      details: { option: "tables", file: path },
+      cause,
+    });
+  }
 }

@@ -2,6 +2,7 @@
 
 import type { TreeValue } from "../manifest/checkpoint-tree.ts";
 import type { MapLocation } from "../map-location/compile-map-location.ts";
+import type { WeightTables } from "../scheme/weight-tables.ts";
 
 /** Names the state dict's dotted path, given the decoded checkpoint without its bytes. Collective loads take a path only. */
 export type StateDictSelector = (root: TreeValue) => string;
@@ -42,6 +43,8 @@ export interface FetchOptions {
    * process or thread, where registrations of this one are not known.
    */
   readonly schemes?: readonly string[];
+  /** Names and mirrors beside the built-in ones; see `WeightTables`. */
+  readonly tables?: WeightTables;
   /** Additional HTTP headers for the origin. */
   readonly headers?: Readonly<Record<string, string>>;
 }

@@ -1,6 +1,7 @@
 /** Weights string → files, with the caller's hooks translated. */
 import { compileLimits } from "../limits/limits.ts";
 import type { Warning } from "../manifest/checkpoint-tree.ts";
+import { checkWeightTables } from "../scheme/weight-tables.ts";
 import type { ResolvedSource } from "../source/byte-source.ts";
 import { newReadStats, type ReadStats } from "../source/counting-source.ts";
 import type { FetchEvent } from "../source/fetch-event.ts";
@@ -20,7 +21,7 @@ export interface ResolvedFiles {
 
 /**
  * Resolves `weights`, importing modules that register schemes first.
- * @throws {SourceError} when the bytes cannot be had; {UsageError} for unknown schemes and limits.
+ * @throws {SourceError} when the bytes cannot be had; {UsageError} for unknown schemes, limits and wrong tables.
  */
 export async function resolveFiles(
   weights: string,
@@ -41,6 +42,7 @@ export async function resolveFiles(
   for (const url of options.schemes ?? []) await import(url);
   const { resolveWeights } = await import("../scheme/resolve-weights.ts");
   const { signal, offline, immutable, cacheDir, sha256, headers, access, arriving } = options;
+  const tables = options.tables === undefined ? undefined : checkWeightTables(options.tables);
   const resolved = await resolveWeights(weights, {
     limits,
     stats,
@@ -51,6 +53,7 @@ export async function resolveFiles(
     cacheDir,
     sha256,
     headers,
+    tables,
     access,
     arriving,
     ignoreNameDigest: options.verify === false,

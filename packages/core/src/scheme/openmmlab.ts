@@ -1,6 +1,6 @@
 /**
- * `open-mmlab://`, `openmmlab://` and `mmcls://`: names of OpenMMLab's index files. The indexes themselves belong to mmengine's installation; they come
- * from `$MMENGINE_HOME/open_mmlab.json`, as there, or from the options.
+ * `open-mmlab://`, `openmmlab://` and `mmcls://`: names of OpenMMLab's index files. As in mmengine, `$MMENGINE_HOME/open_mmlab.json` adds to the first
+ * index and wins over it; what the options say wins over both.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,10 +11,11 @@ import type { ResolvedSource } from "../source/byte-source.ts";
 import { resolveLocalPath } from "../source/local-path.ts";
 import { loadFromLocal } from "./local.ts";
 import { openRemote } from "./open-remote.ts";
+import { MMCLS_TABLE, OPENMMLAB_BASE, OPENMMLAB_TABLE } from "./openmmlab-table.ts";
 import { notice, type SettledOptions } from "./resolve-context.ts";
 import { unknownModel } from "./unknown-model.ts";
 
-/** Renamed models (mmengine/hub/deprecated.json). */
+/** Renamed models (mmengine/hub/deprecated.json). No index has the two whose new names end with `_bgr`; mmengine does not find them either. */
 const DEPRECATED = new Map([
   ["resnet50_caffe", "detectron/resnet50_caffe"],
   ["resnet50_caffe_bgr", "detectron2/resnet50_caffe_bgr"],
@@ -22,7 +23,16 @@ const DEPRECATED = new Map([
   ["resnet101_caffe_bgr", "detectron2/resnet101_caffe_bgr"],
 ]);
 
-const REMEDY = "Give the file's URL, put the index into $MMENGINE_HOME/open_mmlab.json, or pass it in the option tables.";
+const REMEDY = "Correct the name, give the file's URL, or add the name to $MMENGINE_HOME/open_mmlab.json or the option tables.";
+
+const MMCLS_REMEDY = "Correct the name, give the file's URL, or add the name to the option tables.";
+
+/** Names and URLs, later ones win. */
+function tableOf(builtIn: typeof OPENMMLAB_TABLE, ...more: readonly Iterable<readonly [string, string]>[]): ReadonlyMap<string, string> {
+  const table = new Map(builtIn.map(([name, file]) => [name, OPENMMLAB_BASE + file] as const));
+  for (const entries of more) for (const [name, target] of entries) table.set(name, target);
+  return table;
+}
 
 /**
  * Opens a name of OpenMMLab's index.
@@ -34,7 +44,7 @@ export async function loadFromOpenMmlab(uri: string, context: SettledOptions): P
   if (renamed !== undefined) notice(context, "RANKCAST_DEPRECATED", `${scheme}${asked} is deprecated in favor of ${scheme}${renamed}`);
   const name = renamed ?? asked;
   const home = mmengineHome(context);
-  const table = new Map([...(await readIndex(join(home, "open_mmlab.json"))), ...Object.entries(context.tables?.openMmlab ?? {})]);
+  const table = tableOf(OPENMMLAB_TABLE, await readIndex(join(home, "open_mmlab.json")), Object.entries(context.tables?.openMmlab ?? {}));
   const target = table.get(name);
   if (target === undefined) throw unknownModel(scheme, name, nearestNames(name, table.keys()), REMEDY);
   return /^https?:\/\//.test(target) ? openRemote(target, context) : loadFromLocal(join(home, target), context);
@@ -46,10 +56,9 @@ export async function loadFromOpenMmlab(uri: string, context: SettledOptions): P
  */
 export async function loadFromMmcls(uri: string, context: SettledOptions): Promise<ResolvedSource> {
   const name = uri.slice("mmcls://".length);
-  const table = new Map(Object.entries(context.tables?.mmcls ?? {}));
+  const table = tableOf(MMCLS_TABLE, Object.entries(context.tables?.mmcls ?? {}));
   const target = table.get(name);
-  if (target === undefined)
-    throw unknownModel("mmcls://", name, nearestNames(name, table.keys()), "Give the file's URL, or pass the index in the option tables.");
+  if (target === undefined) throw unknownModel("mmcls://", name, nearestNames(name, table.keys()), MMCLS_REMEDY);
   return { ...(await openRemote(target, context)), subtree: "backbone" };
 }
 

@@ -5,18 +5,7 @@ import type { ResolvedSource } from "../source/byte-source.ts";
 import { newReadStats, type ReadStats } from "../source/counting-source.ts";
 import type { FetchOptions } from "../source/fetch-options.ts";
 import type { StateDict } from "../tensor/state-dict.ts";
-
-/** Tables that replace or extend the built-in ones; for sites that mirror weights. */
-export interface WeightTables {
-  /** More `torchvision://` names, `<enum>.<member>` to URL. They win over the built-in ones. */
-  readonly torchvision?: Readonly<Record<string, string>>;
-  /** `open-mmlab://` names to URLs, or to paths relative to `MMENGINE_HOME`. */
-  readonly openMmlab?: Readonly<Record<string, string>>;
-  /** `mmcls://` names to URLs. */
-  readonly mmcls?: Readonly<Record<string, string>>;
-  /** Beginnings of URLs and what to put in their place, first match wins: `["https://download.pytorch.org/", "https://mirror.example/torch/"]`. */
-  readonly mirrors?: readonly (readonly [string, string])[];
-}
+import type { WeightTables } from "./weight-tables.ts";
 
 /** How to find the bytes of a weights string. */
 export interface ResolveOptions extends Omit<FetchOptions, "tablePrefix" | "sign" | "lock" | "watcher"> {

@@ -22,6 +22,7 @@ const FETCH_FIELDS = [
   "verify",
   "limits",
   "headers",
+  "tables",
   "schemes",
   "mapLocation",
 ] as const;

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { StateDict } from "@rankcast/core";
 import {
@@ -164,6 +164,29 @@ describe("resolveWeights", () => {
     expect(classifier.subtree).to.equal("backbone");
     await classifier.close();
     await expectError("RANKCAST_MODEL_UNKNOWN", resolve("mmcls://r50"));
+  });
+
+  it("B13, B14: knows the names of mmengine's own index files, and the nearest ones", async () => {
+    const mirrors = [["https://download.openmmlab.com/", `${server.url}/`]] as const;
+    for (const [scheme, file, count] of [
+      ["open-mmlab://", "openmmlab", 48],
+      ["openmmlab://", "openmmlab", 48],
+      ["mmcls://", "mmcls", 57],
+    ] as const) {
+      const index = new URL(`../../../fixtures/tables/${file}.json`, import.meta.url);
+      const names: [string, string][] = Object.entries(JSON.parse(await readFile(index, "utf8")));
+      expect(names).to.have.length(count);
+      for (const [name, url] of names) {
+        // The server's bytes are not the file's: where the name tells the digest, they are refused, after the right file was asked for.
+        const opened = resolve(scheme + name, { tables: { mirrors } }).then((source) => source.close());
+        await opened.catch((error: { code?: string }) => expect(error.code).to.equal("RANKCAST_HASH_MISMATCH"));
+        expect(`https://download.openmmlab.com${server.requests.at(-1)?.url}`, name).to.equal(url);
+      }
+    }
+    const unknown = await expectError("RANKCAST_MODEL_UNKNOWN", resolve("mmcls://resnet5O"));
+    expect(unknown.details["nearest"]).to.include("resnet50");
+    const bgr = await expectError("RANKCAST_MODEL_UNKNOWN", resolve("open-mmlab://resnet50_caffe_bgr"));
+    expect(bgr.details["nearest"]).to.include("detectron2/resnet50_caffe");
   });
 
   it("A8: a loader gets the text and what it needs to fetch, and answers with files that nobody has decoded", async () => {
