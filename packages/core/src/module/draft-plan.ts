@@ -9,6 +9,7 @@ import type { ModuleMetadata, StateDict } from "../tensor/state-dict.ts";
 import { EXTRA_STATE_KEY } from "./collect-state-dict.ts";
 import type { LoadView } from "./load-hooks.ts";
 import type { CompiledLoadOptions } from "./load-options.ts";
+import { needMigration } from "./migrations.ts";
 import type { LocalKey, ModuleNode, ModuleTree } from "./module-tree.ts";
 import { ModuleView, type ViewHost } from "./module-view.ts";
 import { PlanDraft } from "./plan-draft.ts";
@@ -71,12 +72,16 @@ class PlanWalk {
     for (let index = 0; index < nodes.length; index += 1) {
       const node = nodes[index] as ModuleNode;
       this.#leaveUntil(index);
-      if (node.module.hasOwnLoading || node.migrations.length > 0) this.#enterWithView(node);
+      if (node.module.hasOwnLoading || this.#needsMigration(node)) this.#enterWithView(node);
       else this.#planLocal(node, this.#top(), NO_DEFAULTS);
     }
     this.#leaveUntil(nodes.length);
     if (!this.#live) this.#listUnexpected();
     return this.#draft;
+  }
+
+  #needsMigration({ path, migrations }: ModuleNode): boolean {
+    return migrations.length > 0 && needMigration(migrations, this.#metadata.get(path)?.["version"]);
   }
 
   #listUnexpected(): void {
@@ -98,7 +103,8 @@ class PlanWalk {
     if (module.hasOwnLoading || migrations.some(({ structural }) => !structural)) this.#draft.repeatable = false;
     const host = this.#makeHost(node);
     const view = new ModuleView(host);
-    for (const { migrate } of migrations) guardHook(node, () => migrate(view));
+    const version = this.#metadata.get(node.path)?.["version"];
+    for (const row of migrations) if (needMigration([row], version)) guardHook(node, () => row.migrate(view));
     if (module.hasOwnLoading) guardHook(node, () => module.loadFromStateDict(view));
     else host.planLocal(view);
   }

@@ -15,6 +15,8 @@ export interface MigrationRow {
   readonly migrate: StateMigration;
   /** Whether the edits follow from keys and versions alone; only then may a plan be used again. */
   readonly structural: boolean;
+  /** The version that needs it no more. */
+  readonly below: number;
 }
 
 const NO_MIGRATIONS: readonly MigrationRow[] = [];
@@ -22,14 +24,15 @@ const MIGRATIONS = new Map<string, MigrationRow[]>();
 
 /**
  * Adds a migration for modules whose `typeName` is `typeName`. It runs before the module's pre hooks. `structural` promises that the edits
- * depend on keys, shapes and versions only. Returns its disposer.
+ * depend on keys, shapes and versions only. With `below` it runs for modules only that the checkpoint gives a lower version, or none. Returns
+ * its disposer.
  */
 export function registerStateMigration(
   typeName: string,
   migrate: StateMigration,
-  options: { readonly structural?: boolean } = {},
+  options: { readonly structural?: boolean; readonly below?: number } = {},
 ): () => void {
-  const row = { migrate, structural: options.structural ?? false };
+  const row = { migrate, structural: options.structural ?? false, below: options.below ?? Number.POSITIVE_INFINITY };
   MIGRATIONS.set(typeName, [...(MIGRATIONS.get(typeName) ?? []), row]);
   bumpStructureEpoch();
   return () => {
@@ -46,6 +49,12 @@ export function migrationsOf(typeName: string): readonly MigrationRow[] {
   return MIGRATIONS.get(typeName) ?? NO_MIGRATIONS;
 }
 
+/** Whether a module with this metadata in the checkpoint needs any of them. */
+export function needMigration(rows: readonly MigrationRow[], version: unknown): boolean {
+  for (const { below } of rows) if (typeof version !== "number" || version < below) return true;
+  return false;
+}
+
 /** Name of the built-in rule in reports. */
 export const BATCH_COUNTER_MIGRATION = "normalisation layers before version 2 had no num_batches_tracked";
 
@@ -54,8 +63,6 @@ export const BATCH_COUNTER_MIGRATION = "normalisation layers before version 2 ha
  * counter; torch 2.13 `nn/modules/batchnorm.py` (`_NormBase`) does so although its comment says 0.
  */
 function fillBatchCounter(view: LoadView): void {
-  const { version } = view.metadata;
-  if (typeof version === "number" && version >= 2) return;
   const counter = view.module.ownBuffers.get("num_batches_tracked");
   const key = `${view.prefix}num_batches_tracked`;
   if (!counter || view.stateDict.has(key)) return;
@@ -77,5 +84,5 @@ for (const typeName of [
   "InstanceNorm2d",
   "InstanceNorm3d",
 ]) {
-  registerStateMigration(typeName, fillBatchCounter, { structural: true });
+  registerStateMigration(typeName, fillBatchCounter, { structural: true, below: 2 });
 }

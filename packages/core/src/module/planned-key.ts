@@ -62,17 +62,22 @@ export function planKey(local: LocalKey, given: Tensor, fromCheckpoint: boolean,
   const squeezed = held.shape?.length === 0 && given.shape.length === 1 && given.shape[0] === 1;
   const source = squeezed ? squeeze(given) : given;
   if (held.shape !== null && !sameShape(held.shape, source.shape)) return refuse(key, given, held, { reason: "shape" });
-  const decision = decideDtype(source.dtype, held.dtype, options);
-  const { dtype } = decision;
-  if (decision.verdict === "refuse") {
-    return refuse(key, given, held, { reason: "dtype", checkpointDtype: source.dtype, modelDtype: dtype }, decision.fatal);
+  let dtype = source.dtype;
+  // Equal types are nearly all, and planning is paid per key.
+  if (dtype !== held.dtype || options.floatDtype !== null) {
+    const decision = decideDtype(source.dtype, held.dtype, options);
+    dtype = decision.dtype;
+    if (decision.verdict === "refuse") {
+      return refuse(key, given, held, { reason: "dtype", checkpointDtype: source.dtype, modelDtype: dtype }, decision.fatal);
+    }
   }
   if (slot.isForeign && dtype !== held.dtype) {
     return refuse(key, given, held, { reason: "dtype", checkpointDtype: dtype, modelDtype: held.dtype }, true);
   }
   if (slot.requiresGrad && !hasGradient(dtype)) return refuse(key, given, held, { reason: "gradient" });
   // Only defaults stay because they are the model's own: that a checkpoint's tensor is so does not follow from its description.
-  const mode = !fromCheckpoint && held === source ? "keep" : modeFor(slot, source, dtype, options);
+  const owned = ownsMemory(held);
+  const mode = !fromCheckpoint && held === source ? "keep" : modeFor(slot, source, dtype, owned, options);
   if (mode === "bytes" || mode === "overlap") return refuse(key, given, held, { reason: mode });
   const heldStride = held.shape === null ? NO_STRIDE : held.stride;
   const plan = {
@@ -86,7 +91,7 @@ export function planKey(local: LocalKey, given: Tensor, fromCheckpoint: boolean,
     heldDtype: held.dtype,
     heldShape: held.shape,
     heldStride,
-    owned: ownsMemory(held),
+    owned,
   };
   return { plan, held, source };
 }
@@ -112,19 +117,27 @@ export function squeeze(tensor: Tensor): Tensor {
 }
 
 /** How to load, or why it cannot be done. */
-function modeFor(slot: TensorSlot, source: Tensor, dtype: DType, options: CompiledLoadOptions): LoadMode | "bytes" | "overlap" {
+function modeFor(
+  slot: TensorSlot,
+  source: Tensor,
+  dtype: DType,
+  owned: boolean,
+  options: CompiledLoadOptions,
+): LoadMode | "bytes" | "overlap" {
   const { held } = slot;
-  const owned = ownsMemory(held);
   if (source.isMeta && held.shape !== null && !held.isMeta) return "bytes";
-  const adoptable = options.assign !== "never" && source.dtype === dtype && isPlain(source);
-  if (adoptable && (options.assign === "always" || (!owned && (slot.isForeign || sameLayout(held, source))))) return "adopt";
-  if (!owned || held.dtype !== dtype) return "fresh";
+  if (options.assign === "always" || !owned) {
+    const adoptable = options.assign !== "never" && source.dtype === dtype && isPlain(source);
+    if (adoptable && (options.assign === "always" || slot.isForeign || sameLayout(held, source))) return "adopt";
+  }
+  if (!owned || held.shape === null || held.dtype !== dtype) return "fresh";
   return overlapsItself(held) ? "overlap" : "copy";
 }
 
 /** An expanded tensor: with a step of 0 the last of several values would win by accident. */
-function overlapsItself(held: Tensor): boolean {
-  return held.stride.some((step, axis) => step === 0 && (held.shape[axis] ?? 0) > 1);
+function overlapsItself({ stride, shape }: Tensor): boolean {
+  for (let axis = 0; axis < stride.length; axis += 1) if (stride[axis] === 0 && (shape[axis] ?? 0) > 1) return true;
+  return false;
 }
 
 const BORROWED = new WeakSet<Tensor>();

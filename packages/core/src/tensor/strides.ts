@@ -35,5 +35,8 @@ export function elementSpan(shape: readonly number[], stride: readonly number[])
 
 /** Whether two shapes are equal. */
 export function sameShape(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((size, axis) => size === b[axis]);
+  if (a.length !== b.length) return false;
+  // A loop, because planning asks this for every key of a cold process.
+  for (let axis = 0; axis < a.length; axis += 1) if (a[axis] !== b[axis]) return false;
+  return true;
 }
