@@ -62,18 +62,33 @@ class Extra(nn.Module):
 class Plan:
     """Random choices of one case. A module's specification is JSON; shared modules are numbered."""
 
-    def __init__(self, rng, meta):
+    def __init__(self, rng, meta, tied=False, wrapped=False):
         self.rng = rng
         self.meta = meta
+        self.may_tie = tied
+        self.may_wrap = wrapped
         self.base = 10
         self.shared = []
+        self.tied = []
         self.hooked = False
 
     def next_base(self):
         self.base += 7
         return self.base
 
+    def tie(self):
+        """The number of a parameter that several modules hold."""
+        if not self.tied or self.rng.random() < 0.4:
+            self.tied.append(["float32", self.rng.choice(SHAPES), self.next_base()])
+        return self.rng.randrange(len(self.tied))
+
     def module(self, depth):
+        spec = self.bare_module(depth)
+        if self.may_wrap and self.rng.random() < 0.25:
+            spec["wrapped"] = 1
+        return spec
+
+    def bare_module(self, depth):
         rng = self.rng
         kind = rng.choices(["Net", "BatchNorm1d", "Extra", "LazyLinear"], [8, 2 if depth else 0, 1, 0 if self.meta else 1])[0]
         spec = {"type": kind, "entries": [], "children": [], "hooks": []}
@@ -94,6 +109,9 @@ class Plan:
             what = rng.choices(["parameter", "buffer", "hidden"], [6, 3, 1])[0]
             absent = rng.random() < 0.1
             dtype = rng.choice(DTYPES)
+            if self.may_tie and what == "parameter" and rng.random() < 0.3:
+                spec["entries"].append([what, name, ["tied", self.tie()]])
+                continue
             spec["entries"].append([what, name, None if absent else [dtype, rng.choice(SHAPES), self.next_base()]])
         if depth < 3:
             for _ in range(rng.choice([0, 1, 2, 2] if depth else [1, 2, 3])):
@@ -118,14 +136,14 @@ class Plan:
         return spec
 
 
-def build(spec, shared, made, meta):
-    """The torch module of a specification. Shared modules are made once."""
+def build(spec, shared, made, meta, tied=(), wrap=True):
+    """The torch module of a specification. Shared modules and tied parameters are made once."""
     if spec is None:
         return None
     if "shared" in spec:
         number = spec["shared"]
         if number not in made:
-            made[number] = build(shared[number], shared, made, meta)
+            made[number] = build(shared[number], shared, made, meta, tied, wrap)
         return made[number]
     kind = spec["type"]
     if kind == "BatchNorm1d":
@@ -141,6 +159,12 @@ def build(spec, shared, made, meta):
     else:
         module = Extra() if kind == "Extra" else type("Net", (nn.Module,), {})()
         for what, name, tensor in spec["entries"]:
+            if tensor is not None and tensor[0] == "tied":
+                if ("tied", tensor[1]) not in made:
+                    dtype, shape, base = tied[tensor[1]]
+                    made["tied", tensor[1]] = nn.Parameter(values(base, shape, dtype))
+                module.register_parameter(name, made["tied", tensor[1]])
+                continue
             value = None if tensor is None else values(tensor[2], tensor[1], tensor[0])
             if meta and value is not None:
                 value = value.to("meta")
@@ -150,9 +174,11 @@ def build(spec, shared, made, meta):
             else:
                 module.register_buffer(name, value, persistent=what == "buffer")
         for name, child in spec["children"]:
-            module.add_module(name, build(child, shared, made, meta))
+            module.add_module(name, build(child, shared, made, meta, tied, wrap))
     for hook in spec["hooks"]:
         add_hook(module, hook)
+    for _ in range(spec.get("wrapped", 0) if wrap else 0):
+        module = nn.DataParallel(module)
     return module
 
 
@@ -307,4 +333,5 @@ def main():
             out.write(json.dumps(make_case(seed * 1_000_003 + number), separators=(",", ":")) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -36,15 +36,13 @@ export function torchErrorMessages(replica: ReplicaReport): string[] {
   const lines: string[] = [];
   let at = 0;
   for (const problem of replica.errors) {
-    while (at < problem.mismatchesBefore) lines.push(...mismatchLine(replica.mismatched[at++]));
-    lines.push(problem.message);
+    // A problem may say that it comes after all mismatches, however many there are.
+    const before = replica.mismatched.slice(at, problem.mismatchesBefore);
+    lines.push(...before.map(torchMismatch), problem.message);
+    at += before.length;
   }
-  while (at < replica.mismatched.length) lines.push(...mismatchLine(replica.mismatched[at++]));
+  lines.push(...replica.mismatched.slice(at).map(torchMismatch));
   return lines;
-}
-
-function mismatchLine(mismatch: Mismatch | undefined): string[] {
-  return mismatch ? [torchMismatch(mismatch)] : [];
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Tied weights: one tensor of the model under several names (semantics F16). */
 import { loadStateDict, Module, Parameter, StateDict, Tensor } from "@rankcast/core";
-import { examineStateDict } from "@rankcast/core/internal";
+import { examineStateDict, toTorchMessage, toVis4dMessage } from "@rankcast/core/internal";
 import { expect } from "chai";
 import { checkpoint, failureOf, linear, nest, ramp, typed, valuesOf, zeros } from "./models.ts";
 
@@ -46,6 +46,22 @@ describe("tied weights", () => {
     expect(error).to.include({ code: "RANKCAST_STATE_DICT_MISMATCH" });
     expect(error.message).to.include('"embed.weight" and "head.weight" are one tensor of the model');
     expect(valuesOf(model)).to.deep.equal({ "embed.weight": [0, 0], "head.weight": [0, 0] });
+  });
+
+  it("F16: the messages of torch and vis4d end with the difference, after all mismatches", () => {
+    const model = nest({ tied: tiedModel(), other: linear(2, 3) });
+    const given = new StateDict([
+      ["tied.embed.weight", ramp([2], 3)],
+      ["tied.head.weight", ramp([2], 4)],
+      ["other.weight", ramp([7, 7], 0)],
+      ["other.bias", ramp([7], 0)],
+    ]);
+    const { report } = examineStateDict(model, given);
+    for (const text of [toTorchMessage(report), toVis4dMessage(report)]) {
+      const lines = text.trimEnd().split("\n");
+      expect(lines.findIndex((line) => line.includes("size mismatch for other.weight"))).to.be.above(0);
+      expect(lines.at(-1)).to.include("tied weights differ");
+    }
   });
 
   it("F16: different values are found when the plan is used again, too", () => {

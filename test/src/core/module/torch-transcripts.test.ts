@@ -17,6 +17,7 @@ import { expect } from "chai";
 import { failureOf } from "./models.ts";
 import {
   flatValues,
+  inOurWords,
   type ModuleSpec,
   type RecordedCase,
   type RecordedResult,
@@ -49,18 +50,6 @@ function absentPrefixes(recorded: RecordedCase, spec: ModuleSpec = recorded.modu
   return spec.children.flatMap(([name, child]) => absentPrefixes(recorded, child, `${prefix}${name}.`));
 }
 
-/** torch's type names in error texts become ours. */
-const TYPES: readonly (readonly [string, string])[] = [
-  ["<class 'list'>", "Array"],
-  ["<class 'int'>", "number"],
-  ["<class 'str'>", "string"],
-  ["<class 'NoneType'>", "null"],
-];
-
-function expectedError(error: string): string {
-  return TYPES.reduce((text, [theirs, ours]) => text.replaceAll(theirs, ours), error);
-}
-
 function checkLists(recorded: RecordedCase, result: RecordedResult, report: ReplicaReport): void {
   const absent = absentPrefixes(recorded);
   const underAbsent = (key: string): boolean => absent.some((prefix) => key.startsWith(prefix));
@@ -81,7 +70,7 @@ function hasHooks(recorded: RecordedCase): boolean {
 /** Compares the text of the error, unless a difference of ours is in the lists it tells. */
 function checkText(result: RecordedResult, report: ReplicaReport, sameLists: boolean): void {
   const ours = toTorchMessage(result.mode === "strict" ? report : { ...report, missing: [], unexpected: [] });
-  if (result.error !== null && sameLists) expect(ours).to.equal(expectedError(result.error));
+  if (result.error !== null && sameLists) expect(ours).to.equal(inOurWords(result.error));
   else if (sameLists && result.mode === "strict") expect(ours).to.equal("<All keys matched successfully>");
 }
 

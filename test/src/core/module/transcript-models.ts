@@ -1,5 +1,5 @@
 /** Builds in our terms what a recorded transcript says torch was given. */
-import { castTensor, type DType, Module, Parameter, StateDict, Tensor } from "@rankcast/core";
+import { castTensor, type DType, Module, ModuleWrapper, Parameter, StateDict, Tensor } from "@rankcast/core";
 import { metaTensor } from "@rankcast/core/internal";
 
 /** Element type, shape, and the number that the values follow from. */
@@ -11,12 +11,17 @@ export type ModuleSpec =
   | { readonly shared: number }
   | {
       readonly type: string;
-      readonly entries: readonly (readonly ["parameter" | "buffer" | "hidden", string, TensorSpec | null])[];
+      readonly entries: readonly (readonly ["parameter" | "buffer" | "hidden", string, TensorSpec | TiedSpec | null])[];
       readonly children: readonly (readonly [string, ModuleSpec])[];
       readonly hooks: readonly (readonly string[])[];
       readonly features?: number;
       readonly bases?: readonly number[];
+      /** How many wrappers stand around it. */
+      readonly wrapped?: number;
     };
+
+/** A parameter that several modules hold; the number points into the case's list. */
+export type TiedSpec = readonly ["tied", number];
 
 /** What torch did. */
 export interface RecordedResult {
@@ -33,6 +38,7 @@ export interface RecordedCase {
   readonly seed: number;
   readonly module: ModuleSpec;
   readonly shared: readonly ModuleSpec[];
+  readonly tied?: readonly TensorSpec[];
   readonly meta: boolean;
   readonly entries: readonly (readonly [key: string, kind: "tensor" | "state" | "other", value: TensorSpec | string])[];
   readonly metadata: readonly (readonly [string, number])[] | null;
@@ -65,11 +71,14 @@ function makeTensor(dtype: DType, numbers: readonly number[], shape: readonly nu
 /** A recorded model. */
 export class TranscriptModel {
   readonly #shared: readonly ModuleSpec[];
+  readonly #tied: readonly TensorSpec[];
   readonly #made = new Map<number, Module | null>();
+  readonly #madeTied = new Map<number, Parameter>();
   readonly #meta: boolean;
 
   constructor(recorded: RecordedCase) {
     this.#shared = recorded.shared;
+    this.#tied = recorded.tied ?? [];
     this.#meta = recorded.meta;
   }
 
@@ -88,17 +97,29 @@ export class TranscriptModel {
     for (const [what, name, tensor] of spec.entries) this.#addEntry(module, what, name, tensor);
     for (const [name, child] of spec.children) module.registerModule(name, this.build(child));
     for (const hook of spec.hooks) addHook(module, hook);
-    return module;
+    let outermost = module;
+    for (let wrapper = 0; wrapper < (spec.wrapped ?? 0); wrapper += 1) outermost = new ModuleWrapper(outermost);
+    return outermost;
   }
 
   #place(tensor: Tensor): Tensor {
     return this.#meta ? metaTensor(tensor.dtype, tensor.shape) : tensor;
   }
 
-  #addEntry(module: Module, what: string, name: string, spec: TensorSpec | null): void {
+  #addEntry(module: Module, what: string, name: string, spec: TensorSpec | TiedSpec | null): void {
+    if (spec?.[0] === "tied") {
+      module.registerParameter(name, this.#tiedParameter(spec[1]));
+      return;
+    }
     const tensor = spec && this.#place(valuesFrom(spec));
     if (what === "parameter") module.registerParameter(name, tensor && new Parameter(tensor));
     else module.registerBuffer(name, tensor, { persistent: what === "buffer" });
+  }
+
+  #tiedParameter(number: number): Parameter {
+    const parameter = this.#madeTied.get(number) ?? new Parameter(valuesFrom(this.#tied[number] ?? ["float32", [], 0]));
+    this.#madeTied.set(number, parameter);
+    return parameter;
   }
 
   #fillBatchNorm(module: Module, features: number, bases: readonly number[]): void {
@@ -144,6 +165,19 @@ export function transcriptStateDict(recorded: RecordedCase): StateDict {
   }
   for (const [path, version] of recorded.metadata ?? []) stateDict.metadata.set(path, { version });
   return stateDict;
+}
+
+/** torch's type names in error texts, and ours. */
+const TYPES: readonly (readonly [string, string])[] = [
+  ["<class 'list'>", "Array"],
+  ["<class 'int'>", "number"],
+  ["<class 'str'>", "string"],
+  ["<class 'NoneType'>", "null"],
+];
+
+/** A recorded text with our names of types. */
+export function inOurWords(text: string): string {
+  return TYPES.reduce((all, [theirs, ours]) => all.replaceAll(theirs, ours), text);
 }
 
 /** Flat values as the transcript writes them. */
