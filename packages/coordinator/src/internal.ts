@@ -33,4 +33,5 @@ export { dialNode } from "./link/dial-node.ts";
 export { answer, greet, type LinkKind } from "./link/handshake.ts";
 export { formatLinkAddress, isLoopback, type LinkCertificates, type LinkKey, parseLinkAddress, protectionOf } from "./link/link-key.ts";
 export { LINK_LIMITS, type LinkLimits, type LinkListener, type LinkListenerOptions, listenForLinks } from "./link/link-listener.ts";
+export { readLinkKey } from "./link/read-link-key.ts";
 export { NodeCoordinator, type NodeCoordinatorOptions } from "./node/node-coordinator.ts";

@@ -36,10 +36,10 @@ function oneLine(text: string): string {
   return printable(text.split("\n")[0] ?? "");
 }
 
-/** The rank that failed first, when the failure came from a rank. */
+/** The rank, or the node, that failed first. */
 function rootCauseTable(details: ErrorDetails): string[] {
   const cause = details["rootCause"] as ErrorDetails | undefined;
-  if (!cause || typeof cause["rank"] !== "number") return [];
+  if (!cause || (typeof cause["rank"] !== "number" && typeof cause["nodeRank"] !== "number")) return [];
   const rows = [
     ["rank", "node", "host", "pid", "code"],
     [cause["rank"], cause["nodeRank"], cause["host"], cause["pid"], cause["code"]].map((value) => String(value ?? "-")),

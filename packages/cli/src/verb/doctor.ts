@@ -1,7 +1,9 @@
 /** `rankcast doctor`: what this machine offers and what would be in the way. */
 import { statfsSync } from "node:fs";
 import { cpus, freemem, totalmem } from "node:os";
+import { readLinkKey } from "@rankcast/coordinator/internal";
 import { describeError, detectRank, nativeMemory, readEnvironment, readHostFacts } from "@rankcast/core/runtime";
+import { findHead, jobIdOf } from "@rankcast/worker/internal";
 import type { Command } from "commander";
 import { allVariables } from "../environment/environment.ts";
 import { formatBytes } from "../terminal/format-bytes.ts";
@@ -30,7 +32,7 @@ export function addDoctor(program: Command): void {
 
 /** Looks at everything; changes nothing. */
 export function examine(): DoctorFinding[] {
-  return [node(), memory(), sharedMemory(), mapping(), proxies(), launcher()];
+  return [node(), memory(), sharedMemory(), mapping(), proxies(), launcher(), nodes(), secret()];
 }
 
 function node(): DoctorFinding {
@@ -97,6 +99,49 @@ function launcher(): DoctorFinding {
   } catch (error) {
     const described = describeError(error);
     return { name: "launcher", status: "problem", found: described.message, remedy: described.remedy };
+  }
+}
+
+/** Other nodes, and where their head is looked for; what `joinGroup` would do in this environment. */
+function nodes(): DoctorFinding {
+  const name = "nodes";
+  try {
+    const variables = allVariables();
+    const detected = detectRank(variables, readHostFacts());
+    const { nodeCount, nodeRank, worldSize, localWorldSize } = detected.identity;
+    if (nodeCount === 1 || worldSize === localWorldSize) return { name, status: "ok", found: "one" };
+    const count = nodeCount === null ? `as many as ${worldSize} ranks need (${detected.launcher} does not tell)` : String(nodeCount);
+    const jobId = jobIdOf(detected, variables);
+    const head = findHead(detected, jobId, variables);
+    const source = variables["RANKCAST_RDZV_ENDPOINT"] ? "RANKCAST_RDZV_ENDPOINT" : detected.launcher;
+    const where = head ? `${head.host}:${head.port} (from ${source})` : "this machine only";
+    const found = `${count}; this is node ${nodeRank ?? "?"} of job ${jobId}; the head is looked for at ${where}`;
+    if (head) return { name, status: "ok", found };
+    return {
+      name,
+      status: "note",
+      found,
+      remedy: "Set RANKCAST_RDZV_ENDPOINT to the host of rank 0 when nodes are on different machines.",
+    };
+  } catch (error) {
+    const described = describeError(error);
+    return { name, status: "problem", found: described.message, remedy: described.remedy };
+  }
+}
+
+/** What would protect links between machines. */
+function secret(): DoctorFinding {
+  const name = "links";
+  try {
+    const { token, certificates, insecure } = readLinkKey(allVariables(), "");
+    if (insecure)
+      return { name, status: "note", found: "not encrypted: RANKCAST_INSECURE", remedy: "Unset it unless the network is yours alone." };
+    if (certificates) return { name, status: "ok", found: "TLS with the certificates of RANKCAST_TLS_CERT" };
+    if (token) return { name, status: "ok", found: "TLS with the token of RANKCAST_TOKEN_FILE as key" };
+    return { name, status: "ok", found: "none: nodes of this machine only (RANKCAST_TOKEN_FILE is not set)" };
+  } catch (error) {
+    const described = describeError(error);
+    return { name, status: "problem", found: described.message, remedy: described.remedy };
   }
 }
 
