@@ -39,6 +39,9 @@ export class ServeDriver {
   #state: SenderState;
   #timer: NodeJS.Timeout | null = null;
   #over = false;
+  /** Connections that subscribed and are not over: their sockets may hold bytes. */
+  readonly #live = new Set<number>();
+  #whenIdle: (() => void) | null = null;
 
   constructor(options: ServeOptions, listener: ServeListener) {
     this.#options = options;
@@ -58,6 +61,7 @@ export class ServeDriver {
   subscribe(subscription: number, connection: LaneConnection, nodeRank: number, bitmap: Uint8Array, creditBytes: number): void {
     const want = ChunkSet.fromBytes(this.#options.plan.layout.count, bitmap);
     this.#connections.set(subscription, connection);
+    this.#live.add(subscription);
     // Not a number is no credit either.
     const credit = creditBytes >= 0 ? Math.min(creditBytes, this.#options.creditBytes) : 0;
     this.#take({ type: "subscribe", subscription, nodeRank, want, creditBytes: credit, nowMs: this.#options.nowMs() });
@@ -82,15 +86,21 @@ export class ServeDriver {
   /** A connection is over. */
   gone(subscription: number): void {
     this.#connections.delete(subscription);
+    this.#live.delete(subscription);
     this.#take({ type: "gone", subscription, nowMs: this.#options.nowMs() });
+    if (this.#live.size === 0) this.#whenIdle?.();
   }
 
-  /** Ends every connection of this broadcast. */
-  close(): void {
+  /** Ends every connection of this broadcast; resolves when no socket holds bytes of it any more. */
+  async close(): Promise<void> {
     this.#over = true;
+    const idle = new Promise<void>((resolve) => {
+      this.#whenIdle = resolve;
+    });
     if (this.#timer) clearTimeout(this.#timer);
     for (const connection of this.#connections.values()) connection.destroy();
     this.#connections.clear();
+    if (this.#live.size > 0) await idle;
   }
 
   #take(event: SenderEvent): void {

@@ -136,8 +136,9 @@ export class ServeSide implements BroadcastTable {
   #end(key: string): void {
     const served = this.#byKey.get(key);
     if (served === undefined) return;
-    served.driver.close();
-    for (const segment of served.segments) segment.close();
+    void served.driver.close().then(() => {
+      for (const segment of served.segments) segment.close();
+    });
     this.#byKey.delete(key);
     this.#byDigest.delete(served.digest);
     this.#ended.add(served.digest);

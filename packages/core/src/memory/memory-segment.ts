@@ -3,7 +3,7 @@ import { closeSync, constants, mkdtempSync, openSync, rmSync, statfsSync, writeS
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TensorError } from "../errors/checkpoint-error.ts";
-import type { NativeMemory, WritableMapping } from "./native-memory.ts";
+import type { HeldMapping, NativeMemory } from "./native-memory.ts";
 import type { SegmentDescriptor } from "./segment.ts";
 
 /** Memory being filled by its one writer. */
@@ -27,7 +27,7 @@ export interface MemorySegment {
  */
 export function createRewritableSegment(nbytes: number, native: NativeMemory): MemorySegment {
   const fd = native.createMemoryFile("rankcast", nbytes, true);
-  let mapping: WritableMapping | null = native.mapShared(fd, nbytes);
+  let mapping: HeldMapping | null = native.mapShared(fd, nbytes);
   let isSealed = false;
   const { buffer } = mapping;
   return {
@@ -58,7 +58,7 @@ export function createMemorySegment(nbytes: number, native: NativeMemory | null)
 
 function mappedSegment(nbytes: number, native: NativeMemory): MemorySegment {
   const fd = native.createMemoryFile("rankcast", nbytes, true);
-  let mapping: WritableMapping | null = native.mapShared(fd, nbytes);
+  let mapping: HeldMapping | null = native.mapShared(fd, nbytes);
   let open = true;
   return {
     nbytes,

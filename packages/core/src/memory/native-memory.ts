@@ -23,8 +23,8 @@ const MAP_FAILED = 0xffffffffffffffffn;
 /** Offsets of mappings must be multiples of this (largest page size of the platforms we run on). */
 export const MAP_ALIGNMENT_BYTES = 65_536;
 
-/** A writable window that the owner unmaps by hand, after dropping every view of it. */
-export interface WritableMapping {
+/** A window that the owner unmaps by hand, after dropping every view of it. */
+export interface HeldMapping {
   readonly buffer: ArrayBuffer;
   unmap(): void;
 }
@@ -41,8 +41,10 @@ export interface NativeMemory {
    * @throws {TensorError} RANKCAST_MEMORY_MAP for any other buffer, or when the kernel refuses.
    */
   forgetWrites(buffer: ArrayBuffer): void;
+  /** The same for reading, unmapped by hand: memory that waits for a collection to be given back is missing for the next segment. */
+  mapForReading(fd: number, offset: number, nbytes: number): HeldMapping;
   /** Shared view for filling memory that is not yet published. @throws {TensorError} RANKCAST_MEMORY_MAP when the kernel refuses. */
-  mapShared(fd: number, nbytes: number): WritableMapping;
+  mapShared(fd: number, nbytes: number): HeldMapping;
   /**
    * Anonymous memory with a descriptor. `reserve`: all pages are taken (and zeroed) now, so that stores through a mapping cannot fail later;
    * without it pages come when `write` fills them, which touches each once.
@@ -131,6 +133,10 @@ function bind(koffi: Koffi, libc: Library): NativeMemory {
       if (pointer === undefined || madvise(pointer, buffer.byteLength, MADV_DONTNEED) !== 0) {
         throw mapError("madvise(MADV_DONTNEED)", pointer === undefined ? 0 : koffi.errno(), buffer.byteLength);
       }
+    },
+    mapForReading(fd, offset, nbytes) {
+      const pointer = map(fd, offset, nbytes, MAP_PRIVATE);
+      return { buffer: koffi.view(pointer, nbytes), unmap: () => void munmap(pointer, nbytes) };
     },
     mapShared(fd, nbytes) {
       const pointer = map(fd, 0, nbytes, MAP_SHARED);

@@ -12,7 +12,7 @@ export interface SegmentBytes {
    * @throws {SourceError} RANKCAST_SOURCE_TRUNCATED
    */
   view(offset: number, length: number, buffer: () => Uint8Array): Uint8Array;
-  /** Views stay valid. Safe to call twice. */
+  /** Gives the memory back; views must be gone, those that sockets hold too. Safe to call twice. */
   close(): void;
 }
 
@@ -24,8 +24,15 @@ export function openSegmentBytes(segment: SegmentDescriptor, native: NativeMemor
   const fd = openSegment(segment);
   if (native !== null && segment.nbytes > 0) {
     try {
-      const mapping = native.mapPrivate(fd, base, segment.nbytes);
-      return { view: (offset, length) => new Uint8Array(mapping, offset, length), close: () => undefined };
+      const { buffer: mapped, unmap } = native.mapForReading(fd, base, segment.nbytes);
+      let held = true;
+      return {
+        view: (offset, length) => new Uint8Array(mapped, offset, length),
+        close() {
+          if (held) unmap();
+          held = false;
+        },
+      };
     } finally {
       closeSync(fd);
     }

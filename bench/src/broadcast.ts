@@ -1,0 +1,82 @@
+/**
+ * Broadcast between nodes against a raw TCP copy, and over links of a known rate. Prints JSON.
+ *
+ *     node bench/dist/broadcast.js [--mib 512] [--nodes 2] [--runs 5] [--namespaces rkb] [--chunk-mib 4] [--no-mmap]
+ *
+ * With `--namespaces P` node i runs in the network namespace P<i> at 10.78.0.<i + 1> (see scripts/namespaces.sh). Everywhere else all nodes share
+ * loopback, and the raw copies are measured in turn with the broadcasts.
+ */
+import { parseArgs } from "node:util";
+import { type BroadcastOffer, chooseChunkBytes } from "@rankcast/core/internal";
+import { type BenchNode, startBenchNode } from "./broadcast-cluster.js";
+
+const MIB = 2 ** 20;
+const { values } = parseArgs({
+  options: {
+    mib: { type: "string", default: "512" },
+    nodes: { type: "string", default: "2" },
+    runs: { type: "string", default: "5" },
+    namespaces: { type: "string" },
+    "chunk-mib": { type: "string" },
+    "no-mmap": { type: "boolean", default: false },
+    lane: { type: "string", default: "tcp" },
+  },
+});
+const nbytes = Number(values.mib) * MIB;
+const count = Number(values.nodes);
+const chunkBytes = values["chunk-mib"] === undefined ? chooseChunkBytes(nbytes, count) : Number(values["chunk-mib"]) * MIB;
+const hostOf = (rank: number): string => (values.namespaces === undefined ? "127.0.0.1" : `10.78.0.${rank + 1}`);
+
+const nodes = Array.from({ length: count }, (_, rank) =>
+  startBenchNode(values.namespaces === undefined ? null : `${values.namespaces}${rank}`),
+);
+const [owner, first] = nodes as [BenchNode, BenchNode];
+const receivers = nodes.slice(1);
+const seconds: { [name: string]: number[] } = { broadcast: [], rawCopy: [], rawDiscard: [] };
+
+try {
+  const lane = values.lane === "grpc" ? "grpc" : "tcp";
+  const started = await Promise.all(
+    nodes.map((node, nodeRank) =>
+      node.order({ type: "start", nodeRank, listen: `${hostOf(nodeRank)}:0`, noMmap: values["no-mmap"], lane }),
+    ),
+  );
+  await owner.order({ type: "make", nbytes });
+  const raw = String((await owner.order({ type: "raw-serve", host: hostOf(0), nbytes })).value);
+  for (let sequence = 0; sequence < Number(values.runs); sequence += 1) {
+    const offer: BroadcastOffer = {
+      id: { jobId: "bench", epoch: 0, sequence },
+      segmentBytes: [nbytes],
+      chunkBytes,
+      owners: [0],
+      nodes: started.map(({ value }, nodeRank) => ({ nodeRank, address: String(value) })),
+    };
+    const begin = performance.now();
+    await owner.order({ type: "offer", offer });
+    await Promise.all(receivers.map((node) => node.order({ type: "receive", offer })));
+    seconds["broadcast"]?.push((performance.now() - begin) / 1000);
+    await Promise.all(nodes.map((node) => node.order({ type: "end", offer })));
+    for (const [name, keep] of [["rawCopy", true] as const, ["rawDiscard", false] as const]) {
+      const { ms } = await first.order({ type: "raw-receive", address: raw, nbytes, keep });
+      seconds[name]?.push(ms / 1000);
+    }
+  }
+} finally {
+  for (const node of nodes) node.stop();
+}
+
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+const round = (value: number): number => Number(value.toPrecision(3));
+const medians = Object.fromEntries(Object.entries(seconds).map(([name, each]) => [name, median(each)]));
+const result = {
+  bench: "broadcast",
+  node: process.version,
+  nodes: count,
+  mib: nbytes / MIB,
+  chunkMib: chunkBytes / MIB,
+  lane: values.lane,
+  seconds: Object.fromEntries(Object.entries(seconds).map(([name, each]) => [name, each.map(round)])),
+  gigabytesPerSecond: Object.fromEntries(Object.entries(medians).map(([name, each]) => [name, round(nbytes / each / 1e9)])),
+  ofRawCopy: round((medians["rawCopy"] ?? 0) / (medians["broadcast"] ?? 1)),
+};
+process.stdout.write(`${JSON.stringify(result, undefined, 1)}\n`);
