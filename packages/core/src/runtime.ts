@@ -22,7 +22,7 @@ export { type BroadcastPlan, CHAIN_NODES_MAX, type NodePlan, planBroadcast } fro
 export type { ReceiverEvent, ReceiverInstruction } from "./broadcast/receiver-event.ts";
 export {
   createReceiverState,
-  doubtAfterMs,
+  doubtDueMs,
   RECEIVER_TIMES,
   type ReceiverFailure,
   type ReceiverOptions,

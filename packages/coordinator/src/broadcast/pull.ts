@@ -142,22 +142,25 @@ class OpenPull implements Pull {
   }
 }
 
-/** Asks how many chunks of `want` a node has; 0 when it cannot be asked. `answer` is called once, or never after `close`. */
+/** Asks how many chunks of `want` a node has; null when it cannot be asked. `answer` is called once, or never after `close`. */
 export function openProbe(
   lane: Lane,
   address: string,
   terms: PullTerms,
   want: ChunkSet,
   target: ChunkTarget,
-  answer: (available: number) => void,
+  answer: (available: number | null) => void,
 ): { close(): void } {
   let connection: LaneConnection | null = null;
   let over = false;
-  const end = (available: number | null): void => {
-    if (over) return;
+  const close = (): void => {
     over = true;
     connection?.destroy();
-    if (available !== null) answer(available);
+  };
+  const end = (available: number | null): void => {
+    if (over) return;
+    close();
+    answer(available);
   };
   const parser = new FrameParser(
     new ChunkIntake({ ...target, missing: () => false }, { onChunk: NOTHING, onCorrupt: NOTHING, onHave: end }, terms.digest),
@@ -166,19 +169,19 @@ export function openProbe(
     try {
       if (!over) parser.feed(bytes);
     } catch {
-      end(0);
+      end(null);
     }
   };
   lane.connect(address).then(
     (opened) => {
       connection = opened;
       if (over) opened.destroy();
-      opened.start({ onBytes: feed, onClose: () => end(0) });
+      opened.start({ onBytes: feed, onClose: () => end(null) });
       const payload = want.toBytes();
       const head = encodeHead({ type: "probe", digest: terms.digest, number: terms.nodeRank, payloadBytes: payload.length });
       opened.write([head, payload], NOTHING);
     },
-    () => end(0),
+    () => end(null),
   );
-  return { close: () => end(null) };
+  return { close };
 }

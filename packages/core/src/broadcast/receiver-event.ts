@@ -15,8 +15,8 @@ export type ReceiverEvent = { readonly nowMs: number } & (
   | { readonly type: "corrupt"; readonly source: number; readonly chunk: number }
   /** A pull ended or could not be opened. */
   | { readonly type: "broken"; readonly source: number; readonly reason: string }
-  /** How many of the wanted chunks a source has now; 0 also when it could not be asked. */
-  | { readonly type: "have"; readonly source: number; readonly available: number }
+  /** How many of the wanted chunks a source has now; null when it could not be asked. */
+  | { readonly type: "have"; readonly source: number; readonly available: number | null }
   | { readonly type: "timer" }
 );
 

@@ -8,10 +8,11 @@
  *       └──────────────────────────► failed
  * ```
  *
- * It pulls from one source at a time. A source whose connection breaks is asked again once and then passed over; one that is silent much
- * longer than chunks usually take is doubted: others are asked, one after the other and nearest first, whether they have anything that
- * is missing here, and the first that does becomes the source. Asking one at a time is what keeps a chain a chain: behind a stalled
- * node only its successor finds a holder at once, and by the time the next ones would ask further, bytes flow again.
+ * It pulls from one source at a time. A source whose connection breaks is asked again once and then passed over. One that is silent much
+ * longer than chunks usually take is doubted, and questions go out, one after the other: to the source itself, over a fresh connection,
+ * and then to the others, nearest first, how much they have of what is missing here. Another becomes the source when the present one does
+ * not answer, or has clearly less. A source that is only waiting for its own is left alone: repairing that link is its business, and a
+ * chain in which everybody behind a gap looked for a new source at once would become a star.
  */
 import { ChunkSet } from "./chunk-set.ts";
 
@@ -22,8 +23,10 @@ export interface ReceiverOptions {
   readonly own: ChunkSet;
   /** From whom to pull, best first. */
   readonly sources: readonly number[];
-  /** A source is never doubted earlier. */
+  /** A source that sends nothing is never doubted earlier. */
   readonly doubtMs: number;
+  /** One from which bytes come, but no chunk gets complete, is never doubted earlier. */
+  readonly slowMs: number;
   /** How long the first chunk may take before the source is doubted. */
   readonly firstChunkMs: number;
   /** No new byte for this long fails the broadcast. */
@@ -33,7 +36,7 @@ export interface ReceiverOptions {
 }
 
 /** Defaults of the times above. */
-export const RECEIVER_TIMES = { doubtMs: 150, firstChunkMs: 1000, giveUpMs: 30_000, corruptionsMax: 3 } as const;
+export const RECEIVER_TIMES = { doubtMs: 250, slowMs: 2000, firstChunkMs: 1000, giveUpMs: 30_000, corruptionsMax: 3 } as const;
 
 /** What is known of one source. */
 export interface SourceRecord {
@@ -41,6 +44,10 @@ export interface SourceRecord {
   readonly breaks: number;
   readonly retryMs: number;
   readonly reason: string | null;
+  /** How often it was left for another. */
+  readonly changes: number;
+  /** When to ask whether it is ahead again. */
+  readonly returnMs: number;
 }
 
 /** Why a broadcast failed on this node. */
@@ -53,12 +60,16 @@ export type ReceiverFailure =
     }
   | { readonly kind: "corrupt"; readonly chunk: number; readonly source: number; readonly times: number };
 
-/** A question to a source whether it has what is missing. */
+/** A question to a source how much it has of what is missing. */
 export interface OpenProbe {
   readonly source: number;
   readonly dueMs: number;
+  /** What the present source answered; null when it did not. */
+  readonly held: number | null;
   /** Sources not asked yet in this round. */
   readonly rest: readonly number[];
+  /** Asks a better placed source that was left. */
+  readonly back: boolean;
 }
 
 /** The whole machine. */
@@ -77,8 +88,8 @@ export interface ReceiverState {
   readonly lastChunkMs: number | null;
   /** Last byte of anything. */
   readonly lastByteMs: number;
-  /** Doubts without result double the time to the next one. */
-  readonly patience: number;
+  /** Rounds of questions without a chunk since; each doubles the time to the next. */
+  readonly rounds: number;
   readonly corruptions: ReadonlyMap<number, number>;
   readonly failure: ReceiverFailure | null;
   readonly timerDueMs: number | null;
@@ -97,7 +108,7 @@ export function createReceiverState(options: ReceiverOptions, nowMs: number): Re
     quietSinceMs: nowMs,
     lastChunkMs: null,
     lastByteMs: nowMs,
-    patience: 1,
+    rounds: 0,
     corruptions: new Map(),
     failure: null,
     timerDueMs: null,
@@ -109,7 +120,29 @@ export function wantedChunks({ received, options }: ReceiverState): ChunkSet {
   return received.complement().minus(options.own);
 }
 
-/** How long the source may be silent now. */
-export function doubtAfterMs({ options, intervalMs, patience }: ReceiverState): number {
-  return (intervalMs === null ? options.firstChunkMs : Math.max(options.doubtMs, 4 * intervalMs)) * patience;
+/** Patience with a source from which no byte comes ends after this part of the time after which the broadcast fails. */
+const SILENT_PART = 8;
+
+/**
+ * When the source is doubted if nothing more comes. While bytes of a chunk arrive, patience doubles without end: on a slow link each change
+ * of the source costs the bytes of a part of a chunk. Without any byte it has a bound, so that many sources are tried before all is lost.
+ */
+export function doubtDueMs(state: ReceiverState): number {
+  const { options, quietSinceMs, rounds } = state;
+  const patience = 2 ** rounds;
+  const slowMs = Math.max(options.slowMs, 4 * usualMs(state));
+  return Math.min(
+    quietSinceMs + slowMs * patience,
+    silentSinceMs(state) + Math.min(usualMs(state) * patience, options.giveUpMs / SILENT_PART),
+  );
+}
+
+/** Since when no byte has come from the source. */
+export function silentSinceMs({ quietSinceMs, lastByteMs }: ReceiverState): number {
+  return Math.max(quietSinceMs, lastByteMs);
+}
+
+/** How long silence may be before it is remarkable. */
+export function usualMs({ options, intervalMs }: ReceiverState): number {
+  return intervalMs === null ? options.firstChunkMs : Math.max(options.doubtMs, 4 * intervalMs);
 }

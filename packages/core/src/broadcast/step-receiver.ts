@@ -1,6 +1,15 @@
 /** The receiver's one function: what happened in, what to do out. */
 import type { ReceiverEvent, ReceiverInstruction } from "./receiver-event.ts";
-import { doubtAfterMs, type ReceiverFailure, type ReceiverState, type SourceRecord, wantedChunks } from "./receiver-state.ts";
+import {
+  doubtDueMs,
+  type OpenProbe,
+  type ReceiverFailure,
+  type ReceiverState,
+  type SourceRecord,
+  silentSinceMs,
+  usualMs,
+  wantedChunks,
+} from "./receiver-state.ts";
 
 /** The state after an event, and what the driver must do, in order. */
 export interface ReceiverStep {
@@ -14,10 +23,18 @@ interface Draft {
   readonly instructions: ReceiverInstruction[];
 }
 
-const UNTRIED: SourceRecord = { breaks: 0, retryMs: 0, reason: null };
+const UNTRIED: SourceRecord = { breaks: 0, retryMs: 0, reason: null, changes: 0, returnMs: 0 };
+const SILENT = "nothing came from it";
 const RETRY_MS = 50;
 const RETRY_MS_MAX = 2000;
+/** A source that was left is asked after this time, doubled each time it was left, whether it is ahead again. */
+const RETURN_MS = 1000;
+const PROBE_MS_MIN = 100;
 const PROBE_MS_MAX = 1000;
+/** Another node must have so many chunks more than the source: in a pipeline each node is a little ahead of those behind it. */
+const CLEARLY_MORE = 4;
+/** After so many rounds any lead counts. */
+const ROUNDS_MAX = 3;
 /** Weight of the newest interval in the mean. */
 const NEWEST = 0.25;
 
@@ -75,11 +92,13 @@ function takeChunk(draft: Draft, source: number, chunk: number): void {
   draft.state = {
     ...draft.state,
     received: state.received.with(chunk),
-    records: new Map(state.records).set(source, UNTRIED),
+    records: state.records.has(source)
+      ? new Map(state.records).set(source, { ...recordOf(state, source), breaks: 0, reason: null })
+      : state.records,
     intervalMs,
     quietSinceMs: nowMs,
     lastChunkMs: nowMs,
-    patience: 1,
+    rounds: 0,
     probe: source === state.source ? null : state.probe,
   };
   completeIfWhole(draft);
@@ -110,25 +129,52 @@ function takeBreak(draft: Draft, reason: string): void {
   const { state, nowMs } = draft;
   const { source } = state;
   if (source === null) return;
-  const breaks = (state.records.get(source)?.breaks ?? 0) + 1;
+  const record = recordOf(state, source);
+  const breaks = record.breaks + 1;
   // The first repetition is immediate: a connection that was cut says nothing about the node behind it.
   const retryMs = breaks === 1 ? nowMs : nowMs + Math.min(RETRY_MS * 2 ** (breaks - 2), RETRY_MS_MAX);
-  draft.state = { ...state, source: null, records: new Map(state.records).set(source, { breaks, retryMs, reason }) };
+  draft.state = { ...state, source: null, records: new Map(state.records).set(source, { ...record, breaks, retryMs, reason }) };
   if (breaks === 1) pull(draft, source);
   else {
     pullNext(draft);
     const next = draft.state.source;
-    if (next !== null && next !== source) draft.instructions.push({ type: "switched", from: source, to: next, reason });
+    if (next === null || next === source) return;
+    leave(draft, source);
+    draft.instructions.push({ type: "switched", from: source, to: next, reason });
   }
+}
+
+/** Remembers to ask this source later whether it is ahead again: one change too many must not turn a chain into a star for good. */
+function leave(draft: Draft, source: number): void {
+  const record = recordOf(draft.state, source);
+  const changes = record.changes + 1;
+  const returnMs = draft.nowMs + RETURN_MS * 2 ** (changes - 1);
+  draft.state = { ...draft.state, records: new Map(draft.state.records).set(source, { ...record, changes, returnMs }) };
+}
+
+/** A better placed source that was left, is due, and the soonest time at which one will be. */
+function returnOf({ options, source, records }: ReceiverState): { readonly source: number; readonly dueMs: number } | null {
+  let soonest: { source: number; dueMs: number } | null = null;
+  for (const each of options.sources) {
+    if (each === source) break;
+    const record = records.get(each);
+    if (record && record.changes > 0 && (soonest === null || record.returnMs < soonest.dueMs))
+      soonest = { source: each, dueMs: record.returnMs };
+  }
+  return soonest;
+}
+
+function recordOf({ records }: ReceiverState, source: number): SourceRecord {
+  return records.get(source) ?? UNTRIED;
 }
 
 /** The source with the fewest breaks that may be tried now; of equal ones the best placed. */
 function pullNext(draft: Draft): void {
-  const { options, records } = draft.state;
+  const { options } = draft.state;
   let best: number | null = null;
   let fewest = Number.POSITIVE_INFINITY;
   for (const source of options.sources) {
-    const { breaks, retryMs } = records.get(source) ?? UNTRIED;
+    const { breaks, retryMs } = recordOf(draft.state, source);
     if (retryMs > draft.nowMs || breaks >= fewest) continue;
     best = source;
     fewest = breaks;
@@ -144,38 +190,55 @@ function pull(draft: Draft, source: number): void {
   draft.instructions.push({ type: "pull", source, want });
 }
 
-function takeAnswer(draft: Draft, source: number, available: number): void {
-  const { probe } = draft.state;
+function takeAnswer(draft: Draft, source: number, available: number | null): void {
+  const { probe, source: present, rounds } = draft.state;
   if (probe === null || probe.source !== source) return;
-  if (available === 0) {
-    probeNext(draft, probe.rest);
+  if (source === present) {
+    const isSilent = draft.nowMs >= silentSinceMs(draft.state) + usualMs(draft.state);
+    // It has chunks and answers, but nothing comes: what is dead is the connection.
+    if (available !== null && available > 0 && isSilent) change(draft, source, SILENT);
+    else probeNext(draft, { ...probe, held: available });
     return;
   }
-  const before = draft.state.source;
-  draft.state = { ...draft.state, probe: null, patience: draft.state.patience * 2 };
-  if (before !== null) draft.instructions.push({ type: "stop", source: before });
-  pull(draft, source);
-  if (before !== null && before !== source) {
-    draft.instructions.push({ type: "switched", from: before, to: source, reason: "it fell silent" });
-  }
+  const lead = (available ?? 0) - (probe.held ?? 0);
+  const enough = rounds >= ROUNDS_MAX ? 1 : Math.min(CLEARLY_MORE, wantedChunks(draft.state).count);
+  if (lead < enough) {
+    if (probe.back) leave(draft, source);
+    probeNext(draft, probe);
+  } else change(draft, source, probe.back ? "a better placed node is ahead again" : SILENT);
 }
 
-function probeNext(draft: Draft, rest: readonly number[]): void {
+/** Pulls from `source` now, on a new connection. */
+function change(draft: Draft, source: number, reason: string): void {
+  const { source: before, rounds } = draft.state;
+  draft.state = { ...draft.state, probe: null, rounds: rounds + 1 };
+  if (before !== null && before !== source) leave(draft, before);
+  if (before !== null) draft.instructions.push({ type: "stop", source: before });
+  pull(draft, source);
+  if (before !== null) draft.instructions.push({ type: "switched", from: before, to: source, reason });
+}
+
+function probeNext(draft: Draft, { rest, held, back }: Omit<OpenProbe, "source" | "dueMs">): void {
   const [source, ...others] = rest;
-  if (source === undefined) {
-    // Nobody has more: it is the owner that is slow, or everybody is cut off. The next round of questions comes later.
-    draft.state = { ...draft.state, probe: null, quietSinceMs: draft.nowMs, patience: draft.state.patience * 2 };
+  if (source === undefined && back) {
+    draft.state = { ...draft.state, probe: null };
     return;
   }
-  const dueMs = draft.nowMs + Math.min(doubtAfterMs(draft.state), PROBE_MS_MAX);
-  draft.state = { ...draft.state, probe: { source, dueMs, rest: others } };
+  if (source === undefined) {
+    // Nobody has clearly more: it is the owner that is slow, or everybody is cut off. The next round of questions comes later.
+    draft.state = { ...draft.state, probe: null, quietSinceMs: draft.nowMs, rounds: draft.state.rounds + 1 };
+    return;
+  }
+  const dueMs = draft.nowMs + Math.min(Math.max(usualMs(draft.state) / 2, PROBE_MS_MIN), PROBE_MS_MAX);
+  draft.state = { ...draft.state, probe: { source, dueMs, rest: others, held, back } };
   draft.instructions.push({ type: "probe", source, want: wantedChunks(draft.state) });
 }
 
 function takeTimer(draft: Draft): void {
   const { state, nowMs } = draft;
   const { options, lastByteMs, source, probe } = state;
-  if (nowMs - lastByteMs >= options.giveUpMs) {
+  // Sums are compared as the timer was set: a difference may come out just below, and the timer would fire for ever.
+  if (nowMs >= lastByteMs + options.giveUpMs) {
     fail(draft, {
       kind: "stalled",
       silentMs: nowMs - lastByteMs,
@@ -189,12 +252,18 @@ function takeTimer(draft: Draft): void {
     return;
   }
   if (probe !== null) {
-    if (nowMs >= probe.dueMs) probeNext(draft, probe.rest);
+    if (nowMs < probe.dueMs) return;
+    if (probe.back) leave(draft, probe.source);
+    probeNext(draft, probe);
     return;
   }
-  if (nowMs - state.quietSinceMs < doubtAfterMs(state) || wantedChunks(state).count === 0) return;
-  // The silent source comes last, over a fresh connection: where it is the only one, its old connection may be what is dead.
-  probeNext(draft, [...options.sources.filter((each) => each !== source), source]);
+  if (wantedChunks(state).count === 0) return;
+  if (nowMs < doubtDueMs(state)) {
+    const back = returnOf(state);
+    if (back !== null && nowMs >= back.dueMs) probeNext(draft, { rest: [back.source], held: null, back: true });
+    return;
+  }
+  probeNext(draft, { rest: [source, ...options.sources.filter((each) => each !== source)], held: null, back: false });
 }
 
 function fail(draft: Draft, failure: ReceiverFailure): void {
@@ -214,7 +283,7 @@ function askForTimer(draft: Draft): void {
       if (wantedChunks(state).count > 0) dueMs = Math.min(dueMs, retryMs);
     }
   } else if (state.probe !== null) dueMs = Math.min(dueMs, state.probe.dueMs);
-  else if (wantedChunks(state).count > 0) dueMs = Math.min(dueMs, state.quietSinceMs + doubtAfterMs(state));
+  else if (wantedChunks(state).count > 0) dueMs = Math.min(dueMs, doubtDueMs(state), returnOf(state)?.dueMs ?? dueMs);
   if (state.timerDueMs !== null && state.timerDueMs <= dueMs) return;
   draft.state = { ...state, timerDueMs: dueMs };
   draft.instructions.push({ type: "setTimer", dueMs });

@@ -139,10 +139,10 @@ function fill(draft: Draft, id: number): void {
 function judge(draft: Draft, subscription: Subscription): void {
   if (subscription.unacknowledged.size === 0) return;
   const { stallMs } = draft.state.options;
-  if (draft.nowMs - subscription.heardMs >= stallMs) {
+  if (draft.nowMs >= subscription.heardMs + stallMs) {
     draft.state = { ...draft.state, stalled: new Set(draft.state.stalled).add(subscription.nodeRank) };
     cut(draft, subscription, "stalled");
-  } else if (!subscription.named && draft.nowMs - subscription.ackMs >= stallMs / 2) {
+  } else if (!subscription.named && draft.nowMs >= subscription.ackMs + stallMs / 2) {
     set(draft, { ...subscription, named: true });
     draft.instructions.push({ type: "slow", nodeRank: subscription.nodeRank, silentMs: draft.nowMs - subscription.ackMs });
   }
