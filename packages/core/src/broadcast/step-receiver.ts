@@ -200,12 +200,21 @@ function takeAnswer(draft: Draft, source: number, available: number | null): voi
     else probeNext(draft, { ...probe, held: available });
     return;
   }
-  const lead = (available ?? 0) - (probe.held ?? 0);
-  const enough = rounds >= ROUNDS_MAX ? 1 : Math.min(CLEARLY_MORE, wantedChunks(draft.state).count);
-  if (lead < enough) {
-    if (probe.back) leave(draft, source);
-    probeNext(draft, probe);
-  } else change(draft, source, probe.back ? "a better placed node is ahead again" : SILENT);
+  const better = isBetter(draft.state, probe, available);
+  if (!better && probe.back) leave(draft, source);
+  if (better) change(draft, source, probe.back ? "a better placed node is ahead again" : SILENT);
+  else if (probe.held === null || rounds >= ROUNDS_MAX) probeNext(draft, probe);
+  // The present source lives, and its own source has no more than it: the gap is further up, and is not ours to close.
+  else probeNext(draft, { ...probe, rest: [] });
+}
+
+/** Whether the node that was asked is to be the source. */
+function isBetter(state: ReceiverState, { held, back }: OpenProbe, available: number | null): boolean {
+  if (available === null) return false;
+  // Behind a node that does not answer, the nearest that does is the place in the chain, even when it is waiting itself.
+  if (held === null && !back && state.rounds < ROUNDS_MAX) return true;
+  const clearly = state.rounds >= ROUNDS_MAX ? 1 : Math.min(CLEARLY_MORE, wantedChunks(state).count);
+  return available - (held ?? 0) >= clearly;
 }
 
 /** Pulls from `source` now, on a new connection. */
@@ -253,8 +262,7 @@ function takeTimer(draft: Draft): void {
   }
   if (probe !== null) {
     if (nowMs < probe.dueMs) return;
-    if (probe.back) leave(draft, probe.source);
-    probeNext(draft, probe);
+    takeAnswer(draft, probe.source, null);
     return;
   }
   if (wantedChunks(state).count === 0) return;
