@@ -1,5 +1,8 @@
 /** Names that only sister packages and tests may use. No promise of stability. */
 // broadcast
+export { FillSide } from "./broadcast/fill-side.ts";
+export { HEAD_BYTES } from "./broadcast/frame.ts";
+export type { BoundLane, Lane, LaneConnection, LaneListener } from "./broadcast/lane.ts";
 export {
   type BroadcastEvent,
   type NodeBroadcast,
@@ -8,6 +11,9 @@ export {
   type StripeReader,
   startNodeBroadcast,
 } from "./broadcast/node-broadcast.ts";
+export { ServeSide } from "./broadcast/serve-side.ts";
+export { tcpLane } from "./broadcast/tcp-lane.ts";
+export type { ThreadMessage } from "./broadcast/thread-message.ts";
 export { type FetchedWeights, type FetchWeights, fetchWeights } from "./fetch/fetch-weights.ts";
 export type { CoordinatorMessage, Hello, RankConnection, RankMessage } from "./grpc/coordination-server.ts";
 // launch
