@@ -36,14 +36,14 @@ export async function startMemoryNode(lane: MemoryLane, nodeRank: number, bounds
   const all = { ...TEST_BOUNDS, ...bounds };
   const serve = new ServeSide({ bounds: all, noMmap: false }, tell);
   await serve.listen(lane, address);
-  const fill = new FillSide({ nodeRank, lane, noMmap: false, bounds: all, tell, serve: (command) => serve.take(command) });
+  const fill = new FillSide({ lane, noMmap: false, bounds: all, tell, serve: (command) => serve.take(command) });
   return {
     address,
     offer: (offer, descriptors) => fill.take({ type: "offer", offer, descriptors }),
     receive: (offer) =>
       new Promise((resolve, reject) => {
         waiting.set(broadcastKey(offer.id), { resolve, reject });
-        fill.take({ type: "receive", offer, striped: false });
+        fill.take({ type: "receive", offer, nodeRank, striped: false });
       }),
     close: async () => {
       fill.take({ type: "close" });
