@@ -30,10 +30,17 @@ async function obey(order: NodeOrder): Promise<unknown> {
     case "start": {
       const { nodeRank, listen, noMmap } = order;
       const key = { jobId: "bench", token: "bench", certificates: null, insecure: true };
-      node = await startNodeBroadcast({ nodeRank, listen, key, noMmap, limits: compileLimits(), onEvent: (event) => {
-        const { id, type, ...rest } = event;
-        process.stderr.write(`node ${nodeRank} ${type} ${JSON.stringify(rest)}\n`);
-      } });
+      node = await startNodeBroadcast({
+        nodeRank,
+        listen,
+        key,
+        noMmap,
+        limits: compileLimits(),
+        onEvent: (event) => {
+          const { id, type, ...rest } = event;
+          if (type !== "receiver-finished") process.stderr.write(`node ${nodeRank} ${type} ${JSON.stringify(rest)}\n`);
+        },
+      });
       return node.laneAddress;
     }
     case "make": {
