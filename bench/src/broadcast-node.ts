@@ -28,13 +28,14 @@ let bytes: Uint8Array = new Uint8Array(0);
 async function obey(order: NodeOrder): Promise<unknown> {
   switch (order.type) {
     case "start": {
-      const { nodeRank, listen, noMmap } = order;
+      const { nodeRank, listen, noMmap, lane } = order;
       const key = { jobId: "bench", token: "bench", certificates: null, insecure: true };
       node = await startNodeBroadcast({
         nodeRank,
         listen,
         key,
         noMmap,
+        lane,
         limits: compileLimits(),
         onEvent: (event) => {
           const { id, type, ...rest } = event;

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { broadcastKey, toErrorRecord } from "@rankcast/core/runtime";
 import { FillSide } from "./fill-side.ts";
+import { grpcLane } from "./grpc-lane.ts";
 import { ServeSide } from "./serve-side.ts";
 import { tcpLane } from "./tcp-lane.ts";
 import type { FillCommand, Opened, ServeCommand, ThreadMessage, ThreadStart } from "./thread-message.ts";
@@ -18,7 +19,7 @@ const key = {
     authority: Buffer.from(certificates.authority),
   },
 };
-const lane = tcpLane(key);
+const lane = start.lane === "grpc" ? grpcLane(key) : tcpLane(key);
 
 if (start.role === "serve") {
   const side = new ServeSide(start, tell);

@@ -74,6 +74,8 @@ export interface NodeBroadcastOptions {
   readonly key: LinkKey;
   readonly noMmap: boolean;
   readonly limits: Limits;
+  /** What carries the bytes, equal on every node. Default `tcp`; `grpc` is slower and looks like HTTP/2 to what is between the nodes. */
+  readonly lane?: "tcp" | "grpc";
   /** What a receiver that takes nothing any more does to the broadcast. Default `fail`. */
   readonly stalledReceiver?: "fail" | "drop";
   readonly onEvent?: ((event: BroadcastEvent) => void) | undefined;
@@ -87,6 +89,7 @@ export interface NodeBroadcastOptions {
 export async function startNodeBroadcast(options: NodeBroadcastOptions): Promise<NodeBroadcast> {
   const { limits, stalledReceiver = "fail", onEvent = () => undefined } = options;
   const threads = await startThreads({
+    lane: options.lane ?? "tcp",
     key: options.key,
     listen: options.listen,
     noMmap: options.noMmap,

@@ -15,6 +15,7 @@ export interface BroadcastBounds {
 /** How a thread starts. */
 export interface ThreadStart {
   readonly role: "fill" | "serve";
+  readonly lane: "tcp" | "grpc";
   readonly key: LinkKey;
   /** Where the serving thread listens. */
   readonly listen: string;

@@ -1,12 +1,10 @@
 /** A node's stream to the head node. */
 import { randomUUID } from "node:crypto";
-import type { Socket } from "node:net";
-import { CallCredentials, ChannelCredentials, Client, type ClientDuplexStream, type experimental } from "@grpc/grpc-js";
+import { Client, type ClientDuplexStream } from "@grpc/grpc-js";
 import { type CheckpointError, DistributionError } from "@rankcast/core";
-import { asCheckpointError } from "@rankcast/core/runtime";
 import { CLUSTER_SERVICE, type HeadMessage, type NodeMessage } from "@rankcast/proto";
-import { secureLink } from "../link/dial-node.ts";
-import { formatLinkAddress, type LinkKey, parseLinkAddress } from "../link/link-key.ts";
+import type { LinkKey } from "../link/link-key.ts";
+import { LinkCredentials, targetOf } from "./link-credentials.ts";
 import { MESSAGE_BYTES_MAX } from "./stream-limits.ts";
 
 /** An open stream. */
@@ -85,55 +83,4 @@ export function openClusterChannel(address: string, key: LinkKey, listener: Clus
       clearTimeout(timer);
     },
   };
-}
-
-/** grpc-js's name of the address. */
-function targetOf(address: string): string {
-  const where = parseLinkAddress(address);
-  return where.type === "unix" ? `unix:${where.path}` : `dns:///${formatLinkAddress(where.host, where.port)}`;
-}
-
-interface LinkListener {
-  onConnected(localHost: string): void;
-  onFailed(error: CheckpointError): void;
-}
-
-/** Lets grpc-js connect, and puts our handshake (and TLS) between the connection and HTTP/2. */
-class LinkCredentials extends ChannelCredentials {
-  readonly #address: string;
-  readonly #key: LinkKey;
-  readonly #listener: LinkListener;
-
-  constructor(address: string, key: LinkKey, listener: LinkListener) {
-    super();
-    this.#address = address;
-    this.#key = key;
-    this.#listener = listener;
-  }
-
-  _isSecure(): boolean {
-    return false;
-  }
-
-  _equals(other: ChannelCredentials): boolean {
-    return this === other;
-  }
-
-  _createSecureConnector(): experimental.SecureConnector {
-    return {
-      connect: async (socket: Socket) => {
-        try {
-          const secured = await secureLink(socket, this.#address, "grpc", this.#key);
-          this.#listener.onConnected(socket.localAddress ?? "");
-          return { socket: secured, secure: false };
-        } catch (error) {
-          this.#listener.onFailed(asCheckpointError(error));
-          throw error;
-        }
-      },
-      waitForReady: () => Promise.resolve(),
-      getCallCredentials: () => CallCredentials.createEmpty(),
-      destroy: () => undefined,
-    };
-  }
 }

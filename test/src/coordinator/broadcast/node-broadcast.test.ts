@@ -68,9 +68,13 @@ describe("node broadcast", function () {
     return [{ kind: "file", path, offset: 65_536, nbytes: size - 65_536 - 11, sizeBytes: size, mtimeMs, inode: ino }, memory.publish()];
   }
 
-  for (const noMmap of [false, true]) {
-    it(`brings every byte to five nodes, ${noMmap ? "without" : "with"} mappings`, async () => {
-      const nodes = await start(5, { noMmap });
+  for (const [what, more] of [
+    ["over TCP", {}],
+    ["over TCP without mappings", { noMmap: true }],
+    ["over gRPC", { lane: "grpc" }],
+  ] as const) {
+    it(`brings every byte to five nodes ${what}`, async () => {
+      const nodes = await start(5, more);
       const descriptors = twoSegments();
       const offer = offerOf(nodes, descriptors);
       const [owner, ...receivers] = nodes;

@@ -10,39 +10,15 @@ import {
   planBroadcast,
   RECEIVER_TIMES,
   type ReceiverEvent,
-  type ReceiverState,
   type SenderEvent,
-  type SenderState,
   stepReceiver,
   stepSender,
 } from "@rankcast/core/internal";
 import { EventQueue } from "./event-queue.ts";
+import type { SimulatedConnection as Connection, SimulatedNode as Node } from "./simulated-node.ts";
 import { chance, type Faults, type Outcome, type Simulation } from "./simulation.ts";
 
 type EventBody<T> = T extends unknown ? Omit<T, "nowMs"> : never;
-
-interface Connection {
-  readonly id: number;
-  readonly receiver: number;
-  readonly source: number;
-  open: boolean;
-  subscribed: boolean;
-  dead: boolean;
-  freeMs: number;
-  inFlight: number;
-}
-
-interface Node {
-  receiver: ReceiverState;
-  sender: SenderState;
-  startMs: number;
-  diesMs: number;
-  frozen: readonly [number, number];
-  pull: Connection | null;
-  /** Counts timers: one that was replaced does not fire. */
-  receiverTimer: number;
-  senderTimer: number;
-}
 
 /** Runs until nothing more happens. */
 export function simulate(simulation: Simulation): Outcome {
