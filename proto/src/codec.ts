@@ -81,7 +81,7 @@ export function decodeRankMessage(bytes: Uint8Array): RankMessage {
 export function rankMessageOf(wire: rankcast.v1.FromRank.$Shape): RankMessage {
   switch (wire.message) {
     case "hello":
-      return { type: "hello", ...fill(HELLO_DEFAULTS, wire.hello) };
+      return withOptional({ type: "hello", ...fill(HELLO_DEFAULTS, wire.hello) }, { token: wire.hello.token || undefined });
     case "arrive":
       return withOptional(
         { type: "arrive", barrier: wire.arrive.barrier ?? "", generation: wire.arrive.generation ?? 0, digest: wire.arrive.digest ?? "" },

@@ -21,6 +21,8 @@ export interface Hello {
   readonly incarnation: string;
   readonly pid: number;
   readonly host: string;
+  /** The secret of the socket: on the way to the coordinator only. */
+  readonly token?: string;
 }
 
 /** A rank stands at a barrier with its outcome so far. */

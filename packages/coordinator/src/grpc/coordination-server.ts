@@ -22,7 +22,6 @@ export {
 
 import { MESSAGE_BYTES_MAX, refuseCompression } from "./stream-limits.ts";
 
-const TOKEN_METADATA_KEY = "rankcast-token";
 const CLOSE_GRACE_MS = 2000;
 
 /** Another node, as far as messages to its ranks go. */
@@ -79,13 +78,7 @@ export async function startCoordinationServer(
   });
   const expected = digestOf(token);
   server.addService(COORDINATION_SERVICE as unknown as ServiceDefinition, {
-    join: (call: Call) => {
-      const [given] = call.metadata.get(TOKEN_METADATA_KEY);
-      // Both sides are hashed to one length: timingSafeEqual throws on unequal lengths, which would tell the token's length.
-      if (!timingSafeEqual(digestOf(typeof given === "string" ? given : ""), expected)) {
-        fail(call, status.UNAUTHENTICATED, "the job's token is missing or wrong");
-      } else serve(call, listener, nodeRank);
-    },
+    join: (call: Call) => serve(call, { listener, nodeRank, expected }),
   });
   await new Promise<void>((resolve, reject) => {
     server.bindAsync(address, ServerCredentials.createInsecure(), (error) => {
@@ -107,7 +100,14 @@ function fail(call: Call, code: status, details: string): void {
   call.emit("error", { code, details });
 }
 
-function serve(call: Call, listener: ConnectionListener, nodeRank: number | undefined): void {
+interface Terms {
+  readonly listener: ConnectionListener;
+  readonly nodeRank: number | undefined;
+  /** Digest of the token. */
+  readonly expected: Buffer;
+}
+
+function serve(call: Call, { listener, nodeRank, expected }: Terms): void {
   let connection: RankConnection | null = null;
   let over = false;
   const finish = (): void => {
@@ -119,8 +119,11 @@ function serve(call: Call, listener: ConnectionListener, nodeRank: number | unde
     if (over) return;
     try {
       if (connection) listener.onMessage(connection, message);
-      else if (message.type === "hello") {
-        connection = connect(call, nodeRank === undefined ? message : { ...message, nodeRank }, finish);
+      else if (message.type === "hello" && !isExpected(message, expected)) {
+        over = true;
+        fail(call, status.UNAUTHENTICATED, "the job's token is missing or wrong");
+      } else if (message.type === "hello") {
+        connection = connect(call, admitted(message, nodeRank), finish);
         listener.onJoin(connection);
       } else fail(call, status.INVALID_ARGUMENT, "the first message of a stream must be hello");
     } catch (error) {
@@ -136,6 +139,16 @@ function serve(call: Call, listener: ConnectionListener, nodeRank: number | unde
   call.on("cancelled", finish);
   call.on("close", finish);
   call.on("error", finish);
+}
+
+/** Both sides are hashed to one length: timingSafeEqual throws on unequal lengths, which would tell the token's length. */
+function isExpected({ token = "" }: Hello, expected: Buffer): boolean {
+  return timingSafeEqual(digestOf(token), expected);
+}
+
+/** The hello without its secret, which has served its purpose. */
+function admitted({ token: _, ...hello }: Hello, nodeRank: number | undefined): Hello {
+  return nodeRank === undefined ? hello : { ...hello, nodeRank };
 }
 
 function connect(call: Call, hello: Hello, finish: () => void): RankConnection {

@@ -1,6 +1,6 @@
 /** The rank's stream to its node's coordinator. The only file of this package that knows gRPC and the wire contract's service. */
 import { randomUUID } from "node:crypto";
-import { ChannelCredentials, Client, type ClientDuplexStream, Metadata, status } from "@grpc/grpc-js";
+import { ChannelCredentials, Client, type ClientDuplexStream, status } from "@grpc/grpc-js";
 import { type CheckpointError, DistributionError } from "@rankcast/core";
 import { COORDINATION_SERVICE, type CoordinatorMessage, type RankMessage } from "@rankcast/proto";
 
@@ -16,9 +16,6 @@ export {
   type RankMessage,
   type WireError,
 } from "@rankcast/proto";
-
-/** Metadata key of the job's token. */
-export const TOKEN_METADATA_KEY = "rankcast-token";
 
 // A manifest of a million tensors is about 200 MB; the 4 MiB default would refuse 20 000 tensors.
 const MESSAGE_BYTES_MAX = 512 * 2 ** 20;
@@ -53,13 +50,10 @@ export function openCoordinatorChannel(address: string, token: string, listener:
     "rankcast.channel": randomUUID(),
   });
   const { path, requestSerialize, responseDeserialize } = COORDINATION_SERVICE.join;
-  const metadata = new Metadata();
-  metadata.set(TOKEN_METADATA_KEY, token);
   const stream: ClientDuplexStream<RankMessage, CoordinatorMessage> = client.makeBidiStreamRequest(
     path,
     requestSerialize,
     responseDeserialize,
-    metadata,
   );
   let ended: (() => void) | undefined;
   const whenEnded = new Promise<void>((resolve) => {
@@ -76,7 +70,7 @@ export function openCoordinatorChannel(address: string, token: string, listener:
     ended?.();
   });
   return {
-    send: (message) => void stream.write(message),
+    send: (message) => void stream.write(message.type === "hello" ? { ...message, token } : message),
     async close() {
       stream.end();
       await whenEnded;
