@@ -1,5 +1,5 @@
 /** How the command behaves towards people and programs: exit codes, streams, help, plan, doctor. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { generateCheckpoint } from "@rankcast/bench/generated-checkpoint";
 import { expect } from "chai";
@@ -50,6 +50,40 @@ describe("scenario: the command line", function () {
       expect(stderr).to.not.equal("");
       expect(stderr).to.not.match(/^\s+at .+:\d+:\d+\)?$/m);
     }
+  });
+
+  it("wrong usage is exit code 2 also where only a rank or the coordinator can tell; a program's own mistakes are not the launcher's", async () => {
+    const wrong = [
+      ["load", "foo://x.pth", "--nproc-per-node", "2"],
+      ["inspect", "foo://x.pth"],
+      ["load", CHECKPOINT, "--rev-key", "(=>x"],
+      ["load", CHECKPOINT, "--tables", "/no/such/tables.json"],
+    ];
+    for (const args of wrong) expect(await sandbox().run(args), args.join(" ")).to.include({ exitCode: 2, stdout: "" });
+    const script = join(sandbox().directory, "mistaken.mjs");
+    writeFileSync(script, `throw Object.assign(new Error("foo:// is no scheme"), { class: "usage", code: "RANKCAST_SCHEME_UNKNOWN" });`);
+    expect(await sandbox().run(["run", script])).to.include({ exitCode: 1 });
+  });
+
+  it("--tables gives names and mirrors to every verb", async () => {
+    const url = origin().serve("/r50.pth", readFileSync(CHECKPOINT));
+    const tables = join(sandbox().directory, "tables.json");
+    writeFileSync(
+      tables,
+      JSON.stringify({
+        openMmlab: { "house/net": url },
+        mirrors: [["http://nowhere.example/", new URL("/", url).href]],
+      }),
+    );
+    for (const weights of ["open-mmlab://house/net", "http://nowhere.example/r50.pth"]) {
+      const loaded = await sandbox().run(["load", weights, "--tables", tables, "--json"]);
+      expect(loaded.exitCode, loaded.stderr).to.equal(0);
+      const inspected = await sandbox().run(["inspect", weights, "--tables", tables]);
+      expect(inspected.exitCode, inspected.stderr).to.equal(0);
+    }
+    writeFileSync(tables, JSON.stringify({ openmmlab: {} }));
+    const refused = await expectFailure(await sandbox().run(["load", CHECKPOINT, "--tables", tables, "--json"]), sandbox(), 2);
+    expect(refused.message).to.contain("tables.openmmlab must be one of torchvision, openMmlab, mmcls and mirrors");
   });
 
   it("wrong usage under --json is a document, too", async () => {

@@ -33,6 +33,8 @@ export interface DescribedWeights {
   readonly manifest: StateDictManifest;
   /** Storages of which all replicas of a process use one writable copy. */
   readonly shared: readonly number[];
+  /** The part of the state dict that is meant: what the caller said, else what the scheme stands for. */
+  readonly subtree: string | undefined;
 }
 
 /** Weights of which everything is known that can be known before their files are complete. */
@@ -123,14 +125,15 @@ async function describeFiles(source: ResolvedSource | null, described: Described
 }
 
 function describeTree(tree: CheckpointTree, { name, limits, files, options }: Described): DescribedWeights {
+  // A scheme may stand for a part of its files (`mmcls://` for the backbone); what the caller says comes first.
+  const subtree = options.subtree ?? files.source?.subtree;
   const described = buildManifest(tree, {
     limits,
     stateDict: options.scope !== "whole",
     select: typeof options.select === "function" ? options.select(tree.root) : options.select,
-    // A scheme may stand for a part of its files (`mmcls://` for the backbone); what the caller says comes first.
-    subtree: options.subtree ?? (options.scope === "whole" ? undefined : files.source?.subtree),
+    subtree: options.scope === "whole" ? options.subtree : subtree,
     file: name,
   });
   const { manifest, shared } = locateStorages({ ...described, warnings: [...files.notices, ...described.warnings] }, options.mapLocation);
-  return { tree, manifest, shared };
+  return { tree, manifest, shared, subtree };
 }

@@ -5,6 +5,7 @@ import { CheckpointError } from "../errors/checkpoint-error.ts";
 import type { TensorRef } from "../manifest/checkpoint-tree.ts";
 import { flattenTree } from "../manifest/flatten-tree.ts";
 import { selectStateDict } from "../manifest/select-state-dict.ts";
+import { keepSubtree } from "../manifest/subtree.ts";
 import { bindTensors } from "../state-dict/bind-state-dict.ts";
 import { StateDict } from "../tensor/state-dict.ts";
 import type { Storage } from "../tensor/storage.ts";
@@ -21,11 +22,12 @@ export interface LoadCheckpointOptions extends FetchOptions, FetchHooks {}
 /**
  * Loads a whole checkpoint: CheckpointLoader.load_checkpoint without its dangers. Nothing in the file is executed; values of unknown classes
  * stay opaque.
- * @throws {SourceError} when the bytes cannot be had; {FormatError} when they are no checkpoint we accept; {StateDictError} for a `select` that
- * is not there.
+ * @throws {SourceError} when the bytes cannot be had; {FormatError} when they are no checkpoint we accept; {StateDictError} for a `select` or `subtree`
+ * that is not there.
  */
 export async function loadCheckpoint(weights: string, options: LoadCheckpointOptions = {}): Promise<Checkpoint> {
-  const { select, ...rest } = options;
+  // The tree stays whole, so all of it is described and loaded; only the state dict is a part.
+  const { select, subtree, ...rest } = options;
   const opened = await openWeights(weights, { ...rest, scope: "whole" });
   try {
     const { storages } = await loadState(opened, { ...rest, noMmap: readEnvironment().noMmap });
@@ -35,7 +37,7 @@ export async function loadCheckpoint(weights: string, options: LoadCheckpointOpt
     const close = async (): Promise<void> => undefined;
     return {
       tree: materialiseTree(tree.root, tensors),
-      stateDict: selectTensors(opened, tensors, typeof select === "function" ? select(tree.root) : select),
+      stateDict: selectTensors(opened, tensors, typeof select === "function" ? select(tree.root) : select, subtree ?? opened.subtree),
       metadata: tree.fileMetadata,
       format: tree.format,
       report: { weights: opened.name, format: tree.format, bytes: opened.bytes, warnings: manifest.warnings, opaque: manifest.opaque },
@@ -62,11 +64,13 @@ function selectTensors(
   { tree, limits, name }: OpenedWeights,
   tensors: ReadonlyMap<TensorRef, Tensor>,
   select: string | undefined,
+  subtree: string | undefined,
 ): StateDict {
   const stateDict = new StateDict();
   try {
     const selected = selectStateDict(tree.root, { select, file: name });
-    const flat = flattenTree(selected.value, { limits, cycles: "refuse", where: name });
+    const whole = flattenTree(selected.value, { limits, cycles: "refuse", where: name });
+    const flat = subtree === undefined ? whole : keepSubtree(whole, subtree, name);
     for (const each of flat.tensors) {
       const tensor = tensors.get(each.ref);
       if (tensor) stateDict.set(each.name, tensor);

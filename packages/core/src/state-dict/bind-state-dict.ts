@@ -29,13 +29,20 @@ export function bindTensors(manifest: StateDictManifest, storages: readonly Stor
   });
 }
 
-/** The manifest's tensors by name, with torch's module metadata. @throws {RangeError} as `bindTensors`. */
+/** What torch calls the entry of a module that keeps state of its own beside its tensors. */
+const EXTRA_STATE = /(^|\.)_extra_state$/;
+
+/**
+ * The manifest's tensors by name, with torch's module metadata, and with the extra state of modules where that is a plain value.
+ * @throws {RangeError} as `bindTensors`.
+ */
 export function bindStateDict(manifest: StateDictManifest, storages: readonly Storage[]): StateDict {
   const stateDict = new StateDict();
   bindTensors(manifest, storages).forEach((tensor, index) => {
     const name = manifest.tensors[index]?.name;
     if (name !== undefined) stateDict.set(name, tensor);
   });
+  for (const [path, value] of manifest.nontensor) if (EXTRA_STATE.test(path)) stateDict.extraState.set(path, value);
   for (const [path, metadata] of manifest.metadataModules) stateDict.metadata.set(path, metadata);
   return stateDict;
 }

@@ -2,7 +2,19 @@
 import { existsSync } from "node:fs";
 import { copyFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { digestTensor, explainLoad, FormatError, inspectCheckpoint, loadCheckpoint, StateDict } from "@rankcast/core";
+import {
+  CheckpointLoader,
+  digestTensor,
+  explainLoad,
+  FormatError,
+  inspectCheckpoint,
+  loadCheckpoint,
+  loadModelCheckpoint,
+  Module,
+  Parameter,
+  StateDict,
+  type Tensor,
+} from "@rankcast/core";
 import { readEnvironment, resolveWeights } from "@rankcast/core/internal";
 import { expect } from "chai";
 import { buildZip } from "../../support/build-zip.ts";
@@ -223,5 +235,48 @@ describe("local files, as torch.load knows them", () => {
       expect((await inspectCheckpoint(accepted(path))).format).to.equal("pickle");
       expect(await digestsOf(accepted(path)), path).to.deep.equal(truth(path));
     }
+  });
+
+  it("B11, B12: the part that subtree names, or that a scheme stands for, holds its own values; the tree stays whole", async () => {
+    const vector = (offset: number): Uint8Array => tensor({ offset: int(offset), size: tuple(int(2)), stride: tuple(int(1)) });
+    const names = ["head.w", "backbone.w", "backbone_2.w", "backbone.v"];
+    const saved = dict([[text("state_dict"), dict(names.map((name, at) => [text(name), vector(2 * at)] as const))]]);
+    const path = await store("parts.pt", torchZipFile({ pickle: pickle(saved) }));
+    const registered = CheckpointLoader.registerScheme("part://", async (_, context) => {
+      const source = await context.resolve(path);
+      if (source instanceof StateDict) throw new Error("expected files");
+      return { ...source, subtree: "backbone" };
+    });
+    for (const load of [() => loadCheckpoint(path, { subtree: "backbone" }), () => loadCheckpoint("part://x")]) {
+      const { stateDict, tree } = await load();
+      expect([...stateDict].map(([key, { data }]) => [key, [...(data as Float32Array)]])).to.deep.equal([
+        ["w", [2, 3]],
+        ["v", [6, 7]],
+      ]);
+      const whole = (tree as ReadonlyMap<string, ReadonlyMap<string, Tensor>>).get("state_dict");
+      expect([...(whole?.keys() ?? [])]).to.deep.equal(names);
+      expect([...((whole?.get("head.w")?.data ?? []) as Float32Array)]).to.deep.equal([0, 1]);
+    }
+    registered();
+    await expectError("RANKCAST_SELECT_SUBTREE", loadCheckpoint(path, { subtree: "back" }));
+  });
+
+  it("F17: extra state that is a plain value comes from the file to the module", async () => {
+    const saved = dict([
+      [text("w"), tensor()],
+      [text("inner._extra_state"), text("calibrated")],
+    ]);
+    const path = await store("extra.pt", torchZipFile({ pickle: pickle(saved) }));
+    const model = new Module();
+    model.registerParameter("w", Parameter.meta("float32", null));
+    const inner = new Module();
+    let state: unknown = "fresh";
+    inner.getExtraState = () => state;
+    inner.setExtraState = (next) => {
+      state = next;
+    };
+    model.registerModule("inner", inner);
+    const report = await loadModelCheckpoint(model, path, { strict: true });
+    expect([state, report.replica.missing, report.replica.unexpected]).to.deep.equal(["calibrated", [], []]);
   });
 });
