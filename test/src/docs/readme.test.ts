@@ -80,6 +80,8 @@ describe("docs: README", function () {
   });
 
   it("tfjs-replica.js is a replica that takes the checkpoint's weights", async () => {
+    // No hints about other backends in the output of tests.
+    (await import("@tensorflow/tfjs-core")).enableProdMode();
     const url = pathToFileURL(join(directory, "tfjs-replica.js")).href;
     const { createReplica, act } = (await import(url)) as { createReplica(): Promise<Module>; act(replica: Module, x: number[]): number[] };
     const replica = await createReplica();
