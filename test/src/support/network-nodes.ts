@@ -1,0 +1,128 @@
+/**
+ * Several hosts on one machine: a network namespace each, joined by one bridge, every link limited both ways. Runs inside a mount and
+ * network namespace of the suite's own (`scripts/test-cluster.mjs` makes it), so that nothing outside can see, meet or disturb it.
+ */
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import type { CommandResult } from "./command-sandbox.js";
+
+/** Addresses of node 0, 1, ...: 10.78.0.1, 10.78.0.2, ... */
+export function nodeAddress(node: number): string {
+  return `10.78.0.${node + 1}`;
+}
+
+/** A program that runs on a node. */
+export interface NodeProcess {
+  readonly pid: number;
+  /** Resolves once its stderr or stdout holds `text`; rejects when it ends without it. */
+  waitFor(text: string): Promise<void>;
+  readonly ended: Promise<CommandResult>;
+}
+
+const PREFIX = "rkt";
+const BRIDGE = "rktbr0";
+
+/** See the module comment. */
+export class NetworkNodes {
+  readonly count: number;
+  readonly #running = new Set<number>();
+
+  /** `rate` as `tc` writes it (`200mbit`), or null for links without a limit. */
+  constructor(count: number, rate: string | null) {
+    this.count = count;
+    ip("link", "add", BRIDGE, "type", "bridge");
+    ip("link", "set", BRIDGE, "up");
+    for (let node = 0; node < count; node += 1) this.#add(node, rate);
+  }
+
+  /** Starts a program on a node with exactly these variables. */
+  start(node: number, argv: readonly string[], env: Readonly<Record<string, string>>, cwd: string): NodeProcess {
+    const child = spawn("ip", ["netns", "exec", name(node), ...argv], { env, cwd, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const pid = child.pid ?? -1;
+    this.#running.add(pid);
+    const out: Buffer[] = [];
+    const err: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => void out.push(chunk));
+    child.stderr.on("data", (chunk: Buffer) => void err.push(chunk));
+    const text = (chunks: readonly Buffer[]): string => Buffer.concat(chunks).toString("utf8");
+    const ended = new Promise<CommandResult>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (exitCode, signal) => {
+        this.#running.delete(pid);
+        resolve({ exitCode, signal, stdout: text(out), stderr: text(err) });
+      });
+    });
+    const waitFor = async (expected: string): Promise<void> => {
+      const seen = (): boolean => text(err).includes(expected) || text(out).includes(expected);
+      while (!seen()) {
+        const more = Promise.race([once(child.stderr, "data"), once(child.stdout, "data")]).then(() => false);
+        if ((await Promise.race([more, ended.then(() => true)])) && !seen())
+          throw new Error(`ended without ${JSON.stringify(expected)}: ${text(err)}`);
+      }
+    };
+    return { pid, waitFor, ended };
+  }
+
+  /** Takes a node's cable out. */
+  cut(node: number): void {
+    ip("link", "set", port(node), "down");
+  }
+
+  /** Puts it back. */
+  heal(node: number): void {
+    ip("link", "set", port(node), "up");
+  }
+
+  /** Drops everything that arrives at a node: it can send, and hears nothing. */
+  deafen(node: number): void {
+    this.#filter(node, "drop");
+  }
+
+  /** Drops each arriving packet with this chance. */
+  lose(node: number, percent: number): void {
+    this.#filter(node, `numgen random mod 100 < ${percent} drop`);
+  }
+
+  /** Ends every program and takes the hosts away. */
+  close(): void {
+    for (const pid of this.#running) {
+      try {
+        process.kill(-pid, "SIGKILL");
+      } catch {
+        // It ended by itself.
+      }
+    }
+    for (let node = 0; node < this.count; node += 1) ip("netns", "del", name(node));
+    ip("link", "del", BRIDGE);
+  }
+
+  #add(node: number, rate: string | null): void {
+    ip("netns", "add", name(node));
+    ip("link", "add", port(node), "type", "veth", "peer", "name", "e0", "netns", name(node));
+    ip("link", "set", port(node), "master", BRIDGE, "up");
+    ip("-n", name(node), "addr", "add", `${nodeAddress(node)}/24`, "dev", "e0");
+    ip("-n", name(node), "link", "set", "e0", "up");
+    ip("-n", name(node), "link", "set", "lo", "up");
+    if (rate === null) return;
+    const limit = ["root", "tbf", "rate", rate, "burst", "256kb", "latency", "50ms"];
+    execFileSync("tc", ["qdisc", "add", "dev", port(node), ...limit]);
+    execFileSync("ip", ["netns", "exec", name(node), "tc", "qdisc", "add", "dev", "e0", ...limit]);
+  }
+
+  #filter(node: number, rule: string): void {
+    const rules = `add table ip faults; add chain ip faults in { type filter hook input priority 0; }; add rule ip faults in iifname e0 ${rule}`;
+    execFileSync("ip", ["netns", "exec", name(node), "nft", rules]);
+  }
+}
+
+function name(node: number): string {
+  return `${PREFIX}${node}`;
+}
+
+function port(node: number): string {
+  return `${PREFIX}v${node}`;
+}
+
+function ip(...args: string[]): void {
+  execFileSync("ip", args, { stdio: ["ignore", "ignore", "pipe"] });
+}
