@@ -4,7 +4,7 @@ import { chmodSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { commandSandbox, RANKCAST } from "../support/command-sandbox.js";
-import { expectJobLoaded, parseRanks, RANK_PROGRAM, type RankDocument, WEIGHTS } from "../support/launcher-job.js";
+import { documentsIn, expectJobLoaded, RANK_PROGRAM, type RankDocument, rankCommand, WEIGHTS } from "../support/launcher-job.js";
 
 const DISAGREE = fileURLToPath(new URL("../scenario/programs/disagree.js", import.meta.url));
 const MPIRUN_MS = 90_000;
@@ -33,7 +33,7 @@ describe("under Open MPI", function () {
       String(rankCount),
     ];
     const env = { PATH: process.env["PATH"], HOME: sandbox().directory, TMPDIR: sandbox().temporary, RANKCAST_HOME: sandbox().cacheHome };
-    return spawnSync("mpirun", [...args, process.execPath, ...program], {
+    return spawnSync("mpirun", [...args, ...rankCommand(sandbox().directory, program)], {
       env,
       cwd: sandbox().directory,
       encoding: "utf8",
@@ -43,9 +43,9 @@ describe("under Open MPI", function () {
   };
 
   const ranksOf = (hosts: string, rankCount: number): RankDocument[] => {
-    const { status, stdout, stderr } = mpirun(hosts, rankCount, [RANK_PROGRAM, WEIGHTS]);
+    const { status, stderr } = mpirun(hosts, rankCount, [RANK_PROGRAM, WEIGHTS]);
     expect(status, stderr).to.equal(0);
-    return parseRanks(stdout);
+    return documentsIn(sandbox().directory);
   };
 
   it("one host, two ranks", () => expectJobLoaded(ranksOf("nodeA:2", 2), [2]));
@@ -55,17 +55,17 @@ describe("under Open MPI", function () {
 
   it("uneven hosts", () => expectJobLoaded(ranksOf("nodeA:3,nodeB:1", 4), [3, 1]));
 
-  it("a killed rank fails the job: every rank on both hosts names it", () => {
-    const { stdout, stderr } = mpirun("nodeA:2,nodeB:2", 4, [DISAGREE, "abort", WEIGHTS, WEIGHTS]);
-    const outcomes = parseRanks<{ ended: string; rootCause: { rank: number } }>(stdout);
+  it("a rank that cannot go on fails the job: every rank on both hosts names it", () => {
+    const { stderr } = mpirun("nodeA:2,nodeB:2", 4, [DISAGREE, "abort", WEIGHTS, WEIGHTS]);
+    const outcomes = documentsIn<{ ended: string; rootCause: { rank: number } }>(sandbox().directory);
     expect(outcomes.length, stderr).to.equal(4);
     for (const { ended, rootCause } of outcomes) expect([ended, rootCause.rank]).to.deep.equal(["failed", 1]);
   });
 
   it("the command line joins as a rank", () => {
-    const { status, stdout, stderr } = mpirun("nodeA:2,nodeB:2", 4, [RANKCAST, "load", WEIGHTS, "--strict", "--json"]);
+    const { status, stderr } = mpirun("nodeA:2,nodeB:2", 4, [RANKCAST, "load", WEIGHTS, "--strict", "--json"]);
     expect(status, stderr).to.equal(0);
-    const reports = parseRanks<{ worldSize: number; nodes: number }>(stdout);
+    const reports = documentsIn<{ worldSize: number; nodes: number }>(sandbox().directory);
     expect(reports).to.have.length(1);
     expect(reports[0]).to.include({ worldSize: 4, nodes: 2 });
   });

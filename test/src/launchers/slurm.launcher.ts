@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { RANKCAST } from "../support/command-sandbox.js";
-import { expectJobLoaded, parseRanks, RANK_PROGRAM, type RankDocument, WEIGHTS } from "../support/launcher-job.js";
+import { documentsIn, expectJobLoaded, RANK_PROGRAM, type RankDocument, rankCommand, WEIGHTS } from "../support/launcher-job.js";
 import { type SlurmCluster, startSlurm } from "../support/slurm-cluster.js";
 
 const NODES = 4;
@@ -17,9 +17,9 @@ describe("under Slurm", function () {
   after(() => slurm?.close());
 
   const ranksOf = (args: readonly string[]): RankDocument[] => {
-    const { status, stdout, stderr } = slurm.srun([...args, process.execPath, RANK_PROGRAM, WEIGHTS]);
+    const { status, stderr } = slurm.srun([...args, ...rankCommand(slurm.directory, [RANK_PROGRAM, WEIGHTS])]);
     expect(status, stderr).to.equal(0);
-    return parseRanks(stdout);
+    return documentsIn(slurm.directory);
   };
 
   it("one node, two tasks", () => expectJobLoaded(ranksOf(["-N1", "-n2"]), [2]));
@@ -31,19 +31,18 @@ describe("under Slurm", function () {
 
   it("a task that ends fails the job: the others, on every node, name it instead of waiting", () => {
     // Without --kill-on-bad-exit srun lets the others run to their end: what they print is theirs.
-    const { stdout, stderr } = slurm.srun(["-N2", "-n4", "--ntasks-per-node=2", process.execPath, DISAGREE, "kill", WEIGHTS, WEIGHTS]);
-    const outcomes = parseRanks<{ ended: string; class: string; rootCause: { rank: number; nodeRank: number } }>(stdout);
+    const program = rankCommand(slurm.directory, [DISAGREE, "kill", WEIGHTS, WEIGHTS]);
+    const { stderr } = slurm.srun(["-N2", "-n4", "--ntasks-per-node=2", ...program]);
+    const outcomes = documentsIn<{ ended: string; class: string; rootCause: { rank: number; nodeRank: number } }>(slurm.directory);
     expect(outcomes.length, stderr).to.equal(3);
     for (const { ended, rootCause } of outcomes) expect([ended, rootCause.rank, rootCause.nodeRank]).to.deep.equal(["failed", 1, 0]);
   });
 
   it("the command line joins as a rank of the step; rank 0 prints the report", () => {
-    const { status, stdout, stderr } = slurm.srun([
-      ...["-N2", "-n4", "--ntasks-per-node=2", process.execPath],
-      ...[RANKCAST, "load", WEIGHTS, "--strict", "--json"],
-    ]);
+    const program = rankCommand(slurm.directory, [RANKCAST, "load", WEIGHTS, "--strict", "--json"]);
+    const { status, stderr } = slurm.srun(["-N2", "-n4", "--ntasks-per-node=2", ...program]);
     expect(status, stderr).to.equal(0);
-    const reports = parseRanks<{ worldSize: number; nodes: number }>(stdout);
+    const reports = documentsIn<{ worldSize: number; nodes: number }>(slurm.directory);
     expect(reports).to.have.length(1);
     expect(reports[0]).to.include({ worldSize: 4, nodes: 2 });
   });

@@ -1,4 +1,6 @@
 /** What every launcher's suite runs and expects: the program of a rank, its documents, and the truth they must hold. */
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { expectReport, type ReportDocument } from "./expect-report.js";
@@ -26,15 +28,26 @@ export interface RankDocument {
   readonly digest: string;
 }
 
-/** One JSON document per rank from the launcher's joint stdout, by rank where they say it. */
-export function parseRanks<T = RankDocument>(stdout: string): T[] {
-  // Launchers join the ranks' outputs byte by byte; a rank prints one object without a line end.
-  const documents = stdout
-    .replaceAll("}{", "}\n{")
-    .split("\n")
-    .filter((line) => line.startsWith("{"));
-  const rankOf = (document: unknown): number => (document as Partial<RankDocument>).identity?.rank ?? 0;
-  return documents.map((line) => JSON.parse(line) as T).sort((a, b) => rankOf(a) - rankOf(b));
+/**
+ * The command of one rank whose stdout goes to a file of its own: launchers join the ranks' outputs piece by piece, and long documents come out
+ * mixed.
+ */
+export function rankCommand(directory: string, program: readonly string[]): string[] {
+  const script = 'out=$1; shift; exec "$@" > "$out/rank.${SLURM_PROCID:-$OMPI_COMM_WORLD_RANK}"';
+  return ["sh", "-c", script, "sh", directory, process.execPath, ...program];
+}
+
+/** What the ranks wrote, by rank; ranks that wrote nothing are left out. Takes the files away. */
+export function documentsIn<T = RankDocument>(directory: string): T[] {
+  const files = readdirSync(directory).filter((name) => /^rank\.\d+$/.test(name));
+  const rankOf = (name: string): number => Number(name.slice("rank.".length));
+  return files
+    .sort((a, b) => rankOf(a) - rankOf(b))
+    .flatMap((name) => {
+      const text = readFileSync(join(directory, name), "utf8");
+      rmSync(join(directory, name));
+      return text === "" ? [] : [JSON.parse(text) as T];
+    });
 }
 
 /** Every rank of every node holds torch's values, went through the same generations, and has the same report. */
