@@ -33,7 +33,7 @@ export interface RankDocument {
  * mixed.
  */
 export function rankCommand(directory: string, program: readonly string[]): string[] {
-  const script = 'out=$1; shift; exec "$@" > "$out/rank.${SLURM_PROCID:-$OMPI_COMM_WORLD_RANK}"';
+  const script = 'out=$1; shift; exec "$@" > "$out/rank.$SLURM_PROCID$OMPI_COMM_WORLD_RANK"';
   return ["sh", "-c", script, "sh", directory, process.execPath, ...program];
 }
 

@@ -19,25 +19,33 @@ export interface NodeProcess {
   readonly ended: Promise<CommandResult>;
 }
 
-const PREFIX = "rkt";
-const BRIDGE = "rktbr0";
+/** Hosts of earlier tests may still be going: the kernel takes a namespace away when its last process has ended. */
+let instances = 0;
 
 /** See the module comment. */
 export class NetworkNodes {
   readonly count: number;
   readonly #running = new Set<number>();
+  readonly #prefix: string;
 
   /** `rate` as `tc` writes it (`200mbit`), or null for links without a limit. */
   constructor(count: number, rate: string | null) {
     this.count = count;
-    ip("link", "add", BRIDGE, "type", "bridge");
-    ip("link", "set", BRIDGE, "up");
+    instances += 1;
+    this.#prefix = `rk${instances}`;
+    ip("link", "add", this.#bridge, "type", "bridge");
+    ip("link", "set", this.#bridge, "up");
     for (let node = 0; node < count; node += 1) this.#add(node, rate);
   }
 
   /** Starts a program on a node with exactly these variables. */
   start(node: number, argv: readonly string[], env: Readonly<Record<string, string>>, cwd: string): NodeProcess {
-    const child = spawn("ip", ["netns", "exec", name(node), ...argv], { env, cwd, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const child = spawn("ip", ["netns", "exec", this.#name(node), ...argv], {
+      env,
+      cwd,
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
     const pid = child.pid ?? -1;
     this.#running.add(pid);
     const out: Buffer[] = [];
@@ -65,12 +73,12 @@ export class NetworkNodes {
 
   /** Takes a node's cable out. */
   cut(node: number): void {
-    ip("link", "set", port(node), "down");
+    ip("link", "set", this.#port(node), "down");
   }
 
   /** Puts it back. */
   heal(node: number): void {
-    ip("link", "set", port(node), "up");
+    ip("link", "set", this.#port(node), "up");
   }
 
   /** Drops everything that arrives at a node: it can send, and hears nothing. */
@@ -92,35 +100,42 @@ export class NetworkNodes {
         // It ended by itself.
       }
     }
-    for (let node = 0; node < this.count; node += 1) ip("netns", "del", name(node));
-    ip("link", "del", BRIDGE);
+    for (let node = 0; node < this.count; node += 1) {
+      ip("link", "del", this.#port(node));
+      ip("netns", "del", this.#name(node));
+    }
+    ip("link", "del", this.#bridge);
+  }
+
+  get #bridge(): string {
+    return `${this.#prefix}br`;
+  }
+
+  #name(node: number): string {
+    return `${this.#prefix}n${node}`;
+  }
+
+  #port(node: number): string {
+    return `${this.#prefix}v${node}`;
   }
 
   #add(node: number, rate: string | null): void {
-    ip("netns", "add", name(node));
-    ip("link", "add", port(node), "type", "veth", "peer", "name", "e0", "netns", name(node));
-    ip("link", "set", port(node), "master", BRIDGE, "up");
-    ip("-n", name(node), "addr", "add", `${nodeAddress(node)}/24`, "dev", "e0");
-    ip("-n", name(node), "link", "set", "e0", "up");
-    ip("-n", name(node), "link", "set", "lo", "up");
+    ip("netns", "add", this.#name(node));
+    ip("link", "add", this.#port(node), "type", "veth", "peer", "name", "e0", "netns", this.#name(node));
+    ip("link", "set", this.#port(node), "master", this.#bridge, "up");
+    ip("-n", this.#name(node), "addr", "add", `${nodeAddress(node)}/24`, "dev", "e0");
+    ip("-n", this.#name(node), "link", "set", "e0", "up");
+    ip("-n", this.#name(node), "link", "set", "lo", "up");
     if (rate === null) return;
     const limit = ["root", "tbf", "rate", rate, "burst", "256kb", "latency", "50ms"];
-    execFileSync("tc", ["qdisc", "add", "dev", port(node), ...limit]);
-    execFileSync("ip", ["netns", "exec", name(node), "tc", "qdisc", "add", "dev", "e0", ...limit]);
+    execFileSync("tc", ["qdisc", "add", "dev", this.#port(node), ...limit]);
+    execFileSync("ip", ["netns", "exec", this.#name(node), "tc", "qdisc", "add", "dev", "e0", ...limit]);
   }
 
   #filter(node: number, rule: string): void {
     const rules = `add table ip faults; add chain ip faults in { type filter hook input priority 0; }; add rule ip faults in iifname e0 ${rule}`;
-    execFileSync("ip", ["netns", "exec", name(node), "nft", rules]);
+    execFileSync("ip", ["netns", "exec", this.#name(node), "nft", rules]);
   }
-}
-
-function name(node: number): string {
-  return `${PREFIX}${node}`;
-}
-
-function port(node: number): string {
-  return `${PREFIX}v${node}`;
 }
 
 function ip(...args: string[]): void {

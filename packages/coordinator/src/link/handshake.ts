@@ -48,7 +48,7 @@ export async function greet(socket: Duplex, key: LinkKey, kind: LinkKind): Promi
   socket.write(Buffer.concat([MAGIC, Buffer.from([number]), job, dialNonce]));
   const listenNonce = await readExactly(socket, NONCE_BYTES);
   const terms: Terms = { kind: number, job, dialNonce, listenNonce };
-  socket.write(proofOf(key, "dial", terms));
+  await written(socket, proofOf(key, "dial", terms));
   const [verdict] = await readExactly(socket, 1);
   if (verdict === WRONG_TOKEN) throw refusedToken("the other node does not know this node's token");
   const proof = await readExactly(socket, PROOF_BYTES);
@@ -78,9 +78,19 @@ export async function answer(socket: Duplex, key: LinkKey): Promise<LinkKind> {
     throw refusedToken("a node with another token was refused");
   }
   const sameJob = job.equals(jobDigest(key));
-  socket.write(Buffer.concat([Buffer.from([sameJob ? ACCEPTED : WRONG_JOB]), proofOf(key, "listen", terms)]));
+  await written(socket, Buffer.concat([Buffer.from([sameJob ? ACCEPTED : WRONG_JOB]), proofOf(key, "listen", terms)]));
   if (!sameJob) throw new DistributionError("RANKCAST_WRONG_JOB", "a node of another job was refused");
   return kind;
+}
+
+/**
+ * Writes, and waits until it is done. Who takes the socket next takes its handle too: HTTP/2 over TLS in Node 20 ends the process when it is
+ * told of the end of a write that was not its own.
+ */
+function written(socket: Duplex, bytes: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+  });
 }
 
 function jobDigest({ jobId }: LinkKey): Buffer {

@@ -1,0 +1,122 @@
+/** The real job over four hosts with limited links, encrypted, in network namespaces: `npm run test:cluster`. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { generateCheckpoint } from "@rankcast/bench/generated-checkpoint";
+import { expect } from "chai";
+import { expectReport } from "../support/expect-report.js";
+import { errorOf, type NetworkJob, startNetworkJob } from "../support/network-job.js";
+import { NetworkNodes } from "../support/network-nodes.js";
+
+const NODES = 4;
+const RATE = "200mbit";
+/** Sent in about 0.7 s over such a link: long enough to break in the middle. */
+const WEIGHTS_MIB = 16;
+const BOUND_MS = 90_000;
+
+describe("a job over hosts that are network namespaces", function () {
+  this.timeout(BOUND_MS);
+  const directory = mkdtempSync("/tmp/rcw-");
+  const weights = join(directory, "model.pt");
+  let nodes: NetworkNodes;
+  let job: NetworkJob;
+  before(async () => {
+    await generateCheckpoint(weights, WEIGHTS_MIB * 2 ** 20);
+  });
+  beforeEach(() => {
+    nodes = new NetworkNodes(NODES, RATE);
+  });
+  afterEach(() => {
+    nodes.close();
+    job.close();
+  });
+  after(() => rmSync(directory, { recursive: true, force: true }));
+
+  const start = (...args: readonly string[]): NetworkJob => {
+    job = startNetworkJob(nodes, weights, ["--nproc-per-node", "2", "--strict", "--digest", ...args]);
+    return job;
+  };
+
+  const expectLoaded = (results: Awaited<ReturnType<NetworkJob["end"]>>): void => {
+    for (const { exitCode, stderr } of results) expect(exitCode, stderr).to.equal(0);
+    const report = expectReport(results[0]?.stdout ?? "");
+    expect(report).to.include({ worldSize: 2 * NODES, nodes: NODES });
+    const digests = report.ranks.flatMap(({ replicas }) => replicas.map(({ digest }) => digest));
+    expect(digests).to.have.length(2 * NODES);
+    expect(new Set(digests).size).to.equal(1);
+  };
+
+  it("loads the same weights everywhere; the file is read on one node only", async () => {
+    const results = await start().end();
+    expectLoaded(results);
+    const { origin } = expectReport(results[0]?.stdout ?? "");
+    expect(origin.bytesRead).to.be.below(1.05 * WEIGHTS_MIB * 2 ** 20);
+  });
+
+  it("one packet in ten is lost on one node: slower, and right", async () => {
+    nodes.lose(2, 10);
+    expectLoaded(await start().end());
+  });
+
+  it("a cable that is out for a moment in the middle of the broadcast: nothing is lost", async () => {
+    start();
+    await job.launchers[2]?.waitFor("receiving");
+    nodes.cut(2);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    nodes.heal(2);
+    expectLoaded(await job.end());
+  });
+
+  for (const [fault, strike] of [
+    ["a cable that stays out", (node: number) => nodes.cut(node)],
+    ["a node that hears nothing any more", (node: number) => nodes.deafen(node)],
+  ] as const) {
+    it(`${fault}: every node fails within the bound, and says which one it was`, async () => {
+      start("--node-timeout", "5");
+      await job.launchers[2]?.waitFor("receiving");
+      strike(2);
+      const results = await job.end();
+      results.forEach(({ exitCode, seconds, stderr }, node) => {
+        expect(exitCode, stderr).to.equal(1);
+        expect(seconds, `node ${node}`).to.be.below(45);
+      });
+      for (const node of [0, 1, 3]) {
+        const result = results[node];
+        if (!result) throw new Error(`no result of node ${node}`);
+        const error = errorOf(result);
+        expect(error.class, JSON.stringify(error)).to.be.oneOf(["peer", "timeout"]);
+        expect(JSON.stringify([error.message, error.details])).to.match(/node 2|"nodeRank":2/);
+      }
+    });
+  }
+
+  it("a launcher that is killed: the others fail alike and name its node", async () => {
+    start();
+    await job.launchers[3]?.waitFor("receiving");
+    process.kill(-(job.launchers[3]?.pid ?? 0), "SIGKILL");
+    const results = await job.end();
+    for (const node of [0, 1, 2]) {
+      const result = results[node];
+      if (!result) throw new Error(`no result of node ${node}`);
+      expect(result.exitCode, result.stderr).to.equal(1);
+      expect(errorOf(result).details.rootCause ?? errorOf(result)).to.satisfy((cause: unknown) =>
+        /"nodeRank":3|node 3/.test(JSON.stringify(cause)),
+      );
+    }
+  });
+
+  it("a node with another token joins nothing: it is told so at once, the others wait for it and name it", async () => {
+    start("--join-timeout", "12");
+    // The file is the job's own; one node reads another one.
+    const results = await job.end();
+    for (const { exitCode, stderr } of results) expect(exitCode, stderr).to.equal(0);
+    job.close();
+    job = startNetworkJob(nodes, weights, ["--nproc-per-node", "1", "--join-timeout", "12"], { strangerNode: 3 });
+    const refused = await job.end();
+    const stranger = refused[3];
+    const head = refused[0];
+    if (!stranger || !head) throw new Error("a node gave no result");
+    expect(errorOf(stranger)).to.include({ code: "RANKCAST_TOKEN_REFUSED", class: "auth" });
+    expect(errorOf(head)).to.include({ code: "RANKCAST_NODES_MISSING" });
+    expect(errorOf(head).message).to.contain("node rank 3");
+  });
+});
