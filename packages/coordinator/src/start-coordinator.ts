@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { importReaders, nativeMemory, readEnvironment, readMemoryUse } from "@rankcast/core/runtime";
+import { fetchAndCast } from "./fetch/cast-weights.ts";
 import { fetchWeights } from "./fetch/fetch-weights.ts";
 import { startCoordinationServer } from "./grpc/coordination-server.ts";
 import { type CoordinatorEvent, NodeCoordinator } from "./node/node-coordinator.ts";
@@ -52,7 +53,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     epoch,
     worldSize,
     localWorldSize: worldSize,
-    fetch: fetchWeights,
+    fetch: fetchAndCast(fetchWeights),
     pssBytes: () => readMemoryUse().pssBytes,
     onEvent,
     barrierTimeoutMs: options.barrierTimeoutMs ?? BARRIER_TIMEOUT_MS,

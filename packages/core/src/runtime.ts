@@ -60,6 +60,7 @@ export { type NativeMemory, nativeMemory } from "./memory/native-memory.ts";
 export type { SegmentDescriptor } from "./memory/segment.ts";
 export { openSegmentBytes, type SegmentBytes } from "./memory/segment-bytes.ts";
 export { createWrittenSegment, type WrittenSegment } from "./memory/written-segment.ts";
+export { castWish } from "./module/cast-wish.ts";
 export { commitStateDict } from "./module/commit-state-dict.ts";
 export { KeyedModule } from "./module/keyed-module.ts";
 export { planStateDict } from "./module/plan-state-dict.ts";
@@ -72,7 +73,9 @@ export type { RendezvousInstruction } from "./rendezvous/rendezvous-instruction.
 export { createRendezvousState, type MemberNode, type Membership, type RendezvousState } from "./rendezvous/rendezvous-state.ts";
 export { stepRendezvous } from "./rendezvous/step-rendezvous.ts";
 export { buildSegments } from "./segment/build-segments.ts";
+export { type CastPlaces, type CastRun, castRuns, cutCast } from "./segment/cast-storages.ts";
 export { flattenPlacements, type PlacedSegments, type SegmentReuse, unflattenPlacements } from "./segment/describe-placement.ts";
+export { castPlacements, type PlacedCasts, placeCasts, planCasts } from "./segment/plan-casts.ts";
 export { addReadStats, newReadStats, type ReadStats } from "./source/counting-source.ts";
 export { isDead, ownerOf, uniqueTag } from "./source/process-identity.ts";
 export { bindStateDict } from "./state-dict/bind-state-dict.ts";

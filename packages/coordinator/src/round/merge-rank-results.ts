@@ -42,7 +42,10 @@ export function mergeRankResults(results: ReadonlyMap<number, RankResult>, facts
   const { fetched, members, totalMs, loadMs } = facts;
   const ordered = [...results].sort(([a], [b]) => a - b);
   const allRead = ordered.length > 0 && ordered.every(([, result]) => result.attached === "read");
-  const segments = fetched.placed.segments.map(({ kind, nbytes }) => ({ kind: allRead ? ("shared" as const) : kind, bytes: nbytes }));
+  const segments = [...fetched.placed.segments, ...(fetched.placed.casts?.segments ?? [])].map(({ kind, nbytes }) => ({
+    kind: allRead ? ("shared" as const) : kind,
+    bytes: nbytes,
+  }));
   const { resolveMs, fetchMs, decodeMs, broadcastMs } = fetched.timings;
   return {
     weights: fetched.name || facts.weights,

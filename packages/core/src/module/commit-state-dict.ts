@@ -73,8 +73,9 @@ function prepareTensors(plan: StateDictPlan, aside: ReadonlyMap<PlannedKey, Tens
     const copy = aside.get(planned);
     if (planned.plan.mode === "adopt") replacements.push({ planned, tensor: copy ?? detach(planned.source), borrowed: copy === undefined });
     else if (planned.plan.mode === "fresh") {
-      const tensor = castedCopy(planned.source, planned.plan.dtype, plan.allocate);
-      replacements.push({ planned, tensor, borrowed: false });
+      const cast = copy === undefined ? plan.castOf(planned.source, planned.plan.dtype) : null;
+      const tensor = cast ?? castedCopy(planned.source, planned.plan.dtype, plan.allocate);
+      replacements.push({ planned, tensor, borrowed: cast !== null });
     }
   }
   return replacements;

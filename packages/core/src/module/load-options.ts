@@ -2,6 +2,7 @@
 import { UsageError } from "../errors/checkpoint-error.ts";
 import { type DType, isDType } from "../tensor/dtype.ts";
 import { Storage } from "../tensor/storage.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { type CompiledRule, compileRule, type KeyRule } from "./key-rule.ts";
 
 /** Keys that may be missing, unexpected or mismatched; each use is counted in the report. */
@@ -46,6 +47,11 @@ export interface LoadStateDictOptions {
   readonly into?: string;
   /** Memory for tensors that are neither adopted nor written in place. Default: private memory of the process. */
   readonly allocate?: (sizeBytes: number) => Storage;
+  /**
+   * A cast of `source` to `dtype` that exists already, row-major, or null. Where a load would make such a tensor for itself, it takes that one as
+   * it takes the checkpoint's own: as a view.
+   */
+  readonly castOf?: (source: Tensor, dtype: DType) => Tensor | null;
 }
 
 /** Options with every default applied. */
@@ -67,6 +73,7 @@ export interface CompiledLoadOptions {
   readonly subtree: string | null;
   readonly into: string;
   readonly allocate: (sizeBytes: number) => Storage;
+  readonly castOf: (source: Tensor, dtype: DType) => Tensor | null;
   /** Equal for options that plan alike. */
   readonly signature: string;
 }
@@ -107,7 +114,8 @@ export function compileLoadOptions(options: LoadStateDictOptions = {}): Compiled
     into: options.into ?? "",
   };
   const allocate = options.allocate ?? ((sizeBytes: number) => Storage.allocate(sizeBytes));
-  return { ...compiled, allocate, signature: signatureOf(compiled) };
+  const castOf = options.castOf ?? (() => null);
+  return { ...compiled, allocate, castOf, signature: signatureOf(compiled) };
 }
 
 function compileIgnore(options: LoadStateDictOptions): CompiledLoadOptions["ignore"] {
@@ -129,7 +137,7 @@ function compileDtype(dtype: LoadStateDictOptions["dtype"]): Pick<CompiledLoadOp
 }
 
 /** Rules count by their text; what they match follows from it. */
-function signatureOf(compiled: Omit<CompiledLoadOptions, "allocate" | "signature">): string {
+function signatureOf(compiled: Omit<CompiledLoadOptions, "allocate" | "castOf" | "signature">): string {
   return JSON.stringify(compiled, (name, value: unknown) => (name === "matches" ? undefined : value));
 }
 

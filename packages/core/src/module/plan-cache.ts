@@ -100,7 +100,8 @@ export function reusePlan(module: Module, stateDict: StateDictLike, options: Com
   if (compareTied(pairs).length > 0) return undefined;
   const extraStates = known.extraStates.map((each) => ({ module: each.module, key: each.key, state: extraStateOf(each, stateDict) }));
   const { report, policy } = known;
-  return new StateDictPlan({ report, policy, planned, extraStates, actions: [], allocate: options.allocate, reused: true });
+  const { allocate, castOf } = options;
+  return new StateDictPlan({ report, policy, planned, extraStates, actions: [], allocate, castOf, reused: true });
 }
 
 /** Owned memory must be there still; memory that is replaced anyway may be unallocated or borrowed, which plans alike. */

@@ -50,7 +50,7 @@ function makePlan(module: Module, stateDict: StateDictLike, options: CompiledLoa
   applyJoins(draft);
   const pairs = joinTied(draft.planned);
   const report = buildReport(tree, stateDict, draft, compareTied(pairs), options);
-  const { strict, onMismatch, minMatched, allocate } = options;
+  const { strict, onMismatch, minMatched, allocate, castOf } = options;
   const policy = { strict, onMismatch, minMatched };
   const { planned, extraStates, actions } = draft;
   const remember = (plan: StateDictPlan): void => rememberPlan({ module, tree, stateDict, options, plan, pairs });
@@ -61,6 +61,7 @@ function makePlan(module: Module, stateDict: StateDictLike, options: CompiledLoa
     extraStates,
     actions,
     allocate,
+    castOf,
     reused: false,
     ...(draft.repeatable ? { remember } : {}),
   });

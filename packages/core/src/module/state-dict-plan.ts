@@ -1,10 +1,15 @@
 /** A load that was validated and not yet carried out. */
 import type { ReplicaReport } from "../report/replica-report.ts";
 import type { VerdictPolicy } from "../report/verdict.ts";
+import type { DType } from "../tensor/dtype.ts";
 import type { Storage } from "../tensor/storage.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { CommitAction } from "./load-hooks.ts";
 import type { PlannedExtraState } from "./plan-draft.ts";
 import type { PlannedKey } from "./planned-key.ts";
+
+/** A cast that exists already, or null. */
+export type CastOf = (source: Tensor, dtype: DType) => Tensor | null;
 
 /** Everything a commit needs. */
 export interface PlanParts {
@@ -14,6 +19,7 @@ export interface PlanParts {
   readonly extraStates: readonly PlannedExtraState[];
   readonly actions: readonly CommitAction[];
   readonly allocate: (sizeBytes: number) => Storage;
+  readonly castOf: CastOf;
   readonly reused: boolean;
   /** Keeps the plan's shape for the next load; absent when it must not be used again. */
   readonly remember?: (plan: StateDictPlan) => void;
@@ -34,6 +40,7 @@ export class StateDictPlan {
   readonly extraStates: readonly PlannedExtraState[];
   readonly actions: readonly CommitAction[];
   readonly allocate: (sizeBytes: number) => Storage;
+  readonly castOf: CastOf;
   #remember: ((plan: StateDictPlan) => void) | undefined;
   #spent = false;
 
@@ -46,6 +53,7 @@ export class StateDictPlan {
     this.extraStates = parts.extraStates;
     this.actions = parts.actions;
     this.allocate = parts.allocate;
+    this.castOf = parts.castOf;
   }
 
   /** Marks the plan as carried out; false when it was before. */

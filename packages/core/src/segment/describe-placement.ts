@@ -1,6 +1,7 @@
 /** Placements as a flat array of numbers, because JSON of 100 000 objects is slow. */
 import type { StateDictManifest } from "../manifest/manifest.ts";
 import type { SegmentDescriptor, StoragePlacement } from "../memory/segment.ts";
+import type { PlacedCasts } from "./plan-casts.ts";
 
 /** Segments and where storages lie in them, as it crosses processes. */
 export interface PlacedSegments {
@@ -9,6 +10,8 @@ export interface PlacedSegments {
   readonly flat: readonly number[];
   /** Storages of which all replicas of a process use one writable copy; usually none. */
   readonly shared: readonly number[];
+  /** Casts beside the stored bytes; filled by the time a load may be committed. */
+  readonly casts?: PlacedCasts;
   /** Set for weight updates whose segments are filled again and again. */
   readonly reuse?: SegmentReuse;
 }

@@ -2,7 +2,7 @@
  * What a rank does together with all others: rounds of loading and updating, one after the other, and what they leave behind (the generation,
  * the replicas of the last one, the layout whose segments are kept).
  */
-import { DistributionError, type LoadReport, type StateDict } from "@rankcast/core";
+import { DistributionError, type DType, type LoadReport, type StateDict } from "@rankcast/core";
 import type { RankIdentity } from "@rankcast/core/runtime";
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import type { RankSession } from "../session/rank-session.ts";
@@ -67,7 +67,8 @@ export class Collectives {
     const digest = roundDigest(["load", weights, fetch]);
     const session = this.#session;
     return this.#collective(replicas, options, digest, {
-      announce: (sequence) => session.requestLoad(sequence, weights, fetch, digest),
+      // Advice, not part of what ranks must agree on: nothing depends on who makes a cast.
+      announce: (sequence, castTo) => session.requestLoad(sequence, weights, castTo === null ? fetch : { ...fetch, castTo }, digest),
       deliver: (sequence) => session.published(sequence),
     });
   }
@@ -118,22 +119,25 @@ export class Collectives {
     replicas: ReplicaSet,
     options: GroupLoadOptions,
     digest: string,
-    delivery: { announce(sequence: number): void; deliver(sequence: number): ReturnType<RankSession["published"]> },
+    delivery: { announce(sequence: number, castTo: DType | null): void; deliver(sequence: number): ReturnType<RankSession["published"]> },
   ): Promise<LoadReport> {
     const session = this.#session;
     return this.#inTurn(async () => {
       const sequence = this.#nextSequence();
+      const replicaOptions = replicaOptionsOf(options);
+      // A replica that cannot answer fails the round where failures are carried to everyone.
+      const castTo = await replicas.castWish(replicaOptions).catch(() => null);
       const report = await runRound({
         session,
         sequence,
         digest,
         replicas,
-        options: replicaOptionsOf(options),
+        options: replicaOptions,
         withDigest: options.digest ?? false,
         noMmap: this.#noMmap,
         limits: options.limits ?? {},
         signal: options.signal,
-        announce: () => delivery.announce(sequence),
+        announce: () => delivery.announce(sequence, castTo),
         deliver: async () => delivery.deliver(sequence),
       });
       this.#finish(replicas, report, null);

@@ -6,6 +6,7 @@
 import { closeSync, openSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { DEFAULT_LIMITS, DistributionError, type ReplicaReport } from "@rankcast/core";
+import type { PlacedSegments } from "@rankcast/core/runtime";
 import { type Delivery, prepareDelivery } from "../replica/delivery.ts";
 import type { KeptSet, ReplicaLoadOptions } from "../replica/replica-host.ts";
 
@@ -169,21 +170,29 @@ export class ReloadSteps {
   }
 }
 
+type SegmentDescriptor = PlacedSegments["segments"][number];
+
 const setKey = ({ layout, set }: KeptSet): string => `${layout} ${set}`;
 
 /** The same delivery by descriptors of this process. @throws {Error} when a segment is gone already. */
 function holdSegments(delivery: Delivery): Pick<HeldStep, "delivery" | "descriptors"> {
   const descriptors: number[] = [];
   try {
-    const segments = delivery.placed.segments.map((segment) => {
+    const hold = (segment: SegmentDescriptor): SegmentDescriptor => {
       const fd = openSync(segment.path, "r");
       descriptors.push(fd);
       return process.platform === "linux" ? { ...segment, path: `/proc/${process.pid}/fd/${fd}` } : segment;
-    });
+    };
+    const { casts } = delivery.placed;
+    const placed = {
+      ...delivery.placed,
+      segments: delivery.placed.segments.map(hold),
+      ...(casts ? { casts: { ...casts, segments: casts.segments.map(hold) } } : {}),
+    };
     const shared = new Set(delivery.placed.shared);
     // Buffers that the replicas own now hold their training; only what all of them are meant to share is passed on.
     const windows = delivery.windows?.map((window, index) => (shared.has(index) ? window : null)) ?? null;
-    return { delivery: { ...delivery, placed: { ...delivery.placed, segments }, windows }, descriptors };
+    return { delivery: { ...delivery, placed, windows }, descriptors };
   } catch (cause) {
     for (const fd of descriptors) closeSync(fd);
     throw cause;

@@ -161,6 +161,11 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   #replicaSet(): ReplicaSet {
     return {
       count: this.size,
+      castWish: async (options) => {
+        requireCloneable(options);
+        const [first = null, ...others] = await this.#each({ type: "castWish", options });
+        return others.every((each) => each === first) ? first : null;
+      },
       prepare: async (delivery, options) => {
         requireCloneable(options);
         this.#reload.offer(delivery, options);

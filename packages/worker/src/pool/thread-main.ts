@@ -41,6 +41,8 @@ async function perform(task: ThreadTask): Promise<unknown> {
     case "prepare":
       started().prepare(task.delivery, task.options);
       return null;
+    case "castWish":
+      return started().castWish(task.options);
     case "commit":
       return started().commit();
     case "swap":

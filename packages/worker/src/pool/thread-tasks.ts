@@ -1,5 +1,5 @@
 /** What a pool asks of a replica's thread and what comes back. Crosses threads by structured clone. */
-import type { ReplicaReport } from "@rankcast/core";
+import type { DType, ReplicaReport } from "@rankcast/core";
 import { type ErrorRecord, quote } from "@rankcast/core/runtime";
 import type { ReplicaContext } from "../replica/replica-context.ts";
 import type { Delivery, ExportedTensor, KeptSet, ReplicaFacts, ReplicaLoadOptions } from "../replica/replica-host.ts";
@@ -9,6 +9,7 @@ import type { PackedValue } from "./pack-value.ts";
 export type ThreadTask =
   | { readonly type: "start"; readonly noMmap: boolean; readonly module: string | null; readonly context: ReplicaContext }
   | { readonly type: "prepare"; readonly delivery: Delivery; readonly options: ReplicaLoadOptions }
+  | { readonly type: "castWish"; readonly options: ReplicaLoadOptions }
   | { readonly type: "commit" }
   | { readonly type: "swap"; readonly kept: KeptSet; readonly options: ReplicaLoadOptions }
   | { readonly type: "rollBack" }
@@ -22,6 +23,7 @@ export type ThreadTask =
 export interface ThreadValues {
   readonly start: null;
   readonly prepare: null;
+  readonly castWish: DType | null;
   readonly commit: ReplicaReport;
   readonly swap: ReplicaReport | null;
   readonly rollBack: null;
@@ -58,6 +60,7 @@ export function taskName(task: ThreadTask): string {
 const TASK_NAMES: { readonly [type in Exclude<ThreadTask["type"], "call">]: string } = {
   start: "its start",
   prepare: "the preparation of a load",
+  castWish: "a look at its types",
   commit: "the commit of a load",
   swap: "a weight update",
   rollBack: "taking a load back",

@@ -19,6 +19,7 @@ import {
 } from "@rankcast/core";
 import {
   bindStateDict,
+  castWish,
   commitStateDict,
   copyInto,
   decodeManifest,
@@ -29,6 +30,7 @@ import {
 } from "@rankcast/core/runtime";
 import { type Delivery, receiveDelivery } from "./delivery.ts";
 import { digestModule } from "./digest-module.ts";
+import { receiveCasts } from "./receive-casts.ts";
 import { ownPages, touchPages } from "./touch-pages.ts";
 
 export type { Delivery } from "./delivery.ts";
@@ -95,11 +97,17 @@ export class ReplicaHost {
     const storages = receiveDelivery(delivery, manifest);
     const { stateDict, renamed, warnings } = reviseKeys(bindStateDict(manifest, storages), options.revKeys);
     const model = this.model ?? moduleFromStateDict(stateDict, { meta: true });
-    const plan = planStateDict(model, stateDict, options);
+    const { castOf, castStorages } = receiveCasts(delivery, manifest, storages);
+    const plan = planStateDict(model, stateDict, { ...options, castOf });
     // Here and not in the commit: the coordinator verifies meanwhile, and nobody waits at the last barrier.
-    if (options.prefault) touchPages(storages);
+    if (options.prefault) touchPages([...storages, ...castStorages]);
     this.#warnings = warnings;
     this.#prepared = { plan, model, renamed, bound: { stateDict, options }, reuse: delivery.reuse };
+  }
+
+  /** The type that a load would have to make new tensors of; advice for whoever fetches. */
+  castWish(options: ReplicaLoadOptions): DType | null {
+    return castWish(this.model, options);
   }
 
   /**

@@ -1,10 +1,12 @@
 /** What a collective load needs of the replicas of a rank, wherever they live. */
-import { type ReplicaReport, StateDict } from "@rankcast/core";
+import { type DType, type ReplicaReport, StateDict } from "@rankcast/core";
 import type { Delivery, KeptSet, ReplicaFacts, ReplicaHost, ReplicaLoadOptions } from "./replica-host.ts";
 
 /** All replicas of one rank. `prepare` rejects with the first failure and touches nothing; `commit` follows a passed barrier. */
 export interface ReplicaSet {
   readonly count: number;
+  /** The floating point type that all replicas would have to make new tensors of, null when there are several or none. */
+  castWish(options: ReplicaLoadOptions): Promise<DType | null>;
   /** @throws {CheckpointError} the first replica's failure. */
   prepare(delivery: Delivery, options: ReplicaLoadOptions): Promise<void>;
   /** Reports by replica index. @throws {CheckpointError} when a replica crashed. */
@@ -28,6 +30,7 @@ export interface ReplicaSet {
 export function localReplicaSet(host: ReplicaHost): ReplicaSet {
   return {
     count: 1,
+    castWish: async (options) => host.castWish(options),
     prepare: async (delivery, options) => host.prepare(delivery, options),
     commit: async () => [host.commit()],
     swap: async (kept, options, attach) => {
