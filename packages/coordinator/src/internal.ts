@@ -1,7 +1,9 @@
 /** Names that only sister packages and tests may use. No promise of stability. */
 // broadcast
+export { ChunkIntake } from "./broadcast/chunk-intake.ts";
 export { FillSide } from "./broadcast/fill-side.ts";
-export { HEAD_BYTES } from "./broadcast/frame.ts";
+export { encodeHead, HEAD_BYTES } from "./broadcast/frame.ts";
+export { FrameParser } from "./broadcast/frame-parser.ts";
 export type { BoundLane, Lane, LaneConnection, LaneListener } from "./broadcast/lane.ts";
 export {
   type BroadcastEvent,
@@ -11,6 +13,7 @@ export {
   type StripeReader,
   startNodeBroadcast,
 } from "./broadcast/node-broadcast.ts";
+export { headDigest } from "./broadcast/requests.ts";
 export { ServeSide } from "./broadcast/serve-side.ts";
 export { tcpLane } from "./broadcast/tcp-lane.ts";
 export type { ThreadMessage } from "./broadcast/thread-message.ts";

@@ -172,6 +172,41 @@ describe("broadcast under faults", function () {
     expect((error as CheckpointError).details).to.deep.include({ missing: CHUNKS, chunks: CHUNKS, sources: [0] });
   });
 
+  it("a node that stops taking bytes is named and cut, and those behind it get theirs from elsewhere", async () => {
+    const lane = new MemoryLane();
+    // Node 3 asks once, and after one chunk it is deaf and dumb on every connection.
+    let chunks = 0;
+    const deaf = new MemoryLane((piece, { toReceiver }) => {
+      const passes = chunks === 0;
+      if (toReceiver) chunks += 1;
+      return { pieces: passes ? [piece] : [] };
+    }, lane);
+    const bounds = { stallMs: 700, giveUpMs: 3000, creditBytes: 2 * CHUNK_BYTES };
+    const nodes = await Promise.all(Array.from({ length: 8 }, (_, rank) => startMemoryNode(rank === 3 ? deaf : lane, rank, bounds)));
+    open.push(...nodes);
+    const offer = offerOf(8);
+    nodes[0]?.offer(offer, [segmentOf(bytes)]);
+    const results = await Promise.allSettled(nodes.slice(1).map((each) => each.receive(offer)));
+    for (const [at, result] of results.entries()) {
+      if (at + 1 === 3) expect(result).to.have.property("status", "rejected");
+      else expect(result.status === "fulfilled" && result.value.equals(bytes), `node ${at + 1}`).to.equal(true);
+    }
+    const named = nodes.flatMap(({ told }) => told).flatMap((each) => (each.type === "stalled" ? [each.receiver] : []));
+    expect(new Set(named)).to.deep.equal(new Set([3]));
+    expect(nodes[4]?.told.some((each) => each.type === "switched" && each.from === 3)).to.equal(true);
+  });
+
+  it("a node that begins late catches up, and nobody waits for it", async () => {
+    const lane = new MemoryLane();
+    const nodes = await Promise.all(Array.from({ length: 4 }, (_, rank) => startMemoryNode(lane, rank)));
+    open.push(...nodes);
+    const offer = offerOf(4);
+    nodes[0]?.offer(offer, [segmentOf(bytes)]);
+    const early = await Promise.all([nodes[1]?.receive(offer), nodes[3]?.receive(offer)]);
+    const late = await nodes[2]?.receive(offer);
+    for (const each of [...early, late]) expect(each?.equals(bytes)).to.equal(true);
+  });
+
   it("whoever says what no receiver says is cut off, and others are served", async () => {
     const lane = new MemoryLane();
     const [owner, receiver] = [await startMemoryNode(lane, 0), await startMemoryNode(lane, 1)];

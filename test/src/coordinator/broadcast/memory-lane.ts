@@ -16,14 +16,16 @@ export type Tamper = (bytes: Buffer, wire: Wire) => { readonly pieces: readonly 
 
 /** Faults of a lane, and what it carried. */
 export class MemoryLane implements Lane {
-  readonly #listening = new Map<string, (connection: LaneConnection) => void>();
+  readonly #listening: Map<string, (connection: LaneConnection) => void>;
   readonly #dialled = new Map<string, number>();
-  #tamper: Tamper;
+  readonly #tamper: Tamper;
   /** Bytes that arrived at receivers. */
   receivedBytes = 0;
 
-  constructor(tamper: Tamper = (bytes) => ({ pieces: [bytes] })) {
+  /** `network`: another lane whose nodes can be reached over this one, with faults of its own. */
+  constructor(tamper: Tamper = (bytes) => ({ pieces: [bytes] }), network?: MemoryLane) {
     this.#tamper = tamper;
+    this.#listening = network ? network.#listening : new Map();
   }
 
   /** Connections that were opened to an address. */

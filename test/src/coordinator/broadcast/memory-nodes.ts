@@ -15,6 +15,8 @@ import type { MemoryLane } from "./memory-lane.ts";
 /** One node. */
 export interface MemoryNode {
   readonly address: string;
+  /** What its threads would have told the coordinator. */
+  readonly told: readonly ThreadMessage[];
   offer(offer: BroadcastOffer, descriptors: readonly SegmentDescriptor[]): void;
   /** The bytes of all segments. */
   receive(offer: BroadcastOffer): Promise<Buffer>;
@@ -28,7 +30,9 @@ export const TEST_BOUNDS = { creditBytes: 2 ** 20, stallMs: 2000, giveUpMs: 5000
 export async function startMemoryNode(lane: MemoryLane, nodeRank: number, bounds: Partial<typeof TEST_BOUNDS> = {}): Promise<MemoryNode> {
   const address = `node-${nodeRank}`;
   const waiting = new Map<string, { resolve(bytes: Buffer): void; reject(error: Error): void }>();
+  const told: ThreadMessage[] = [];
   const tell = (message: ThreadMessage): void => {
+    told.push(message);
     if (message.type === "complete")
       waiting.get(message.key)?.resolve(Buffer.concat(message.descriptors.map(({ path }) => readFileSync(path))));
     if (message.type === "failed") waiting.get(message.key)?.reject(fromErrorRecord(message.error));
@@ -39,6 +43,7 @@ export async function startMemoryNode(lane: MemoryLane, nodeRank: number, bounds
   const fill = new FillSide({ lane, noMmap: false, bounds: all, tell, serve: (command) => serve.take(command) });
   return {
     address,
+    told,
     offer: (offer, descriptors) => fill.take({ type: "offer", offer, descriptors }),
     receive: (offer) =>
       new Promise((resolve, reject) => {
