@@ -61,7 +61,7 @@ export type { SegmentDescriptor } from "./memory/segment.ts";
 export { openSegmentBytes, type SegmentBytes } from "./memory/segment-bytes.ts";
 export { createWrittenSegment, type WrittenSegment } from "./memory/written-segment.ts";
 export { castWish } from "./module/cast-wish.ts";
-export { commitStateDict } from "./module/commit-state-dict.ts";
+export { commitStateDict, stageStateDict } from "./module/commit-state-dict.ts";
 export { KeyedModule } from "./module/keyed-module.ts";
 export { planStateDict } from "./module/plan-state-dict.ts";
 export type { StateDictPlan } from "./module/state-dict-plan.ts";

@@ -44,6 +44,18 @@ export function commitStateDict(plan: StateDictPlan): void {
   plan.remember();
 }
 
+/**
+ * Makes the new tensors of a plan ahead of its commit: what a load has to cast or to lay out anew need not wait for the barrier before it. The
+ * model is not touched; a plan that is never committed gives the memory back. The sources must hold their bytes already.
+ */
+export function stageStateDict(plan: StateDictPlan): void {
+  for (const planned of plan.planned) {
+    const { mode, dtype } = planned.plan;
+    if (mode !== "fresh" || planned.source === planned.held || plan.castOf(planned.source, dtype) !== null) continue;
+    plan.staged.set(planned, castedCopy(planned.source, dtype, plan.allocate));
+  }
+}
+
 function requireUnchanged(planned: readonly PlannedKey[]): void {
   for (const { plan, held } of planned) {
     if (plan.slot.held === held) continue;
@@ -74,7 +86,7 @@ function prepareTensors(plan: StateDictPlan, aside: ReadonlyMap<PlannedKey, Tens
     if (planned.plan.mode === "adopt") replacements.push({ planned, tensor: copy ?? detach(planned.source), borrowed: copy === undefined });
     else if (planned.plan.mode === "fresh") {
       const cast = copy === undefined ? plan.castOf(planned.source, planned.plan.dtype) : null;
-      const tensor = cast ?? castedCopy(planned.source, planned.plan.dtype, plan.allocate);
+      const tensor = cast ?? plan.staged.get(planned) ?? castedCopy(planned.source, planned.plan.dtype, plan.allocate);
       replacements.push({ planned, tensor, borrowed: cast !== null });
     }
   }

@@ -41,6 +41,8 @@ export class StateDictPlan {
   readonly actions: readonly CommitAction[];
   readonly allocate: (sizeBytes: number) => Storage;
   readonly castOf: CastOf;
+  /** New tensors that were made ahead of the commit. */
+  readonly staged = new Map<PlannedKey, Tensor>();
   #remember: ((plan: StateDictPlan) => void) | undefined;
   #spent = false;
 

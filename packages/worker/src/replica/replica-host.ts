@@ -27,6 +27,7 @@ import {
   planStateDict,
   type SegmentReuse,
   type StateDictPlan,
+  stageStateDict,
 } from "@rankcast/core/runtime";
 import { type Delivery, receiveDelivery } from "./delivery.ts";
 import { digestModule } from "./digest-module.ts";
@@ -99,7 +100,8 @@ export class ReplicaHost {
     const model = this.model ?? moduleFromStateDict(stateDict, { meta: true });
     const { castOf, castStorages } = receiveCasts(delivery, manifest, storages);
     const plan = planStateDict(model, stateDict, { ...options, castOf });
-    // Here and not in the commit: the coordinator verifies meanwhile, and nobody waits at the last barrier.
+    // Both here and not in the commit: the coordinator verifies meanwhile, and nobody waits at the last barrier.
+    stageStateDict(plan);
     if (options.prefault) touchPages([...storages, ...castStorages]);
     this.#warnings = warnings;
     this.#prepared = { plan, model, renamed, bound: { stateDict, options }, reuse: delivery.reuse };

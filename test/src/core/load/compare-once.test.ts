@@ -1,4 +1,4 @@
-import { closeSync, copyFileSync, mkdtempSync, openSync, rmSync, statSync, utimesSync, writeSync } from "node:fs";
+import { closeSync, copyFileSync, mkdtempSync, openSync, renameSync, rmSync, statSync, utimesSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CheckpointError, loadCheckpoint, verifyCheckpoint } from "@rankcast/core";
@@ -46,6 +46,24 @@ describe("checksums are compared once", () => {
     await loadCheckpoint(file, options());
     damage(false);
     expect(await outcome(() => loadCheckpoint(file, options()))).to.equal("integrity");
+  });
+
+  it("another file of the same name, size and time is compared", async () => {
+    await loadCheckpoint(file, options());
+    const { atime, mtime } = statSync(file);
+    damage(true);
+    const other = join(directory, "other.pt");
+    copyFileSync(file, other);
+    renameSync(other, file);
+    utimesSync(file, atime, mtime);
+    expect(await outcome(() => loadCheckpoint(file, options()))).to.equal("integrity");
+  });
+
+  it("the same file under another name is compared", async () => {
+    await loadCheckpoint(file, options());
+    damage(true);
+    renameSync(file, join(directory, "renamed.pt"));
+    expect(await outcome(() => loadCheckpoint(join(directory, "renamed.pt"), options()))).to.equal("integrity");
   });
 
   it("a failed comparison is not remembered", async () => {

@@ -1,6 +1,7 @@
 /** The commit: all or nothing (law L10, semantics F11). */
-import { loadStateDict, Module, Parameter, StateDict, Tensor } from "@rankcast/core";
+import { castTensor, loadStateDict, Module, Parameter, StateDict, Storage, Tensor } from "@rankcast/core";
 import { commitStateDict, planStateDict } from "@rankcast/core/internal";
+import { stageStateDict } from "@rankcast/core/runtime";
 import { expect } from "chai";
 import { checkpoint, failureOf, nest, ramp, valuesOf, withParameters } from "./models.ts";
 
@@ -20,6 +21,51 @@ describe("commitStateDict", () => {
     expect(plan.report).to.include({ matched: 2, adopted: 1, copied: 1 });
     commitStateDict(plan);
     expect(valuesOf(model)).to.deep.equal({ "a.w": [100, 101], "a.m": [100] });
+  });
+
+  it("L10: new tensors can be made ahead of the commit; the model is not touched by it", () => {
+    const model = withParameters({ own: [2] });
+    model.registerParameter("half", Parameter.meta("float16", [3]));
+    const given = checkpoint({ own: [2], half: [3] });
+    const allocated: number[] = [];
+    const allocate = (sizeBytes: number): Storage => {
+      allocated.push(sizeBytes);
+      return Storage.allocate(sizeBytes);
+    };
+    const before = valuesOf(withParameters({ own: [2] }));
+    const plan = planStateDict(model, given, { allocate });
+    expect(allocated).to.deep.equal([]);
+    stageStateDict(plan);
+    expect(allocated).to.deep.equal([6]);
+    expect(model.ownParameters.get("half")?.tensor.isMeta).to.equal(true);
+    expect([...(model.ownParameters.get("own")?.tensor.toFloat32Array() ?? [])]).to.deep.equal(before["own"]);
+    commitStateDict(plan);
+    expect(allocated, "the commit made nothing new").to.deep.equal([6]);
+    expect(model.stateDict().get("half")?.dtype).to.equal("float16");
+    expect([...(model.stateDict().get("half")?.toFloat32Array() ?? [])]).to.deep.equal([...(given.get("half")?.toFloat32Array() ?? [])]);
+  });
+
+  it("a cast that exists already takes the place of one that would be made", () => {
+    const model = new Module();
+    model.registerParameter("half", Parameter.meta("float16", [3]));
+    model.registerParameter("same", Parameter.meta("float32", [1]));
+    const given = checkpoint({ half: [3], same: [1] });
+    const made = castTensor(given.get("half") ?? ramp([3]), "float16");
+    const asked: unknown[] = [];
+    const plan = planStateDict(model, given, {
+      castOf: (source, dtype) => {
+        asked.push([source.shape, dtype]);
+        return made;
+      },
+    });
+    expect(plan.report.casts.map(({ key, from, to }) => [key, from, to])).to.deep.equal([["half", "float32", "float16"]]);
+    stageStateDict(plan);
+    commitStateDict(plan);
+    expect(new Set(asked.map(String))).to.deep.equal(new Set(["3,float16"]));
+    expect(model.stateDict().get("half")?.storage).to.equal(made.storage);
+    // Others may look at those bytes: the next load must not write into them.
+    loadStateDict(model, checkpoint({ half: [3], same: [1] }));
+    expect(model.stateDict().get("half")?.storage).to.not.equal(made.storage);
   });
 
   it("L10: a plan is committed once", () => {
