@@ -51,6 +51,7 @@ export { ModuleWrapper, unwrapModule } from "./module/module-wrapper.ts";
 export { Parameter } from "./module/parameter.ts";
 export type { OpenTensor } from "./module/tensor-slot.ts";
 export {
+  type BroadcastReport,
   LoadReport,
   type LoadReportFields,
   type MemoryReport,

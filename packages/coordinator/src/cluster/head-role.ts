@@ -1,5 +1,6 @@
 /** The head node: its listener, the streams of all other nodes, the rendezvous, and the job's one coordinator in each epoch. */
 import type { ErrorRecord, MemberNode, Membership } from "@rankcast/core/runtime";
+import { Generations } from "../broadcast/generations.ts";
 import type { NodeBroadcast } from "../broadcast/node-broadcast.ts";
 import { type ClusterServer, type HeadMessage, type NodeMessage, startClusterServer } from "../grpc/cluster-server.ts";
 import { PROTOCOL_VERSION } from "../grpc/coordination-server.ts";
@@ -131,6 +132,7 @@ export class HeadRole implements NodeRole {
       membership,
       nodeRank,
       broadcast,
+      generations: new Generations(options.noMmap),
       listener: {
         onPhase: (phase) => onEvent?.({ type: "phase", phase }),
         onBytes: (bytes, totalBytes) => onEvent?.({ type: "bytes", bytes, totalBytes }),

@@ -212,6 +212,7 @@ export class JobNode {
       ranks: membership.nodes[nodeRank]?.ranks ?? [],
       fetch,
       broadcast,
+      noMmap: this.#options.noMmap,
       send: (message) => this.#uplink.send(message),
       pssBytes,
       onEvent,

@@ -1,5 +1,7 @@
 /** The head's hand on the weights of other nodes: says what is offered and where, and takes part in the broadcast itself. */
-import type { Membership, PlacedSegments } from "@rankcast/core/runtime";
+import type { BroadcastReport } from "@rankcast/core";
+import type { Membership, PlacedSegments, SegmentDescriptor } from "@rankcast/core/runtime";
+import type { Generations } from "../broadcast/generations.ts";
 import { type BroadcastOffer, chooseChunkBytes, type NodeBroadcast } from "../broadcast/node-broadcast.ts";
 import type { FetchListener } from "../fetch/fetch-weights.ts";
 import type { HeadMessage } from "../grpc/cluster-server.ts";
@@ -11,6 +13,7 @@ export interface CasterParts {
   readonly membership: Membership;
   readonly nodeRank: number;
   readonly broadcast: NodeBroadcast;
+  readonly generations: Generations;
   readonly listener: FetchListener;
   /** To one other node. */
   send(nodeId: string, message: HeadMessage): void;
@@ -21,51 +24,86 @@ export class NodeCaster implements OtherNodes {
   readonly count: number;
   readonly #parts: CasterParts;
   readonly #serving = new Map<number, AbortController>();
+  /** The last round that every node has passed. */
+  #settled = -1;
+  #travelled: { readonly sequence: number; readonly report: BroadcastReport } | null = null;
 
   constructor(parts: CasterParts) {
     this.#parts = parts;
     this.count = parts.membership.nodes.length - 1;
   }
 
-  offer(sequence: number, manifest: Uint8Array, placed: PlacedSegments): void {
-    const { nodeRank, broadcast } = this.#parts;
-    const offer = this.#announce(sequence, nodeRank, describeWeights(manifest, placed));
+  offer(sequence: number, manifest: Uint8Array, placed: PlacedSegments, kind: "load" | "update"): void {
+    const { generations } = this.#parts;
     const serving = new AbortController();
     this.#serving.set(sequence, serving);
-    // A receiver that does not get everything says so itself.
-    if (placed.segments.length > 0) broadcast.offer(offer, placed.segments, { signal: serving.signal }).catch(() => undefined);
+    const described = describeWeights(manifest, placed);
+    if (kind === "load") {
+      this.#serve(sequence, described, placed.segments, false, serving.signal);
+      return;
+    }
+    generations.hold(sequence, manifest, placed.segments);
+    const whole = (): void => this.#serve(sequence, described, placed.segments, true, serving.signal);
+    generations.encode().then((delta) => {
+      if (!delta) {
+        whole();
+        return;
+      }
+      serving.signal.addEventListener("abort", () => delta.release(), { once: true });
+      const told = { ...described, segmentBytes: [delta.descriptor.nbytes], delta: delta.terms };
+      this.#serve(sequence, told, [delta.descriptor], true, serving.signal);
+    }, whole);
   }
 
   pass(sequence: number, owner: number, weights: DescribedWeights, signal: AbortSignal): Promise<ReceivedWeights> {
-    const { broadcast, listener } = this.#parts;
-    return receiveWeights(broadcast, this.#announce(sequence, owner, weights), weights, signal, listener);
+    return receiveWeights(this.#parts, this.#announce(sequence, owner, weights, true), { ...weights, sequence, isUpdate: true }, signal);
+  }
+
+  travelled(sequence: number): BroadcastReport | null {
+    return this.#travelled?.sequence === sequence ? this.#travelled.report : null;
   }
 
   release(sequence: number): void {
+    this.#parts.generations.settle(sequence);
+    this.#settled = sequence;
     this.#tellAll({ type: "release", sequence });
   }
 
   end(sequence: number): void {
-    const { membership, broadcast } = this.#parts;
+    const { membership, broadcast, generations } = this.#parts;
+    if (this.#settled !== sequence) generations.forget();
     this.#serving.get(sequence)?.abort();
     this.#serving.delete(sequence);
     broadcast.end(broadcastId(membership, sequence));
     this.#tellAll({ type: "over", sequence });
   }
 
-  #announce(sequence: number, owner: number, { manifest, flat, shared, segmentBytes }: DescribedWeights): BroadcastOffer {
+  #serve(
+    sequence: number,
+    weights: DescribedWeights,
+    descriptors: readonly SegmentDescriptor[],
+    isUpdate: boolean,
+    signal: AbortSignal,
+  ): void {
+    if (signal.aborted) return;
+    const offer = this.#announce(sequence, this.#parts.nodeRank, weights, isUpdate);
+    // A receiver that does not get everything says so itself.
+    if (descriptors.length > 0) this.#parts.broadcast.offer(offer, descriptors, { signal }).catch(() => undefined);
+  }
+
+  #announce(sequence: number, owner: number, weights: DescribedWeights, isUpdate: boolean): BroadcastOffer {
+    const { manifest, flat, shared, segmentBytes, delta } = weights;
     const { membership } = this.#parts;
+    const bytes = segmentBytes.reduce((sum, each) => sum + each, 0);
     const offer: BroadcastOffer = {
       id: broadcastId(membership, sequence),
       segmentBytes,
-      chunkBytes: chooseChunkBytes(
-        segmentBytes.reduce((sum, bytes) => sum + bytes, 0),
-        membership.nodes.length,
-      ),
+      chunkBytes: chooseChunkBytes(bytes, membership.nodes.length),
       owners: [owner],
       nodes: membership.nodes.map(({ nodeRank, address }) => ({ nodeRank, address })),
     };
-    this.#tellAll({ type: "offer", sequence, offer, manifest, placement: { flat, shared } });
+    this.#travelled = { sequence, report: { bytes, encoding: delta ? "delta" : "full" } };
+    this.#tellAll({ type: "offer", sequence, offer, manifest, placement: { flat, shared, isUpdate, ...(delta ? { delta } : {}) } });
     return offer;
   }
 

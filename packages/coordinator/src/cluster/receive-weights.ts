@@ -1,21 +1,54 @@
 /** Bringing a round's weights from another node. */
-import type { PlacedSegments } from "@rankcast/core/runtime";
-import type { BroadcastOffer, NodeBroadcast } from "../broadcast/node-broadcast.ts";
+import type { DeltaTerms, Generations } from "../broadcast/generations.ts";
+import type { BroadcastOffer, NodeBroadcast, ReceivedSegments } from "../broadcast/node-broadcast.ts";
 import type { FetchListener } from "../fetch/fetch-weights.ts";
 import type { ReceivedWeights } from "../round/other-nodes.ts";
 
+/** Where a round's weights come from and what they mean. */
+export interface IncomingWeights {
+  readonly sequence: number;
+  readonly manifest: Uint8Array;
+  readonly flat: readonly number[];
+  readonly shared: readonly number[];
+  readonly delta?: DeltaTerms;
+  /** Whether later rounds may start from it. */
+  readonly isUpdate: boolean;
+}
+
+/** What receiving works with. */
+export interface ReceivingParts {
+  readonly broadcast: NodeBroadcast;
+  readonly generations: Generations;
+  readonly listener: FetchListener;
+}
+
 /** The bytes in memory of this node, whole and verified. @throws {CheckpointError} when they do not come. */
 export async function receiveWeights(
-  broadcast: NodeBroadcast,
+  { broadcast, generations, listener }: ReceivingParts,
   offer: BroadcastOffer,
-  where: Pick<PlacedSegments, "flat" | "shared">,
+  { sequence, manifest, flat, shared, delta, isUpdate }: IncomingWeights,
   signal: AbortSignal,
-  listener: FetchListener,
 ): Promise<ReceivedWeights> {
   const total = offer.segmentBytes.reduce((sum, bytes) => sum + bytes, 0);
   // A state dict of meta tensors has nothing to bring.
-  if (total === 0) return { placed: { segments: [], ...where }, release: () => undefined };
+  if (total === 0) return { placed: { segments: [], flat, shared }, release: () => undefined };
   listener.onPhase("receiving");
-  const { descriptors, release } = await broadcast.receive(offer, { signal, onProgress: (bytes) => listener.onBytes(bytes, total) });
-  return { placed: { segments: descriptors, ...where }, release };
+  const received = await broadcast.receive(offer, { signal, onProgress: (bytes) => listener.onBytes(bytes, total) });
+  const weights = delta ? await rebuild(generations, delta, received) : received;
+  if (isUpdate) generations.hold(sequence, manifest, weights.descriptors);
+  return { placed: { segments: weights.descriptors, flat, shared }, release: () => weights.release() };
+}
+
+async function rebuild(generations: Generations, delta: DeltaTerms, received: ReceivedSegments): Promise<ReceivedSegments> {
+  try {
+    const segments = await generations.apply(delta, received.descriptors);
+    return {
+      descriptors: segments.map((segment) => segment.publish()),
+      release: () => {
+        for (const segment of segments) segment.release();
+      },
+    };
+  } finally {
+    received.release();
+  }
 }

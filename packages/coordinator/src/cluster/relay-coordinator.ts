@@ -4,6 +4,7 @@
  */
 import { DistributionError, type LoadReportFields } from "@rankcast/core";
 import { asCheckpointError, type ErrorRecord } from "@rankcast/core/runtime";
+import { Generations } from "../broadcast/generations.ts";
 import type { NodeBroadcast } from "../broadcast/node-broadcast.ts";
 import type { FetchWeights } from "../fetch/fetch-weights.ts";
 import type { HeadMessage, NodeMessage } from "../grpc/cluster-server.ts";
@@ -27,6 +28,7 @@ export interface RelayOptions {
   readonly ranks: readonly number[];
   readonly fetch: FetchWeights;
   readonly broadcast: NodeBroadcast;
+  readonly noMmap: boolean;
   readonly send: (message: NodeMessage) => void;
   readonly pssBytes: () => number | null;
   readonly onEvent?: ((event: CoordinatorEvent) => void) | undefined;
@@ -46,6 +48,7 @@ export class RelayCoordinator implements ConnectionListener {
       nodeRank,
       fetch,
       broadcast,
+      generations: new Generations(options.noMmap),
       send,
       listener: {
         onPhase: (phase) => onEvent?.({ type: "phase", phase }),

@@ -1,6 +1,7 @@
 /** The weights of a job's rounds on a node that is not the head: received, fetched, or a rank's own; published to the node's ranks. */
 import type { FetchOptions } from "@rankcast/core";
-import { asCheckpointError, newReadStats, type PlacedSegments, toErrorRecord } from "@rankcast/core/runtime";
+import { asCheckpointError, newReadStats, type PlacedSegments, type SegmentDescriptor, toErrorRecord } from "@rankcast/core/runtime";
+import type { Generations, PreparedDelta } from "../broadcast/generations.ts";
 import type { BroadcastOffer, NodeBroadcast } from "../broadcast/node-broadcast.ts";
 import type { FetchListener, FetchWeights } from "../fetch/fetch-weights.ts";
 import type { NodeMessage, WeightsOffer } from "../grpc/cluster-server.ts";
@@ -8,7 +9,7 @@ import type { Arrive, CoordinatorMessage, LoadRequest, Publication } from "../gr
 import { describeWeights, type NodeFacts } from "../round/other-nodes.ts";
 import { toWireError } from "../round/root-cause.ts";
 import { weightsDigest } from "../round/weights-digest.ts";
-import { receiveWeights } from "./receive-weights.ts";
+import { type IncomingWeights, receiveWeights } from "./receive-weights.ts";
 
 /** What the owner gives. */
 export interface RelayWeightsHost {
@@ -16,6 +17,7 @@ export interface RelayWeightsHost {
   readonly fetch: FetchWeights;
   readonly listener: FetchListener;
   readonly broadcast: NodeBroadcast;
+  readonly generations: Generations;
   /** To every rank of this node. */
   tellRanks(message: CoordinatorMessage): void;
   /** To the head. */
@@ -33,6 +35,8 @@ interface Round {
   begun: boolean;
   published: CoordinatorMessage | null;
   placed: PlacedSegments | null;
+  /** What other nodes pull when that is not the weights themselves. */
+  served: readonly SegmentDescriptor[] | null;
   release: () => void;
   pssGrowthTold: boolean;
 }
@@ -42,6 +46,8 @@ export class RelayWeights {
   readonly #host: RelayWeightsHost;
   readonly #rounds = new Map<number, Round>();
   #lastOver = 0;
+  /** The last round that every node has passed. */
+  #settled = -1;
 
   constructor(host: RelayWeightsHost) {
     this.#host = host;
@@ -55,14 +61,26 @@ export class RelayWeights {
     if (round) void this.#attempt(sequence, () => this.#fetch(sequence, round, weights, fetchOptions));
   }
 
-  /** A rank of this node offers weights: its neighbours get them at once, the other nodes through the head. */
+  /** A rank of this node offers weights: its neighbours get them at once, the other nodes through the head, as a difference where it pays. */
   own(rank: number, { sequence, manifest, placement }: Publication): void {
     const round = this.#begin(sequence);
     if (!round) return;
     const placed = placement as PlacedSegments;
     this.#publish(sequence, round, manifest, placed);
-    const { flat, shared, segmentBytes } = describeWeights(manifest, placed);
-    this.#host.send({ type: "owned", sequence, rank, manifest, placement: { flat, shared, segmentBytes } });
+    const { generations } = this.#host;
+    generations.hold(sequence, manifest, placed.segments);
+    const tell = (delta: PreparedDelta | null): void => {
+      if (!this.#rounds.has(sequence)) {
+        delta?.release();
+        return;
+      }
+      const { flat, shared, segmentBytes } = describeWeights(manifest, placed);
+      if (delta) round.served = [delta.descriptor];
+      round.cancel.signal.addEventListener("abort", () => delta?.release(), { once: true });
+      const travels = delta ? { segmentBytes: [delta.descriptor.nbytes], delta: delta.terms } : { segmentBytes };
+      this.#host.send({ type: "owned", sequence, rank, manifest, placement: { flat, shared, ...travels } });
+    };
+    generations.encode().then(tell, () => tell(null));
   }
 
   /** The head says where a round's weights are. */
@@ -93,12 +111,15 @@ export class RelayWeights {
 
   /** Every rank has attached. */
   release(sequence: number): void {
+    this.#host.generations.settle(sequence);
+    this.#settled = sequence;
     this.#rounds.get(sequence)?.release();
   }
 
   /** The round is over. */
   end(sequence: number): void {
     this.#lastOver = Math.max(this.#lastOver, sequence);
+    if (this.#settled !== sequence) this.#host.generations.forget();
     const round = this.#rounds.get(sequence);
     this.#rounds.delete(sequence);
     round?.cancel.abort();
@@ -120,6 +141,7 @@ export class RelayWeights {
       begun: true,
       published: null,
       placed: null,
+      served: null,
       release: () => undefined,
       pssGrowthTold: false,
     };
@@ -151,14 +173,8 @@ export class RelayWeights {
 
   async #receive({ sequence, manifest, placement }: WeightsOffer, offer: BroadcastOffer, round: Round): Promise<NodeFacts> {
     round.offer = offer;
-    const { flat, shared } = placement as { flat: readonly number[]; shared: readonly number[] };
-    const { placed, release } = await receiveWeights(
-      this.#host.broadcast,
-      offer,
-      { flat, shared },
-      round.cancel.signal,
-      this.#host.listener,
-    );
+    const told = placement as Omit<IncomingWeights, "sequence" | "manifest">;
+    const { placed, release } = await receiveWeights(this.#host, offer, { ...told, sequence, manifest }, round.cancel.signal);
     round.release = release;
     if (!this.#rounds.has(sequence)) release();
     else this.#publish(sequence, round, manifest, placed);
@@ -170,7 +186,7 @@ export class RelayWeights {
   #serve(sequence: number, offer: BroadcastOffer): void {
     const round = this.#rounds.get(sequence);
     if (!round?.placed) return;
-    const { segments } = round.placed;
+    const segments = round.served ?? round.placed.segments;
     round.offer = offer;
     // A receiver that does not get everything says so itself.
     this.#host.broadcast.offer(offer, segments, { signal: round.cancel.signal }).catch(() => undefined);

@@ -69,7 +69,7 @@ export class LoadRounds {
     if (placed.reuse) this.#layout = { id: placed.reuse.layout, manifest: round.fetched.manifest };
     round.verified = true;
     this.#publish(round, manifest, placement);
-    this.#offer(round, manifest, placed);
+    this.#offer(round, manifest, placed, "update");
   }
 
   /** A rank of another node offers weights: this node gets them as all others do. */
@@ -185,10 +185,10 @@ export class LoadRounds {
     this.#host.broadcast(round.published);
   }
 
-  #offer(round: Round, manifest: Uint8Array, placed: PlacedSegments): void {
+  #offer(round: Round, manifest: Uint8Array, placed: PlacedSegments, kind: "load" | "update"): void {
     if (this.#host.others.count === 0) return;
     round.offeredMs = this.#host.now();
-    this.#host.others.offer(round.sequence, manifest, placed);
+    this.#host.others.offer(round.sequence, manifest, placed, kind);
   }
 
   async #take(round: Round, nodeRank: number, weights: DescribedWeights): Promise<void> {
@@ -239,7 +239,7 @@ export class LoadRounds {
       }
       this.#publish(round, fetched.manifestBytes, fetched.placed);
       const everyNodeFetches = (options.fetch ?? "once-per-job") !== "once-per-job";
-      if (!everyNodeFetches) this.#offer(round, fetched.manifestBytes, fetched.placed);
+      if (!everyNodeFetches) this.#offer(round, fetched.manifestBytes, fetched.placed, "load");
       this.#host.listener.onPhase("verifying and loading");
       if (everyNodeFetches && this.#host.others.count > 0) {
         round.contentDigest = await weightsDigest(fetched, round.cancel.signal);
@@ -275,6 +275,7 @@ export class LoadRounds {
       members: this.#host.members(),
       nodeCount: this.#host.nodeCount,
       otherNodes: [...round.ready.values()],
+      broadcast: this.#host.others.travelled(round.sequence),
       castMs: round.offeredMs === null ? 0 : Math.max(0, round.readyMs - round.offeredMs),
     });
   }

@@ -1,5 +1,5 @@
 /** What the ranks said at the last barrier of a round, as one report. */
-import type { LoadReportFields, ReplicaReport } from "@rankcast/core";
+import type { BroadcastReport, LoadReportFields, ReplicaReport } from "@rankcast/core";
 import { addReadStats } from "@rankcast/core/runtime";
 import type { FetchedWeights } from "../fetch/fetch-weights.ts";
 import type { Hello } from "../grpc/coordination-server.ts";
@@ -35,6 +35,7 @@ export interface RoundFacts {
   readonly otherNodes: readonly NodeFacts[];
   /** From the offer until the last of the other nodes had everything. */
   readonly castMs: number;
+  readonly broadcast: BroadcastReport | null;
 }
 
 /** The job's report. Ranks in order. */
@@ -73,6 +74,7 @@ export function mergeRankResults(results: ReadonlyMap<number, RankResult>, facts
       barrierMs: Math.max(0, totalMs - loadMs),
       totalMs,
     },
+    ...(facts.broadcast ? { broadcast: facts.broadcast } : {}),
     memory: {
       pssBytes: sumOrNull([
         facts.coordinatorPssBytes,

@@ -1,5 +1,7 @@
 /** What the rounds of a job need from its other nodes. On one node there are none. */
+import type { BroadcastReport } from "@rankcast/core";
 import type { PlacedSegments, ReadStats } from "@rankcast/core/runtime";
+import type { DeltaTerms } from "../broadcast/generations.ts";
 
 /** Weights as they are described to another node: what the bytes mean and where they lie, but not where to attach them. */
 export interface DescribedWeights {
@@ -7,7 +9,10 @@ export interface DescribedWeights {
   readonly manifest: Uint8Array;
   readonly flat: readonly number[];
   readonly shared: readonly number[];
+  /** What travels: the segments, or the difference of `delta`. */
   readonly segmentBytes: readonly number[];
+  /** Set when the weights travel as the difference from those of an earlier round. */
+  readonly delta?: DeltaTerms;
 }
 
 /** What a node says once it has a round's weights. Plain data. */
@@ -27,10 +32,12 @@ export interface ReceivedWeights {
 /** See the module comment. */
 export interface OtherNodes {
   readonly count: number;
-  /** Offers what this node has to all others; failures come back as `nodeFailed`. */
-  offer(sequence: number, manifest: Uint8Array, placed: PlacedSegments): void;
+  /** Offers what this node has to all others; failures come back as `nodeFailed`. An update may travel as a difference. */
+  offer(sequence: number, manifest: Uint8Array, placed: PlacedSegments, kind: "load" | "update"): void;
   /** Offers what node `owner` has to all others, this one included. @throws {CheckpointError} when it does not get here. */
   pass(sequence: number, owner: number, weights: DescribedWeights, signal: AbortSignal): Promise<ReceivedWeights>;
+  /** What travelled to each other node in this round; null when nothing did. */
+  travelled(sequence: number): BroadcastReport | null;
   /** Every rank has attached: nodes give their handles back. */
   release(sequence: number): void;
   /** The round is over, well or not. */
@@ -42,6 +49,7 @@ export const NO_OTHER_NODES: OtherNodes = {
   count: 0,
   offer: () => undefined,
   pass: () => Promise.reject(new Error("a job of one node has no other nodes")),
+  travelled: () => null,
   release: () => undefined,
   end: () => undefined,
 };

@@ -50,6 +50,13 @@ export interface MemoryReport {
   readonly sharedBytes: number;
 }
 
+/** The bytes of a round as one node sent them to the next. */
+export interface BroadcastReport {
+  readonly bytes: number;
+  /** `delta`: as the difference from the weights of the update before. */
+  readonly encoding: "full" | "delta";
+}
+
 /** The JSON of a load report. */
 export interface LoadReportFields {
   /** Without secrets. */
@@ -67,6 +74,8 @@ export interface LoadReportFields {
   readonly ranks: readonly RankReport[];
   readonly timings: TimingReport;
   readonly memory: MemoryReport;
+  /** What travelled to each other node; absent on one node, and where every node fetched for itself. */
+  readonly broadcast?: BroadcastReport;
   readonly warnings: readonly Warning[];
 }
 
@@ -97,6 +106,7 @@ export class LoadReport implements LoadReportFields {
   readonly ranks: readonly RankReport[];
   readonly timings: TimingReport;
   readonly memory: MemoryReport;
+  declare readonly broadcast?: BroadcastReport;
   readonly warnings: readonly Warning[];
 
   /** Fields that are absent are those of a load in one process of a state dict in memory. */
@@ -106,6 +116,7 @@ export class LoadReport implements LoadReportFields {
     this.generation = fields.generation ?? 0;
     if (fields.sha256 !== undefined) this.sha256 = fields.sha256;
     if (fields.selected !== undefined) this.selected = fields.selected;
+    if (fields.broadcast !== undefined) this.broadcast = fields.broadcast;
     this.bytes = fields.bytes ?? 0;
     this.worldSize = fields.worldSize ?? 1;
     this.nodes = fields.nodes ?? 1;
@@ -162,6 +173,7 @@ export class LoadReport implements LoadReportFields {
       segments: this.segments,
       ranks: this.ranks,
       timings: this.timings,
+      ...(this.broadcast === undefined ? {} : { broadcast: this.broadcast }),
       memory: this.memory,
       warnings: this.warnings,
     };
