@@ -1,0 +1,141 @@
+/**
+ * `npm run bench:nodes`: how fast a job of two nodes on this machine sees a rank that is killed, how long a barrier of 64 ranks takes, and what
+ * strangers who flood the head's port do to it. Arguments: `--kills 200 --barriers 500 --flood 2000 --out bench/results/nodes.json`.
+ */
+import { type ChildProcess, fork, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const RANKCAST = fileURLToPath(new URL("../../packages/cli/bin/rankcast.js", import.meta.url));
+const program = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
+const RANKS_PER_NODE = 4;
+const BARRIER_PROCESSES = 8;
+const BARRIER_RANKS = 64;
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: "string", default: "200" },
+    barriers: { type: "string", default: "500" },
+    flood: { type: "string", default: "2000" },
+    out: { type: "string" },
+  },
+});
+const [kills, barriers, flood] = [values.kills, values.barriers, values.flood].map(Number) as [number, number, number];
+const directory = mkdtempSync(join(tmpdir(), "rankcast-bench-"));
+const results: Record<string, unknown> = {};
+try {
+  if (kills > 0) results["kills"] = await measureKills();
+  if (barriers > 0) results["barrier"] = await measureBarrier(0);
+  if (barriers > 0 && flood > 0) results["barrierUnderFlood"] = await measureBarrier(flood);
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
+process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
+if (values.out !== undefined) {
+  mkdirSync(dirname(values.out), { recursive: true });
+  writeFileSync(values.out, `${JSON.stringify(results, null, 2)}\n`);
+}
+
+/** kill -9 of one rank per epoch, another one each time; when every other rank of both nodes has the typed error. */
+async function measureKills(): Promise<object> {
+  const port = await freePort();
+  const out = join(directory, "kills");
+  writeFileSync(out, "");
+  const launchers = [0, 1].map((nodeRank) => {
+    const flags = ["--nnodes", "2", "--node-rank", String(nodeRank), "--rdzv-endpoint", `127.0.0.1:${port}`];
+    const more = ["--nproc-per-node", String(RANKS_PER_NODE), "--max-restarts", String(kills), "--grace-seconds", "5"];
+    return spawn(process.execPath, [RANKCAST, "run", ...flags, ...more, program("nodes-killed-rank"), out, String(kills)], {
+      stdio: "ignore",
+    });
+  });
+  const codes = await Promise.all(launchers.map(endOf));
+  const lines = readFileSync(out, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as KillLine);
+  const delaysMs: number[] = [];
+  let wrong = 0;
+  for (let attempt = 0; attempt < kills; attempt += 1) {
+    const ofAttempt = lines.filter((line) => line.attempt === attempt);
+    const killed = ofAttempt.find((line) => line.killed);
+    const seen = ofAttempt.filter((line) => !line.killed);
+    if (!killed || seen.length !== 2 * RANKS_PER_NODE - 1) wrong += 1;
+    for (const line of seen) {
+      if (line.root !== killed?.rank) wrong += 1;
+      delaysMs.push(line.atMs - (killed?.atMs ?? 0));
+    }
+  }
+  return { launchers: codes, kills, ranks: 2 * RANKS_PER_NODE, wrong, ...quantiles(delaysMs) };
+}
+
+interface KillLine {
+  readonly attempt: number;
+  readonly rank: number;
+  readonly killed?: boolean;
+  readonly atMs: number;
+  readonly root?: number;
+}
+
+/** Barriers of 64 ranks on two nodes, in eight processes; with strangers at the head's door when `strangers` is not 0. */
+async function measureBarrier(strangers: number): Promise<object> {
+  const port = await freePort();
+  const env = { ...process.env, RANKCAST_RDZV_ENDPOINT: `127.0.0.1:${port}` };
+  const children = Array.from({ length: BARRIER_PROCESSES }, (_, index) =>
+    fork(program("nodes-barrier-rank"), [String(index), String(BARRIER_PROCESSES), String(BARRIER_RANKS), String(barriers)], { env }),
+  );
+  const answers = children.map(answerOf);
+  let sockets: Socket[] = [];
+  if (strangers > 0) {
+    await Promise.all(children.map((child) => once(child, "message")));
+    sockets = floodPort(port, strangers);
+  }
+  const times = (await Promise.all(answers)).flat();
+  await Promise.all(children.map(endOf));
+  for (const socket of sockets) socket.destroy();
+  return { ranks: BARRIER_RANKS, barriers, strangers, ...quantiles(times) };
+}
+
+/** Connections that say the first bytes of a handshake and nothing more; a new one for each that is closed. */
+function floodPort(port: number, count: number): Socket[] {
+  const sockets: Socket[] = [];
+  const open = (): void => {
+    const socket = connect(port, "127.0.0.1", () => socket.write("RKL1"));
+    socket.on("error", () => undefined);
+    sockets.push(socket);
+  };
+  for (let each = 0; each < count; each += 1) open();
+  return sockets;
+}
+
+function answerOf(child: ChildProcess): Promise<number[]> {
+  return new Promise((resolve, reject) => {
+    child.on("message", (message: { readonly times?: number[] }) => message.times && resolve(message.times));
+    child.once("exit", (code) => reject(new Error(`a rank ended with ${code}`)));
+  });
+}
+
+function endOf(child: ChildProcess): Promise<number | null> {
+  return child.exitCode !== null ? Promise.resolve(child.exitCode) : new Promise((resolve) => child.once("exit", (code) => resolve(code)));
+}
+
+function quantiles(all: readonly number[]): { medianMs: number; p99Ms: number; worstMs: number } {
+  const sorted = [...all].sort((a, b) => a - b);
+  const at = (quantile: number): number => sorted[Math.min(sorted.length - 1, Math.floor(quantile * sorted.length))] ?? Number.NaN;
+  return { medianMs: at(0.5), p99Ms: at(0.99), worstMs: at(1) };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => (typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no port"))));
+    });
+  });
+}
