@@ -18,6 +18,8 @@ export { ServeSide } from "./broadcast/serve-side.ts";
 export { tcpLane } from "./broadcast/tcp-lane.ts";
 export type { ThreadMessage } from "./broadcast/thread-message.ts";
 export { type FetchedWeights, type FetchWeights, fetchWeights } from "./fetch/fetch-weights.ts";
+export { openClusterChannel } from "./grpc/cluster-channel.ts";
+export { type ClusterServer, startClusterServer } from "./grpc/cluster-server.ts";
 export type { CoordinatorMessage, Hello, RankConnection, RankMessage } from "./grpc/coordination-server.ts";
 // launch
 export { readErrorFile } from "./launch/error-file.ts";

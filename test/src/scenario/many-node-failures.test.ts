@@ -1,5 +1,6 @@
 /** What happens to a job of several nodes when something dies, stops or is started the wrong way: the same typed error everywhere. */
 import { chmodSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { commandSandbox, RANKCAST, type RunningCommand } from "../support/command-sandbox.js";
@@ -147,6 +148,18 @@ describe("scenario: many nodes, failures", function () {
     const failed = results.flatMap(({ stderr }) => linesOf(stderr).filter(({ code }) => code !== undefined));
     for (const { rank, rootCause } of failed) if (rank !== 1) expect(rootCause?.rank).to.equal(1);
     expect(await sandbox().leftovers()).to.deep.equal([]);
+  });
+
+  it("weights that are not there fail the load on every node alike", async () => {
+    const missing = join(sandbox().directory, "missing.pt");
+    for (const fetch of ["once-per-job", "shared-fs"]) {
+      const options = { nodes: 2, nprocPerNode: 1, flags: () => ["--fetch", fetch], timeoutMs: BOUND_MS };
+      const nodes = await startNodes(sandbox(), "load", [missing], options);
+      const [first, second] = await Promise.all(nodes.map(failureOf));
+      expect(first?.error.class).to.equal("not-found");
+      expect(second?.error).to.deep.include({ code: first?.error.code, class: "not-found" });
+      expect(second?.error.details.rootCause).to.deep.equal(first?.error.details.rootCause);
+    }
   });
 
   describe("started the wrong way", () => {
