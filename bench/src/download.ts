@@ -1,8 +1,9 @@
 /**
  * Downloads over loopback against curl, with Debian's nginx as the origin: `node bench/dist/download.js [MiB] [runs]`. Prints JSON.
  *
- * Two servers: one as fast as it can, one that gives each connection 50 MB/s. Ours verifies (SHA-256) and syncs what it stores, curl does neither, so curl
- * is timed alone and together with the same work (`sync` and `sha256sum` after it). Runs alternate; medians are compared.
+ * Two servers: one as fast as it can, one that gives each connection 50 MB/s. Ours verifies (SHA-256) and syncs what it stores; curl does neither, so a
+ * second row has curl with the same work after it (`sync` and `sha256sum`). Peers alternate, everything is written back before each run begins, and
+ * medians are compared. `cpu` is processor time of our process per download, beside what curl takes.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { createHash, randomFillSync } from "node:crypto";
@@ -13,7 +14,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fetchToCache, readEnvironment } from "@rankcast/core/internal";
 
-const mebibytes = Number(process.argv[2] ?? 1024);
+const mebibytes = Number(process.argv[2] ?? 512);
 const runs = Number(process.argv[3] ?? 5);
 const FAST_PORT = 18_610;
 const LIMITED_PORT = 18_611;
@@ -25,6 +26,8 @@ interface Row {
   readonly curlVerifiedMs: number;
   readonly oursToCurl: number;
   readonly oursToCurlVerified: number;
+  readonly oursCpuMs: number;
+  readonly curlCpuMs: number;
   readonly requests: number;
 }
 
@@ -50,9 +53,13 @@ async function compare(server: string, port: number, count: number, sha256: stri
   const ours: number[] = [];
   const curl: number[] = [];
   const verified: number[] = [];
+  const oursCpu: number[] = [];
+  const curlCpu: number[] = [];
   let requests = 0;
   for (let run = 0; run < count; run += 1) {
     const cacheDir = join(directory, "cache");
+    execFileSync("sync");
+    const cpu = process.cpuUsage();
     ours.push(
       await timed(async () => {
         const fetched = await fetchToCache(url, { cacheDir, environment: readEnvironment({}) });
@@ -60,9 +67,16 @@ async function compare(server: string, port: number, count: number, sha256: stri
         requests = fetched.origin.requests;
       }),
     );
+    oursCpu.push(milliseconds(process.cpuUsage(cpu)));
     rmSync(cacheDir, { recursive: true, force: true });
     const copy = join(directory, "copy.bin");
-    const plain = await timed(async () => void execFileSync("curl", ["-sf", "-o", copy, url]));
+    execFileSync("sync");
+    let curlUsage = 0;
+    const plain = await timed(async () => {
+      const times = execFileSync("sh", ["-c", 'curl -sf -o "$0" "$1" && times', copy, url], { encoding: "utf8" });
+      curlUsage = childMilliseconds(times);
+    });
+    curlCpu.push(curlUsage);
     const proof = await timed(async () => {
       execFileSync("sync", [copy]);
       execFileSync("sha256sum", [copy]);
@@ -79,6 +93,8 @@ async function compare(server: string, port: number, count: number, sha256: stri
     curlVerifiedMs,
     oursToCurl: ratio(oursMs, curlMs),
     oursToCurlVerified: ratio(oursMs, curlVerifiedMs),
+    oursCpuMs: median(oursCpu),
+    curlCpuMs: median(curlCpu),
     requests,
   };
 }
@@ -87,6 +103,16 @@ async function timed(action: () => Promise<void>): Promise<number> {
   const begun = performance.now();
   await action();
   return performance.now() - begun;
+}
+
+function milliseconds({ user, system }: NodeJS.CpuUsage): number {
+  return (user + system) / 1000;
+}
+
+/** The second line of the shell's `times`: user and system time of its children, as `0m0.123s`. */
+function childMilliseconds(times: string): number {
+  const parts = [...(times.split("\n")[1] ?? "").matchAll(/(\d+)m([\d.]+)s/g)];
+  return parts.reduce((sum, [, minutes, seconds]) => sum + Number(minutes) * 60_000 + Number(seconds) * 1000, 0);
 }
 
 function median(values: readonly number[]): number {
