@@ -101,7 +101,8 @@ export class DivertedBody {
 
   #copy(bytes: Uint8Array): void {
     for (let position = 0; position < bytes.length; ) {
-      const space = this.space() ?? new Uint8Array(0);
+      const space = this.space();
+      if (space === null) return;
       const part = bytes.subarray(position, position + space.length);
       space.set(part);
       position += part.length;

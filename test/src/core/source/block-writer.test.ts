@@ -99,6 +99,22 @@ describe("BlockWriter", () => {
     expect(file.subarray(0, 12).equals(bytes)).to.equal(true);
   });
 
+  it("keeps the memory that a connection was lent in place when a part of it is written early", async () => {
+    let awaited = false;
+    const bytes = randomBytes(300);
+    const target = writer(0, () => awaited);
+    void fill(target, bytes.subarray(0, 100));
+    const lent = target.space();
+    awaited = true;
+    target.nudge();
+    lent.set(bytes.subarray(100));
+    void target.filled(200);
+    await finishAll();
+    await target.flush();
+    expect(writes).to.deep.equal(["0+100", "100+200"]);
+    expect(file.subarray(0, 300).equals(bytes)).to.equal(true);
+  });
+
   it("tells how far it got when a write fails", async () => {
     const target = writer(0);
     void fill(target, randomBytes(1100 * KIB));

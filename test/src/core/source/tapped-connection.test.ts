@@ -130,13 +130,31 @@ describe("tapped connections", () => {
     expect((await found).equals(body)).to.equal(true);
   });
 
+  it("refuse a body that goes on in the read that ends it", async () => {
+    let socket: FakeSocket | undefined;
+    const connection = new TappedConnection(
+      (onread) => {
+        socket = new FakeSocket(onread);
+        return socket as unknown as Socket;
+      },
+      () => undefined,
+    );
+    const outcome = open(connection, body.length);
+    await turn();
+    socket?.receive(Buffer.concat([message, Buffer.from("X")]));
+    const { body: found } = await outcome;
+    const error = await found.catch((thrown: unknown) => thrown);
+    expect(error).to.have.property("message", "more bytes than declared");
+    expect(socket?.destroyed).to.equal(true);
+  });
+
   describe("over a network", () => {
     const directory = temporaryDirectory();
     const bytes = randomBytes(1_000_000);
     let server: LyingServer;
     const fetch = () =>
       fetchToCache(`${server.url}/m.pt`, {
-        cacheDir: join(directory(), "cache"),
+        cacheDir: join(directory(), new URL(server.url).port),
         limits: compileLimits({ httpRangeBytes: 65_536, httpConnections: 2, httpRetryMs: 1 }),
         environment: readEnvironment({ HOME: directory() }),
       });
@@ -153,6 +171,16 @@ describe("tapped connections", () => {
 
     it("are not used again when the server says so, or sends more than it said", async () => {
       server = await LyingServer.start(serveFile(bytes, { headers: { connection: "close" } }));
+      expect(await readFile((await fetch()).path)).to.deep.equal(bytes);
+      expect(server.accepted).to.equal(16);
+      await server.close();
+      // One that says so and leaves its end open.
+      server = await LyingServer.start((request, response) => {
+        const range = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? "");
+        const [begin, end] = [Number(range?.[1]), Math.min(Number(range?.[2]) + 1, bytes.length)];
+        const headers = `Content-Length: ${end - begin}\r\nContent-Range: bytes ${begin}-${end - 1}/${bytes.length}\r\nETag: "e"\r\nConnection: close`;
+        sendRaw(response, Buffer.concat([Buffer.from(`HTTP/1.1 206 OK\r\n${headers}\r\n\r\n`), bytes.subarray(begin, end)]));
+      });
       expect(await readFile((await fetch()).path)).to.deep.equal(bytes);
       expect(server.accepted).to.equal(16);
       await server.close();
