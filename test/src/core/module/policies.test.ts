@@ -159,6 +159,9 @@ describe("policies", () => {
     const halved = make();
     loadStateDict(halved, given(), { dtype: "bfloat16" });
     expect([...halved.stateDict().values()].map(({ dtype }) => dtype)).to.deep.equal(["bfloat16", "int32"]);
+    const equal = withParameters({ w: [2] });
+    loadStateDict(equal, checkpoint({ w: [2] }), { dtype: "float16" });
+    expect(equal.stateDict().get("w")?.dtype, "where model and checkpoint agree on another type, too").to.equal("float16");
     expect(valuesOf(halved)).to.deep.equal({ w: [1, 2], n: [5] });
     expect(failureOf(() => loadStateDict(make(), given(), { dtype: "floaty" as "cast" }))).to.include({ code: "RANKCAST_USAGE" });
   });
