@@ -7,6 +7,8 @@ import type { NodeOrder } from "./broadcast-node.js";
 export interface BenchNode {
   /** Milliseconds it took, and what came back. */
   order(order: DistributiveOmit<NodeOrder, "id">): Promise<{ readonly ms: number; readonly value: unknown }>;
+  /** Lets it stand still, as a machine that hangs: its sockets stay open. */
+  freeze(): void;
   stop(): void;
 }
 
@@ -39,6 +41,7 @@ export function startBenchNode(namespace: string | null): BenchNode {
         child.send({ ...order, id });
       });
     },
+    freeze: () => void child.kill("SIGSTOP"),
     stop: () => void child.kill("SIGKILL"),
   };
 }

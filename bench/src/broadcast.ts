@@ -1,9 +1,10 @@
 /**
  * Broadcast between nodes against a raw TCP copy, and over links of a known rate. Prints JSON.
  *
- *     node bench/dist/broadcast.js [--mib 512] [--nodes 2] [--runs 5] [--namespaces rkb] [--chunk-mib 4] [--no-mmap]
+ *     node bench/dist/broadcast.js [--mib 512] [--nodes 2] [--runs 5] [--namespaces rkb] [--chunk-mib 4] [--no-mmap] [--lane tcp|grpc] [--freeze 3]
  *
- * With `--namespaces P` node i runs in the network namespace P<i> at 10.78.0.<i + 1> (see scripts/namespaces.sh). Everywhere else all nodes share
+ * With `--namespaces P` node i runs in the network namespace P<i> at 10.78.0.<i + 1> (see scripts/namespaces.sh). `--freeze R` stops node R one second into the last
+ * run and tells how long the others took and how much memory the node before it held more than at the start. Everywhere else all nodes share
  * loopback, and the raw copies are measured in turn with the broadcasts.
  */
 import { parseArgs } from "node:util";
@@ -20,6 +21,7 @@ const { values } = parseArgs({
     "chunk-mib": { type: "string" },
     "no-mmap": { type: "boolean", default: false },
     lane: { type: "string", default: "tcp" },
+    freeze: { type: "string" },
   },
 });
 const nbytes = Number(values.mib) * MIB;
@@ -32,6 +34,9 @@ const nodes = Array.from({ length: count }, (_, rank) =>
 );
 const [owner, first] = nodes as [BenchNode, BenchNode];
 const receivers = nodes.slice(1);
+const frozen = values.freeze === undefined ? undefined : Number(values.freeze);
+const receiverCpuMs: number[] = [];
+let sourceRssMib: number[] = [];
 const seconds: { [name: string]: number[] } = { broadcast: [], rawCopy: [], rawDiscard: [] };
 
 try {
@@ -53,8 +58,27 @@ try {
     };
     const begin = performance.now();
     await owner.order({ type: "offer", offer });
-    await Promise.all(receivers.map((node) => node.order({ type: "receive", offer })));
-    seconds["broadcast"]?.push((performance.now() - begin) / 1000);
+    const isFrozen = frozen !== undefined && sequence === Number(values.runs) - 1;
+    const counted = isFrozen ? receivers.filter((node) => node !== nodes[frozen]) : receivers;
+    const received = receivers.map((node) => ({ node, done: node.order({ type: "receive", offer }) }));
+    for (const { done } of received) done.catch(() => undefined);
+    let memory: Promise<number>[] = [];
+    if (isFrozen) {
+      setTimeout(() => nodes[frozen]?.freeze(), 1000);
+      const source = nodes[frozen - 1] ?? owner;
+      memory = [500, 2500, 4000].map(async (afterMs) => {
+        await new Promise((resolve) => setTimeout(resolve, afterMs));
+        return Number((await source.order({ type: "memory" })).value);
+      });
+    }
+    const replies = await Promise.all(received.filter(({ node }) => counted.includes(node)).map(({ done }) => done));
+    const name = isFrozen ? "withFrozenNode" : "broadcast";
+    seconds[name] = [...(seconds[name] ?? []), (performance.now() - begin) / 1000];
+    receiverCpuMs.push(...replies.map(({ value }) => Math.round(Number(value))));
+    if (isFrozen) {
+      sourceRssMib = (await Promise.all(memory)).map((each) => Math.round(each / MIB));
+      break;
+    }
     await Promise.all(nodes.map((node) => node.order({ type: "end", offer })));
     for (const [name, keep] of [["rawCopy", true] as const, ["rawDiscard", false] as const]) {
       const { ms } = await first.order({ type: "raw-receive", address: raw, nbytes, keep });
@@ -77,6 +101,8 @@ const result = {
   lane: values.lane,
   seconds: Object.fromEntries(Object.entries(seconds).map(([name, each]) => [name, each.map(round)])),
   gigabytesPerSecond: Object.fromEntries(Object.entries(medians).map(([name, each]) => [name, round(nbytes / each / 1e9)])),
+  receiverCpuMs,
+  ...(frozen === undefined ? {} : { sourceRssMib }),
   ofRawCopy: round((medians["rawCopy"] ?? 0) / (medians["broadcast"] ?? 1)),
 };
 process.stdout.write(`${JSON.stringify(result, undefined, 1)}\n`);

@@ -14,6 +14,7 @@ import {
   receiverError,
   stepReceiver,
 } from "@rankcast/core/runtime";
+import { afterInput } from "./after-input.ts";
 import type { ChunkTarget } from "./chunk-intake.ts";
 import { DIGEST_BYTES } from "./frame.ts";
 import type { Lane } from "./lane.ts";
@@ -141,7 +142,7 @@ export class ReceiveDriver {
     if (this.#timer) clearTimeout(this.#timer);
     // Timers may fire a little early; the machine must not be asked before it is due, or it would ask again at once.
     const delayMs = Math.max(1, Math.ceil(dueMs - this.#options.nowMs()) + 1);
-    this.#timer = setTimeout(() => this.#take({ type: "timer", nowMs: this.#options.nowMs() }), delayMs);
+    this.#timer = setTimeout(() => afterInput(() => this.#take({ type: "timer", nowMs: this.#options.nowMs() })), delayMs);
   }
 
   #openPull(source: number, want: ChunkSet): void {

@@ -8,6 +8,7 @@ import {
   type SenderState,
   stepSender,
 } from "@rankcast/core/runtime";
+import { afterInput } from "./after-input.ts";
 import { encodeHead } from "./frame.ts";
 import type { LaneConnection } from "./lane.ts";
 
@@ -126,7 +127,7 @@ export class ServeDriver {
       case "setTimer": {
         if (this.#timer) clearTimeout(this.#timer);
         const delayMs = Math.max(1, Math.ceil(instruction.dueMs - this.#options.nowMs()) + 1);
-        this.#timer = setTimeout(() => this.#take({ type: "timer", nowMs: this.#options.nowMs() }), delayMs);
+        this.#timer = setTimeout(() => afterInput(() => this.#take({ type: "timer", nowMs: this.#options.nowMs() })), delayMs);
       }
     }
   }

@@ -5,11 +5,12 @@ import {
   type OpenProbe,
   type ReceiverFailure,
   type ReceiverState,
-  type SourceRecord,
   silentSinceMs,
   usualMs,
   wantedChunks,
 } from "./receiver-state.ts";
+
+import { askAgain, leave, recordOf, returnOf } from "./source-records.ts";
 
 /** The state after an event, and what the driver must do, in order. */
 export interface ReceiverStep {
@@ -23,13 +24,11 @@ interface Draft {
   readonly instructions: ReceiverInstruction[];
 }
 
-const UNTRIED: SourceRecord = { breaks: 0, retryMs: 0, reason: null, changes: 0, returnMs: 0 };
 const SILENT = "nothing came from it";
 const RETRY_MS = 50;
 const RETRY_MS_MAX = 2000;
-/** A source that was left is asked after this time, doubled each time it was left, whether it is ahead again. */
-const RETURN_MS = 1000;
-const PROBE_MS_MIN = 100;
+/** A machine with too much to do answers late; taking it for dead costs the node that is asked instead half its rate. */
+const PROBE_MS_MIN = 400;
 const PROBE_MS_MAX = 1000;
 /** Another node must have so many chunks more than the source: in a pipeline each node is a little ahead of those behind it. */
 const CLEARLY_MORE = 4;
@@ -144,30 +143,6 @@ function takeBreak(draft: Draft, reason: string): void {
   }
 }
 
-/** Remembers to ask this source later whether it is ahead again: one change too many must not turn a chain into a star for good. */
-function leave(draft: Draft, source: number): void {
-  const record = recordOf(draft.state, source);
-  const changes = record.changes + 1;
-  const returnMs = draft.nowMs + RETURN_MS * 2 ** (changes - 1);
-  draft.state = { ...draft.state, records: new Map(draft.state.records).set(source, { ...record, changes, returnMs }) };
-}
-
-/** A better placed source that was left, is due, and the soonest time at which one will be. */
-function returnOf({ options, source, records }: ReceiverState): { readonly source: number; readonly dueMs: number } | null {
-  let soonest: { source: number; dueMs: number } | null = null;
-  for (const each of options.sources) {
-    if (each === source) break;
-    const record = records.get(each);
-    if (record && record.changes > 0 && (soonest === null || record.returnMs < soonest.dueMs))
-      soonest = { source: each, dueMs: record.returnMs };
-  }
-  return soonest;
-}
-
-function recordOf({ records }: ReceiverState, source: number): SourceRecord {
-  return records.get(source) ?? UNTRIED;
-}
-
 /** The source with the fewest breaks that may be tried now; of equal ones the best placed. */
 function pullNext(draft: Draft): void {
   const { options } = draft.state;
@@ -201,7 +176,7 @@ function takeAnswer(draft: Draft, source: number, available: number | null): voi
     return;
   }
   const better = isBetter(draft.state, probe, available);
-  if (!better && probe.back) leave(draft, source);
+  if (!better && probe.back) askAgain(draft, source);
   if (better) change(draft, source, probe.back ? "a better placed node is ahead again" : SILENT);
   else if (probe.held === null || rounds >= ROUNDS_MAX) probeNext(draft, probe);
   // The present source lives, and its own source has no more than it: the gap is further up, and is not ours to close.
@@ -211,8 +186,10 @@ function takeAnswer(draft: Draft, source: number, available: number | null): voi
 /** Whether the node that was asked is to be the source. */
 function isBetter(state: ReceiverState, { held, back }: OpenProbe, available: number | null): boolean {
   if (available === null) return false;
+  // Whoever has anything more is not behind, and a chain is faster for all than two that pull from one.
+  if (back) return available > 0;
   // Behind a node that does not answer, the nearest that does is the place in the chain, even when it is waiting itself.
-  if (held === null && !back && state.rounds < ROUNDS_MAX) return true;
+  if (held === null && state.rounds < ROUNDS_MAX) return true;
   const clearly = state.rounds >= ROUNDS_MAX ? 1 : Math.min(CLEARLY_MORE, wantedChunks(state).count);
   return available - (held ?? 0) >= clearly;
 }
