@@ -17,7 +17,7 @@ const PACKAGES = {
   "packages/core": { entries: ["index", "runtime", "internal", "source/hash-thread"], inline: /^msgpackr(\/|$)/ },
   "packages/worker": { entries: ["index", "internal", "pool/thread-main"], inline: /^(?!piscina|@grpc\/proto-loader)/ },
   "packages/coordinator": {
-    entries: ["index", "internal", "thread", "launch/rank-guard", "broadcast/broadcast-thread", "fetch/cast-thread"],
+    entries: ["index", "internal", "launcher", "thread", "launch/rank-guard", "broadcast/broadcast-thread", "fetch/cast-thread"],
     inline: /^(?!@grpc\/proto-loader)/,
   },
 };

@@ -1,5 +1,5 @@
 /** What a launch needs from whoever coordinates its ranks. */
-import { writeFileSync } from "node:fs";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CheckpointError, LoadReport } from "@rankcast/core";
 import type { RankFailure } from "./launch/launch-event.ts";
@@ -12,6 +12,8 @@ export interface AttemptCoordination {
   readonly said: AttemptRecord;
   /** Starts the attempt's coordinator; gives what leads ranks to it. */
   begin(attempt: SpawnAttempt): Promise<SpawnSettings>;
+  /** Ranks are about to be spawned. */
+  starting(): void;
   /** Ends it. Safe to call twice. */
   end(): Promise<void>;
   /** A rank has failed. */
@@ -57,10 +59,31 @@ export function rootRankOf(error: unknown): number | null {
 }
 
 /** Variables that lead ranks to a coordinator. The token travels in a file, never in a variable. */
-export function leadTo(address: string, token: string, { directory, attempt }: SpawnAttempt): Record<string, string> {
+export function leadTo(address: string, token: string, attempt: SpawnAttempt): Record<string, string> {
+  const lead = leadAhead(address, attempt);
+  lead.open(token);
+  return lead.env;
+}
+
+/** Leads ranks to a coordinator that does not listen yet. */
+export interface LeadAhead {
+  readonly env: Record<string, string>;
+  /** Ranks wait while the token's file is empty; called once the coordinator listens. */
+  open(token: string): void;
+}
+
+/** See `LeadAhead`. */
+export function leadAhead(address: string, { directory, attempt }: SpawnAttempt): LeadAhead {
   const tokenFile = join(directory, `token-${attempt}`);
-  writeFileSync(tokenFile, token, { mode: 0o600 });
-  return { RANKCAST_COORDINATOR: address, RANKCAST_TOKEN_FILE: tokenFile };
+  writeFileSync(tokenFile, "", { mode: 0o600 });
+  return {
+    env: { RANKCAST_COORDINATOR: address, RANKCAST_TOKEN_FILE: tokenFile },
+    open(token) {
+      // In one step: a rank must not read half of it.
+      writeFileSync(`${tokenFile}.new`, token, { mode: 0o600 });
+      renameSync(`${tokenFile}.new`, tokenFile);
+    },
+  };
 }
 
 /** Where an attempt's coordinator listens: in the launch's own folder, which goes away with the launcher even when it is killed. */

@@ -6,7 +6,6 @@ import { launcherVariables } from "./launch/environment.ts";
 import { launch as launchRanks } from "./launch/launch.ts";
 import { compileLaunchOptions, type LaunchOptions } from "./launch/launch-options.ts";
 import type { LaunchResult } from "./launch/launch-run.ts";
-import { ManyNodeCoordination } from "./many-node-coordination.ts";
 import type { CoordinatorEvent } from "./node/node-coordinator.ts";
 import { OneNodeCoordination } from "./one-node-coordination.ts";
 
@@ -38,9 +37,10 @@ export async function launch(options: LaunchJobOptions): Promise<LaunchJobResult
   const variables = launcherVariables();
   const compiled = compileLaunchOptions(options, variables, readHostFacts());
   const { barrierTimeoutMs, onCoordinatorEvent: onEvent } = options;
+  // Ranks of one node are spawned before gRPC is imported; nodes need it to meet.
   const job: AttemptCoordination =
     compiled.nodeCount > 1
-      ? new ManyNodeCoordination({ compiled, variables, barrierTimeoutMs, onEvent })
+      ? new (await import("./many-node-coordination.ts")).ManyNodeCoordination({ compiled, variables, barrierTimeoutMs, onEvent })
       : new OneNodeCoordination({ worldSize: compiled.nprocPerNode, barrierTimeoutMs, onEvent });
   try {
     const result = await launchRanks({
@@ -57,6 +57,7 @@ export async function launch(options: LaunchJobOptions): Promise<LaunchJobResult
         await options.afterAttempt?.(attempt);
       },
       onEvent: (event) => {
+        if (event.type === "starting") job.starting();
         if (event.type === "failed") job.rankFailed(event.failure);
         options.onEvent?.(event);
       },

@@ -59,6 +59,10 @@ export class ManyNodeCoordination implements AttemptCoordination {
     };
   }
 
+  starting(): void {
+    // Everything listens before ranks are spawned: where they are follows from who has met.
+  }
+
   async end(): Promise<void> {
     this.#epoch?.close();
     this.#epoch = null;

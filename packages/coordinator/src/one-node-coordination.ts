@@ -1,8 +1,8 @@
 /** The coordinator of a job of one node: in the launcher's process, a new one for every attempt. */
-import { type AttemptCoordination, AttemptRecord, leadTo, socketOf } from "./attempt-coordination.ts";
+import { type AttemptCoordination, AttemptRecord, leadAhead, socketOf } from "./attempt-coordination.ts";
 import type { SpawnAttempt, SpawnSettings } from "./launch/launch-options.ts";
 import type { CoordinatorEvent } from "./node/node-coordinator.ts";
-import { type Coordinator, startCoordinator } from "./start-coordinator.ts";
+import type { Coordinator } from "./start-coordinator.ts";
 
 /** How to coordinate. */
 export interface OneNodeOptions {
@@ -15,16 +15,50 @@ export interface OneNodeOptions {
 export class OneNodeCoordination implements AttemptCoordination {
   said = new AttemptRecord();
   readonly #options: OneNodeOptions;
-  #coordinator: Coordinator | null = null;
+  #coordinator: Promise<Coordinator> | null = null;
+  #spawned: () => void = () => undefined;
 
   constructor(options: OneNodeOptions) {
     this.#options = options;
   }
 
+  /** Ranks start at once: their own start takes longer than the coordinator's, which runs beside it. */
   async begin(attempt: SpawnAttempt): Promise<SpawnSettings> {
     this.said = new AttemptRecord();
+    const stop = new AbortController();
+    const lead = leadAhead(socketOf(attempt), attempt);
+    const spawned = new Promise<void>((resolve) => {
+      this.#spawned = resolve;
+    });
+    this.#coordinator = spawned.then(() => this.#start(attempt));
+    this.#coordinator.then(
+      ({ token }) => lead.open(token),
+      (error: unknown) => stop.abort(error),
+    );
+    return { env: lead.env, stop: stop.signal, lostRank: () => this.said.lostRank };
+  }
+
+  starting(): void {
+    // Spawning is synchronous and comes first.
+    setImmediate(this.#spawned);
+  }
+
+  async end(): Promise<void> {
+    this.#spawned();
+    const coordinator = this.#coordinator;
+    this.#coordinator = null;
+    // One that did not start has ended the attempt.
+    await coordinator?.then(
+      (started) => started.close(),
+      () => undefined,
+    );
+  }
+
+  async #start(attempt: SpawnAttempt): Promise<Coordinator> {
     const { worldSize, barrierTimeoutMs, onEvent } = this.#options;
-    this.#coordinator = await startCoordinator({
+    // gRPC is most of what a launcher imports.
+    const { startCoordinator } = await import("./start-coordinator.ts");
+    return startCoordinator({
       worldSize,
       jobId: attempt.runId,
       epoch: attempt.attempt,
@@ -35,12 +69,6 @@ export class OneNodeCoordination implements AttemptCoordination {
         onEvent?.(event);
       },
     });
-    return { env: leadTo(this.#coordinator.address, this.#coordinator.token, attempt), lostRank: () => this.said.lostRank };
-  }
-
-  async end(): Promise<void> {
-    await this.#coordinator?.close();
-    this.#coordinator = null;
   }
 
   rankFailed(): void {

@@ -4,6 +4,7 @@ export { findHead, type HeadEndpoint, jobIdOf } from "./group/find-head.ts";
 export type { ChannelListener, CoordinatorChannel } from "./grpc/coordinator-channel.ts";
 export { type PackedValue, packValue } from "./pool/pack-value.ts";
 export type { PoolGroup } from "./pool/pool-options.ts";
+export { bootThreads, closeSpareThreads } from "./pool/thread-stock.ts";
 export { unpackValue } from "./pool/unpack-value.ts";
 export { createReplica } from "./replica/import-replica-module.ts";
 export { type Arrival, RankSession } from "./session/rank-session.ts";

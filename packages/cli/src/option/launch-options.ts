@@ -1,5 +1,5 @@
 /** The launcher's flags as options of a verb. */
-import { RUN_FLAGS, type RunFlag, type RunFlagValues } from "@rankcast/coordinator";
+import { RUN_FLAGS, type RunFlag, type RunFlagValues } from "@rankcast/coordinator/launcher";
 import { type Command, Option } from "commander";
 
 /** Adds torchrun's flags, with their other spellings (hidden in the help). */

@@ -1,7 +1,7 @@
 /** The launcher's side of `rankcast load`: the ranks' orders in a private file, and the launch itself. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type CoordinatorEvent, launch, type RunFlagValues } from "@rankcast/coordinator";
+import { type CoordinatorEvent, launch, type RunFlagValues } from "@rankcast/coordinator/launcher";
 import { DistributionError, type LoadReport } from "@rankcast/core";
 import { LOAD_REQUEST_VARIABLE, type LoadRequest, writeLoadRequest } from "./load-request.ts";
 

@@ -1,7 +1,7 @@
 /** The rank's side of `rankcast load`. */
 import { type LoadReport, type StateDict, Tensor } from "@rankcast/core";
 import { joinGroup, type RankGroup } from "@rankcast/worker";
-import { createReplica } from "@rankcast/worker/internal";
+import { bootThreads, closeSpareThreads, createReplica } from "@rankcast/worker/internal";
 import type { LoadRequest } from "./load-request.ts";
 
 /** What one rank did. */
@@ -17,6 +17,15 @@ export interface RankLoad {
  * @throws {CheckpointError} the same root cause on every rank.
  */
 export async function performLoad(request: LoadRequest): Promise<RankLoad> {
+  bootThreads(request.replicasPerRank);
+  try {
+    return await joinAndLoad(request);
+  } finally {
+    await closeSpareThreads();
+  }
+}
+
+async function joinAndLoad(request: LoadRequest): Promise<RankLoad> {
   const group = await joinGroup();
   try {
     return request.replicasPerRank === 0 ? await loadInMainThread(group, request) : await loadInPool(group, request);

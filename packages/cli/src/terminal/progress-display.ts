@@ -3,7 +3,7 @@
  * line per phase and every ten seconds. stdout belongs to results.
  */
 import { styleText } from "node:util";
-import type { CoordinatorEvent } from "@rankcast/coordinator";
+import type { CoordinatorEvent } from "@rankcast/coordinator/launcher";
 import { formatBytes, formatMs } from "./format-bytes.ts";
 
 /** Where to draw. */

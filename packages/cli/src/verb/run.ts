@@ -1,5 +1,5 @@
 /** `rankcast run`: launcher with torchrun's flags; spawns and supervises the rank processes of a user's script. */
-import { launch, launchExitCode } from "@rankcast/coordinator";
+import { launch, launchExitCode } from "@rankcast/coordinator/launcher";
 import { CheckpointError } from "@rankcast/core";
 import type { Command } from "commander";
 import { readTerminalEnvironment } from "../environment/environment.ts";

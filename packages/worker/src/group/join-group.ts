@@ -1,11 +1,12 @@
 /** The door of a rank: finds out who it is and who coordinates it, and joins. */
 import { randomUUID } from "node:crypto";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type DetectedRank, detectRank, nativeMemory, readHostFacts, readToken, requireIdentity } from "@rankcast/core/runtime";
+import { type DetectedRank, detectRank, nativeMemory, readHostFacts, requireIdentity } from "@rankcast/core/runtime";
 import { readRankEnvironment } from "../environment/environment.ts";
 import { type Hello, PROTOCOL_VERSION } from "../grpc/coordinator-channel.ts";
 import { rehearse } from "../replica/rehearse.ts";
 import { RankSession } from "../session/rank-session.ts";
+import { awaitToken } from "./await-token.ts";
 import type { NodesOptions } from "./coordinator-thread.ts";
 import { type CoordinatorAddress, meetCoordinator } from "./find-coordinator.ts";
 import { findHead, jobIdOf } from "./find-head.ts";
@@ -68,9 +69,9 @@ export async function joinGroup(options: JoinGroupOptions = {}): Promise<RankGro
     const joining = RankSession.open(coordinator.address, coordinator.token, hello);
     // Told apart below; a rehearsal that fails first must not leave it unheard.
     joining.catch(() => undefined);
-    // The coordinator answers meanwhile, in another process or thread.
+    // The coordinator answers meanwhile, in another process or thread. A rank that is alone holds nobody up.
     await nextTurn();
-    rehearse(environment.noMmap);
+    if (identity.worldSize > 1) rehearse(environment.noMmap);
     const session = await joining;
     const settled = { ...identity, localWorldSize, ...session.place };
     return new RankGroup({ session, identity: settled, thread: coordinator.thread, noMmap: environment.noMmap });
@@ -87,7 +88,8 @@ async function findCoordinator(
 ): Promise<CoordinatorAddress> {
   const address = options.coordinator ?? environment.coordinator;
   if (address !== undefined) {
-    const token = options.token ?? (environment.tokenFile === undefined ? "" : readToken(environment.tokenFile));
+    const timeoutMs = options.timeoutMs ?? APPEAR_TIMEOUT_MS;
+    const token = options.token ?? (environment.tokenFile === undefined ? "" : await awaitToken(environment.tokenFile, timeoutMs));
     return { address, token, thread: null };
   }
   return meetCoordinator({

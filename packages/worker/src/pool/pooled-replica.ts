@@ -7,8 +7,9 @@ import { asCheckpointError } from "@rankcast/core/runtime";
 import { type Crash, crashError } from "./crash.ts";
 import type { CompiledPoolOptions, ReplicaEvent, ReplicaStatus } from "./pool-options.ts";
 import type { ReloadStep } from "./reload-steps.ts";
-import { ReplicaThread } from "./replica-thread.ts";
+import type { ReplicaThread } from "./replica-thread.ts";
 import { startTask } from "./start-task.ts";
+import { takeThread } from "./thread-stock.ts";
 import { type ThreadTask, type ThreadValues, taskName } from "./thread-tasks.ts";
 
 /** What a replica needs of its pool. */
@@ -170,7 +171,7 @@ export class PooledReplica {
   async #startThread(): Promise<void> {
     if (this.#closed) throw closedError();
     const { start, options } = this.#around;
-    const thread = new ReplicaThread(this.index, options.resourceLimits);
+    const thread = takeThread(this.index, options.resourceLimits);
     try {
       await startTask(thread, start, options.startTimeoutMs);
     } catch (error) {

@@ -12,6 +12,7 @@ import { unpackValue } from "./unpack-value.ts";
 
 let host: ReplicaHost | null = null;
 let userModule: ReplicaModule | null = null;
+let rehearsed = false;
 
 // Watches, does not catch: the thread ends as it would, but what ended it arrives with its class and fields.
 process.on("uncaughtExceptionMonitor", (thrown: unknown) => {
@@ -32,8 +33,11 @@ export async function runTask(task: ThreadTask): Promise<ThreadResult> {
 
 async function perform(task: ThreadTask): Promise<unknown> {
   switch (task.type) {
+    case "boot":
+      rehearseOnce(task.noMmap);
+      return null;
     case "start": {
-      rehearse(task.noMmap);
+      rehearseOnce(task.noMmap);
       userModule = task.module === null ? null : await importReplicaModule(task.module);
       host = new ReplicaHost(userModule && task.module !== null ? await createModel(userModule, task.module, task.context) : null);
       return null;
@@ -82,6 +86,12 @@ function packThrown(thrown: unknown): PackedValue | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** A thread that has booted before its replica was known has done it then. */
+function rehearseOnce(noMmap: boolean): void {
+  if (!rehearsed) rehearse(noMmap);
+  rehearsed = true;
 }
 
 function started(): ReplicaHost {

@@ -7,6 +7,7 @@ import type { PackedValue } from "./pack-value.ts";
 
 /** One thing to do. Tasks of one thread run one after the other. */
 export type ThreadTask =
+  | { readonly type: "boot"; readonly noMmap: boolean }
   | { readonly type: "start"; readonly noMmap: boolean; readonly module: string | null; readonly context: ReplicaContext }
   | { readonly type: "prepare"; readonly delivery: Delivery; readonly options: ReplicaLoadOptions }
   | { readonly type: "castWish"; readonly options: ReplicaLoadOptions }
@@ -21,6 +22,7 @@ export type ThreadTask =
 
 /** What each task gives. */
 export interface ThreadValues {
+  readonly boot: null;
   readonly start: null;
   readonly prepare: null;
   readonly castWish: DType | null;
@@ -58,6 +60,7 @@ export function taskName(task: ThreadTask): string {
 }
 
 const TASK_NAMES: { readonly [type in Exclude<ThreadTask["type"], "call">]: string } = {
+  boot: "its boot",
   start: "its start",
   prepare: "the preparation of a load",
   castWish: "a look at its types",
