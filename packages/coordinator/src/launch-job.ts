@@ -50,7 +50,14 @@ export async function launch(options: LaunchJobOptions): Promise<LaunchJobResult
       beforeSpawn: async (attempt) => {
         const settings = await options.beforeSpawn?.(attempt);
         const own = await job.begin(attempt);
-        return { ...settings, ...own, env: { ...settings?.env, ...own.env } };
+        const stops = [settings?.stop, own.stop].filter((stop) => stop !== undefined);
+        return {
+          ...settings,
+          ...own,
+          env: { ...settings?.env, ...own.env },
+          // Both may end the attempt.
+          ...(stops.length === 0 ? {} : { stop: AbortSignal.any(stops) }),
+        };
       },
       afterAttempt: async (attempt) => {
         await job.end();
