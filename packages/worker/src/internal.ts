@@ -6,5 +6,6 @@ export { type PackedValue, packValue } from "./pool/pack-value.ts";
 export type { PoolGroup } from "./pool/pool-options.ts";
 export { bootThreads, closeSpareThreads } from "./pool/thread-stock.ts";
 export { unpackValue } from "./pool/unpack-value.ts";
+export { type Delivery, prepareDelivery } from "./replica/delivery.ts";
 export { createReplica } from "./replica/import-replica-module.ts";
 export { type Arrival, RankSession } from "./session/rank-session.ts";

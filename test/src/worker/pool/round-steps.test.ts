@@ -1,0 +1,128 @@
+/** A pool between the steps of a round, driven by a group that the test plays. */
+import { DEFAULT_LIMITS, StateDict, Tensor } from "@rankcast/core";
+import {
+  createMemorySegment,
+  encodeManifest,
+  flattenPlacements,
+  type MemorySegment,
+  manifestFromStateDict,
+  nativeMemory,
+  planLoad,
+} from "@rankcast/core/runtime";
+import { type ReplicaEvent, ReplicaPool } from "@rankcast/worker";
+import { type Delivery, type PoolGroup, prepareDelivery } from "@rankcast/worker/internal";
+import { expect } from "chai";
+import { expectError } from "../../support/expect-error.js";
+import { REPLICA } from "./pool-support.js";
+
+type Replicas = Parameters<PoolGroup<object>["load"]>[0];
+
+describe("pool: between the steps of a round", function () {
+  this.timeout(60_000);
+  let pool: ReplicaPool<object>;
+  let replicas: Replicas;
+  const segments: MemorySegment[] = [];
+
+  /** Weights as a coordinator would publish them; `fill` goes everywhere. */
+  function weights(fill: number): Delivery {
+    const stateDict = new StateDict([
+      ["fc.weight", Tensor.from(new Float32Array(6).fill(fill), [2, 3])],
+      ["fc.bias", Tensor.from(new Float32Array(2).fill(fill), [2])],
+    ]);
+    const { manifest, tensors } = manifestFromStateDict(stateDict);
+    const plan = planLoad(manifest, DEFAULT_LIMITS);
+    const made = plan.segments.map(({ nbytes }) => createMemorySegment(nbytes, nativeMemory(false)));
+    segments.push(...made);
+    plan.placements.forEach((placement, index) => {
+      const [segment, tensor] = [made[placement?.segment ?? -1], tensors[index]];
+      if (placement && segment && tensor)
+        new Uint8Array(segment.buffer, placement.byteOffset, placement.nbytes).set(tensor.storage.bytes());
+    });
+    const placed = flattenPlacements(
+      made.map((segment) => segment.publish()),
+      plan.placements,
+    );
+    return prepareDelivery({ manifest: encodeManifest(manifest), placed, limits: {} }, 2, false);
+  }
+
+  async function makePool(events: ReplicaEvent[] = []): Promise<void> {
+    const group: PoolGroup<object> = {
+      rank: 0,
+      localRank: 0,
+      worldSize: 1,
+      generation: 0,
+      noMmap: false,
+      // The replica set is what a round works with; the test takes it and plays the round.
+      load: (given) => {
+        replicas = given;
+        return Promise.reject(new Error("played by the test"));
+      },
+      update: () => Promise.reject(new Error("played by the test")),
+      subscribe: () => {
+        throw new Error("played by the test");
+      },
+      poolClosed: () => undefined,
+    };
+    pool = await ReplicaPool.create(group, {
+      replica: REPLICA,
+      replicas: 2,
+      restart: "automatic",
+      onReplicaEvent: (event) => events.push(event),
+    });
+    await pool.load("", {}).catch(() => undefined);
+  }
+
+  afterEach(async () => {
+    await pool.close();
+    for (const segment of segments.splice(0)) segment.release();
+  });
+
+  const values = async (): Promise<unknown[]> => (await pool.runAll("values")).map((each) => new Set((each as number[][]).flat()));
+
+  it("a replica that ends between prepare and commit fails the commit; its successor has the weights before", async () => {
+    await makePool();
+    await replicas.prepare(weights(1), {});
+    await replicas.commit();
+    expect(await values()).to.deep.equal([new Set([1]), new Set([1])]);
+    await replicas.prepare(weights(2), {});
+    await expectError("RANKCAST_REPLICA_CRASHED", pool.run("exit", 1, { replica: 0 }));
+    // Waits for the fresh thread, which prepared nothing.
+    const error = await expectError("RANKCAST_REPLICA_CRASHED", replicas.commit());
+    expect(error.details).to.include({ replica: 0, begun: false });
+    await replicas.rollBack();
+    expect(await values()).to.deep.equal([new Set([1]), new Set([1])]);
+    await replicas.prepare(weights(3), {});
+    await replicas.commit();
+    expect(await values()).to.deep.equal([new Set([3]), new Set([3])]);
+  });
+
+  it("segments may be gone once everybody has attached: a restart has descriptors of its own", async () => {
+    await makePool();
+    await replicas.prepare(weights(4), {});
+    for (const segment of segments.splice(0)) segment.release();
+    await replicas.commit();
+    await pool.restart(1);
+    expect(await values()).to.deep.equal([new Set([4]), new Set([4])]);
+  });
+
+  it("a commit that is taken back is not what a restart repeats", async () => {
+    await makePool();
+    await replicas.prepare(weights(1), {});
+    await replicas.commit();
+    await replicas.prepare(weights(2), {});
+    await replicas.commit();
+    await replicas.rollBack();
+    await pool.restart(0);
+    expect(await values()).to.deep.equal([new Set([1]), new Set([1])]);
+  });
+
+  it("a load that is discarded is not what a restart repeats", async () => {
+    await makePool();
+    await replicas.prepare(weights(1), {});
+    await replicas.commit();
+    await replicas.prepare(weights(2), {});
+    await replicas.discard();
+    await pool.restart(1);
+    expect(await values()).to.deep.equal([new Set([1]), new Set([1])]);
+  });
+});
