@@ -166,7 +166,9 @@ describe("resolveWeights", () => {
     await expectError("RANKCAST_MODEL_UNKNOWN", resolve("mmcls://r50"));
   });
 
-  it("B13, B14: knows the names of mmengine's own index files, and the nearest ones", async () => {
+  it("B13, B14: knows the names of mmengine's own index files, and the nearest ones", async function () {
+    // 153 files, each synced to a disk that may be busy.
+    this.timeout(180_000);
     const mirrors = [["https://download.openmmlab.com/", `${server.url}/`]] as const;
     for (const [scheme, file, count] of [
       ["open-mmlab://", "openmmlab", 48],
