@@ -249,6 +249,7 @@ export { type HttpOptions, openHttpSession } from "./source/http-session.ts";
 export { openHttp } from "./source/http-source.ts";
 export { parseHttpUrl, readableName, redact, urlKey } from "./source/http-url.ts";
 export { resolveLocalPath } from "./source/local-path.ts";
+export { makeDirectories } from "./source/make-directories.ts";
 export { memorySource } from "./source/memory-source.ts";
 export { openLocal, resolved } from "./source/open-local.ts";
 export { PartQueue } from "./source/part-queue.ts";

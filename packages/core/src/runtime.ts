@@ -77,6 +77,7 @@ export { type CastPlaces, type CastRun, castRuns, cutCast } from "./segment/cast
 export { flattenPlacements, type PlacedSegments, type SegmentReuse, unflattenPlacements } from "./segment/describe-placement.ts";
 export { castPlacements, type PlacedCasts, placeCasts, planCasts } from "./segment/plan-casts.ts";
 export { addReadStats, newReadStats, type ReadStats } from "./source/counting-source.ts";
+export { makeDirectories } from "./source/make-directories.ts";
 export { isDead, ownerOf, uniqueTag } from "./source/process-identity.ts";
 export { bindStateDict } from "./state-dict/bind-state-dict.ts";
 export { manifestFromStateDict } from "./state-dict/manifest-from-state-dict.ts";

@@ -1,8 +1,9 @@
 /** torchrun's tree of log files: `<log dir>/<run id>_<random>/attempt_<n>/<local rank>/{stdout.log,stderr.log,error.json}`. */
-import { mkdirSync, mkdtempSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SourceError } from "@rankcast/core";
+import { makeDirectories } from "@rankcast/core/runtime";
 
 /** Files of one rank in one attempt. */
 export interface RankFiles {
@@ -41,7 +42,7 @@ export function openLogTree(logDir: string | null, runId: string, keepsOutput: b
   // Run ids may hold colons, which some file systems do not take.
   const prefix = `${logDir === null ? "rankcast_" : ""}${runId.replaceAll(/[^\w.-]/g, "_")}_`;
   const directory = make(base, () => {
-    mkdirSync(base, { recursive: true });
+    makeDirectories(base);
     return mkdtempSync(join(base, prefix));
   });
   return {
@@ -49,7 +50,7 @@ export function openLogTree(logDir: string | null, runId: string, keepsOutput: b
     kept,
     filesOf: (attempt, localRank) => {
       const folder = join(directory, `attempt_${attempt}`, String(localRank));
-      make(folder, () => mkdirSync(folder, { recursive: true }));
+      make(folder, () => makeDirectories(folder));
       return { stdout: join(folder, "stdout.log"), stderr: join(folder, "stderr.log"), error: join(folder, "error.json") };
     },
   };

@@ -1,9 +1,10 @@
 /** Small files that are whole or absent, also after a crash; and the system errors of everything that writes. */
 import { constants } from "node:fs";
-import { link, mkdir, open, rename, rm } from "node:fs/promises";
+import { link, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { printable } from "../errors/quote.ts";
+import { makeDirectories } from "./make-directories.ts";
 import { uniqueTag } from "./process-identity.ts";
 
 /** Flags of every temporary file: created by us, never through a link somebody put there. */
@@ -63,9 +64,11 @@ export async function syncDirectory(path: string): Promise<void> {
 
 /** Creates a directory for us alone, with its parents. @throws {SourceError} RANKCAST_CACHE_WRITE, RANKCAST_DISK_FULL. */
 export async function makePrivateDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+  try {
+    makeDirectories(path, 0o700);
+  } catch (error) {
     throw writeError(path, error);
-  });
+  }
 }
 
 /** What a failed write, rename or create means. */

@@ -1,10 +1,11 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { DEFAULT_LIMITS, Storage } from "@rankcast/core";
+import { DEFAULT_LIMITS, openCheckpoint, Storage } from "@rankcast/core";
 import { openFile, openZip, requireRecord, transferStorages } from "@rankcast/core/internal";
 import { expect } from "chai";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { dict, int, pickle, tensor, text, tuple } from "../../support/write-pickle.ts";
 
 const GIB = 2 ** 30;
 
@@ -142,5 +143,43 @@ describe("a zip of more than 4 GiB", () => {
     } finally {
       await source.close();
     }
+  });
+
+  it("is a torch checkpoint whose last tensor lies behind 4 GiB", async () => {
+    const path = join(directory(), "large-torch.pt");
+    const handle = await open(path, "w");
+    const zip = new LargeZip(handle);
+    const far = Buffer.from(Float32Array.from({ length: 12 }, (_, at) => at / 8).buffer);
+    const numel = (5 * GIB) / 4;
+    const large = tensor({ key: text("0"), numel: int(numel), size: tuple(int(numel)), stride: tuple(int(1)) });
+    const last = tensor({ key: text("1") });
+    const pickled = pickle(
+      dict([
+        [text("large"), large],
+        [text("last"), last],
+      ]),
+    );
+    await zip.add("large/data.pkl", Buffer.from(pickled));
+    await zip.add("large/byteorder", Buffer.from("little"));
+    await zip.addHole("large/data/0", 5 * GIB);
+    await zip.add("large/data/1", far);
+    await zip.add("large/version", Buffer.from("3\n"));
+    await zip.finish();
+    const { size, blocks } = await handle.stat();
+    await handle.close();
+    expect(size).to.be.greaterThan(5 * GIB);
+    expect(blocks * 512, "bytes on the disk").to.be.below(2 ** 20);
+
+    const checkpoint = await openCheckpoint(path);
+    expect(checkpoint.tensors.map(({ name, nbytes }) => [name, nbytes])).to.deep.equal([
+      ["large", 5 * GIB],
+      ["last", 48],
+    ]);
+    expect((await checkpoint.tensor("last")).data).to.deep.equal(new Float32Array(far.buffer, far.byteOffset, 12));
+    // Rows on both sides of the 4 GiB line of the file, and at its end.
+    for (const row of [2 ** 30 - 8, numel - 4]) {
+      expect((await checkpoint.slice("large", row, row + 4)).data).to.deep.equal(new Float32Array(4));
+    }
+    await checkpoint.close();
   });
 });
