@@ -31,6 +31,7 @@ async function readPlainPickle({ source, head, limits, signal, nesting }: Format
   const reading = decodePickle(0, source.sizeBytes, {
     limits,
     where: { file: source.name, baseOffset: 0 },
+    fileBytes: source.sizeBytes,
     skipBytesMin: SKIPPED_BYTES_MIN,
     readNested: nestedStreams({ limits, file: source.name, fileBytes: source.sizeBytes, depth: nesting }),
   });

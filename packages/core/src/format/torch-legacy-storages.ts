@@ -5,6 +5,7 @@
 
 import { TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
 import { countOf, describe, textOf } from "../pickle/call-arguments.ts";
+import { PLACE_BYTES, STORAGE_BYTES } from "../pickle/heap-costs.ts";
 import { GlobalRef, type PickleCall } from "../pickle/known-global.ts";
 import { storageItemBytes } from "../pickle/torch-names.ts";
 import { StorageView, TypedStorage } from "../pickle/torch-storage.ts";
@@ -27,7 +28,7 @@ export class LegacyStorages {
       throw call.refuse("RANKCAST_PICKLE_PERSISTENT_ID", "a module is named by a class");
     }
     const wanted = readStorageId(id, 6, call);
-    const whole = this.byKey.get(wanted.key) ?? this.make(wanted);
+    const whole = this.byKey.get(wanted.key) ?? this.make(wanted, call);
     if (whole.elementType !== wanted.elementType) {
       throw call.refuse("RANKCAST_STORAGE_CONFLICT", `storage ${wanted.key} is ${whole.elementType} and ${wanted.elementType}`);
     }
@@ -35,7 +36,8 @@ export class LegacyStorages {
   }
 
   /** The first mention of a key makes the storage; later ones may give another size and are not asked. */
-  private make({ key, nbytes, elementType, location: savedDevice }: StorageId): TypedStorage {
+  private make({ key, nbytes, elementType, location: savedDevice }: StorageId, call: PickleCall): TypedStorage {
+    call.charge(STORAGE_BYTES + PLACE_BYTES);
     const made = new TypedStorage({ nbytes, pieces: [], elementType, savedDevice, key });
     this.byKey.set(key, made);
     return made;

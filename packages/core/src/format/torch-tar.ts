@@ -52,7 +52,7 @@ async function readTorchTar(input: FormatInput): Promise<CheckpointTree> {
 
 function* readSystem(begin: number, end: number, call: TableCall): Reading<void> {
   const { limits, site } = call;
-  const { value, warnings } = yield* decodePickle(begin, end, { limits, where: site });
+  const { value, warnings } = yield* decodePickle(begin, end, { limits, where: site, fileBytes: end });
   for (const { code, message } of warnings) call.warn(code, message);
   if (!(value instanceof TreeDict)) throw pickleError("RANKCAST_PICKLE_TARGET", `sys_info is a dict, not ${describe(value)}`, site, begin);
 }

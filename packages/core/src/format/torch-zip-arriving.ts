@@ -16,6 +16,7 @@ import { type LocalRecord, NARROW_MAX, proveLocalRecord, readLocalRecord, readSm
 import { FormatError } from "../errors/checkpoint-error.ts";
 import type { CheckpointTree, RangeExtent, TreeValue } from "../manifest/checkpoint-tree.ts";
 import { readFromSource } from "../pickle/byte-reading.ts";
+import { PLACE_BYTES, STORAGE_BYTES } from "../pickle/heap-costs.ts";
 import type { PickleCall } from "../pickle/known-global.ts";
 import { decodePickle, type PickleResult } from "../pickle/read-pickle.ts";
 import { TypedStorage } from "../pickle/torch-storage.ts";
@@ -24,7 +25,6 @@ import type { FormatInput } from "./checkpoint-format.ts";
 import { nestedStreams } from "./torch-legacy-stream.ts";
 import { readStorageId } from "./torch-persistent-id.ts";
 import { checkVersion, isBigEndian, leftOver } from "./torch-zip-records.ts";
-import { piecesOf } from "./torch-zip-storages.ts";
 
 const PICKLE_NAME = "/data.pkl";
 /** Records between the pickle and the storages; torch writes three. */
@@ -171,6 +171,7 @@ class ArrivingStorages {
       throw call.refuse("RANKCAST_STORAGE_CONFLICT", `storage ${key} is named twice, as ${known.elementType} and ${elementType}`);
     }
     if (known !== undefined) return known;
+    call.charge(STORAGE_BYTES + PLACE_BYTES);
     const made = new TypedStorage({ nbytes, pieces: [], elementType, savedDevice, key });
     this.#byKey.set(key, made);
     return made;
@@ -232,6 +233,6 @@ class ArrivingStorages {
 
   #place(storage: TypedStorage, name: string, offset: number, checksum: number | null): void {
     const { nbytes } = storage;
-    storage.place(piecesOf({ name, offset, storedBytes: nbytes, nbytes, encoding: "stored", crc32: checksum }));
+    storage.place({ name, offset, storedBytes: nbytes, nbytes, encoding: "stored", crc32: checksum });
   }
 }

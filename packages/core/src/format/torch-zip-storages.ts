@@ -1,7 +1,8 @@
 /** The storages of a torch zip archive: one record `data/<key>` each, with exactly the bytes that the pickle says. */
 import type { Container, ContainerEntry } from "../container/container.ts";
 import { quote } from "../errors/quote.ts";
-import type { CheckpointTree, StoragePiece, TreeValue } from "../manifest/checkpoint-tree.ts";
+import type { CheckpointTree, TreeValue } from "../manifest/checkpoint-tree.ts";
+import { STORAGE_BYTES } from "../pickle/heap-costs.ts";
 import type { PickleCall } from "../pickle/known-global.ts";
 import { TypedStorage } from "../pickle/torch-storage.ts";
 import { readStorageId, type StorageId } from "./torch-persistent-id.ts";
@@ -35,6 +36,7 @@ export class ZipStorages {
     }
     checkSize(wanted, entry, call);
     if (known !== undefined) return known;
+    call.charge(STORAGE_BYTES);
     const made = this.make(wanted, entry);
     this.byKey.set(wanted.key, made);
     return made;
@@ -48,7 +50,7 @@ export class ZipStorages {
     }
     return new TypedStorage({
       nbytes,
-      pieces: piecesOf(entry),
+      pieces: entry ?? [],
       elementType,
       bigEndian: this.bigEndian,
       savedDevice,
@@ -91,11 +93,4 @@ function checkSize(wanted: StorageId, entry: ContainerEntry | undefined, call: P
       },
     );
   }
-}
-
-/** The one piece that a record is of its storage; none for an empty record. */
-export function piecesOf(entry: ContainerEntry | undefined): StoragePiece[] {
-  if (entry === undefined || entry.nbytes === 0) return [];
-  const { offset, storedBytes, encoding, crc32, name: record, nbytes } = entry;
-  return [{ at: 0, nbytes, extent: { type: "range", source: 0, offset, storedBytes, encoding, crc32, record } }];
 }

@@ -25,9 +25,12 @@ export const DEFAULT_LIMITS = {
   pickleMarkDepth: 10_000,
   /** Estimated heap of the values one pickle makes: a one-byte opcode can make a dict of 250 bytes. A tensor counts for about 1200. */
   pickleValueBytes: 1_000_000_000,
-  /** The same against the size of the whole file, so that a small file cannot take much; always allowed are `pickleValueBytesFloor`. */
-  pickleValueRatio: 4,
-  pickleValueBytesFloor: 64 * MIB,
+  /**
+   * The same against the size of the whole file, so that a small file cannot take much: with the file's own bytes in memory beside the values, reading
+   * takes at most twice the file and 64 MiB. `pickleValueBytesFloor` is always allowed; the rest of the 64 MiB is the program's.
+   */
+  pickleValueRatio: 1,
+  pickleValueBytesFloor: 44 * MIB,
   /** Number keys of one dict in one hash bucket, above chance: engines hash numbers without a secret, so chosen ones collide. */
   collidingNumberKeys: 64,
   /** Containers inside containers when walking a decoded tree. */
@@ -48,6 +51,9 @@ export const DEFAULT_LIMITS = {
   tensorNameBytes: 1 * MIB,
   /** All dotted names together; 500 000 tensors need about 50 MB. */
   treeNamesBytes: 256 * MIB,
+  /** Estimated heap of walking a tree and listing what is in it, against the size of the files; always allowed is `treeHeapBytesFloor`. */
+  treeHeapRatio: 0.5,
+  treeHeapBytesFloor: 8 * MIB,
   /** Values listed again because a container that holds them occurs at several places; a small file can ask for 2^40. */
   treeRepeatedValues: 250_000,
   /** An encoded manifest on the wire; 500 000 tensors need about 50 MB. */

@@ -34,7 +34,12 @@ export function buildManifest(tree: CheckpointTree, options: ManifestOptions): S
   const file = options.file ?? tree.sources[0]?.name ?? tree.format;
   const stateDict = options.stateDict === true || options.select !== undefined;
   const selected = stateDict ? selectStateDict(tree.root, { select: options.select, file }) : { value: tree.root, path: "" };
-  const whole = flattenTree(selected.value, { limits: options.limits, cycles: stateDict ? "refuse" : "skip", where: file });
+  const whole = flattenTree(selected.value, {
+    limits: options.limits,
+    cycles: stateDict ? "refuse" : "skip",
+    where: file,
+    ...(tree.sources.length === 0 ? {} : { fileBytes: tree.sources.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }),
+  });
   const flat = options.subtree === undefined ? whole : keepSubtree(whole, options.subtree, file);
   if (stateDict) refuseCollisions(flat, file);
   const manifest = describe(tree, flat, selected.path);

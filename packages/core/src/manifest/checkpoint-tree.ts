@@ -5,6 +5,7 @@
 
 import type { ByteSource } from "../source/byte-source.ts";
 import type { DType } from "../tensor/dtype.ts";
+import { isRecord, piecesOf, type StorageRecord } from "./storage-record.ts";
 
 /** Bytes of a file. */
 export interface RangeExtent {
@@ -46,8 +47,7 @@ export interface StoragePiece {
 export class StorageRef {
   readonly kind = "storage" as const;
   readonly nbytes: number;
-  /** Empty for a meta storage (size known, no bytes) and for storages of 0 bytes. */
-  readonly pieces: readonly StoragePiece[];
+  protected placed: readonly StoragePiece[] | StorageRecord;
   /** Bytes that must be swapped together after reading; 1 = none (the file is little-endian). */
   readonly swapBytes: 1 | 2 | 4 | 8;
   readonly savedDevice: string;
@@ -57,18 +57,23 @@ export class StorageRef {
 
   constructor(parts: {
     nbytes: number;
-    pieces: readonly StoragePiece[];
+    pieces: readonly StoragePiece[] | StorageRecord;
     swapBytes?: 1 | 2 | 4 | 8;
     savedDevice?: string;
     meta?: boolean;
     key?: string;
   }) {
     this.nbytes = parts.nbytes;
-    this.pieces = parts.pieces;
+    this.placed = parts.pieces;
     this.swapBytes = parts.swapBytes ?? 1;
     this.savedDevice = parts.savedDevice ?? "cpu";
     this.meta = parts.meta ?? false;
     this.key = parts.key ?? "";
+  }
+
+  /** Empty for a meta storage (size known, no bytes) and for storages of 0 bytes. */
+  get pieces(): readonly StoragePiece[] {
+    return isRecord(this.placed) ? piecesOf(this.placed) : this.placed;
   }
 }
 
@@ -227,6 +232,8 @@ export class TreeList {
   readonly kind = "list" as const;
   readonly type: "list" | "tuple" | "set" | "frozenset" | "deque" | "Size";
   readonly elements: TreeValue[];
+  /** While a pickle is read: something else than the place it was made for may hold it. */
+  kept = false;
   constructor(type: "list" | "tuple" | "set" | "frozenset" | "deque" | "Size", elements: TreeValue[] = []) {
     this.type = type;
     this.elements = elements;

@@ -34,6 +34,8 @@ export interface FlattenOptions {
   readonly cycles?: "skip" | "refuse";
   /** Name of the checkpoint, for messages. */
   readonly where?: string;
+  /** Size of its files, for `treeHeapRatio`. Without it walking and listing are not bounded by it. */
+  readonly fileBytes?: number;
 }
 
 /**
@@ -45,13 +47,13 @@ export interface FlattenOptions {
  */
 export function flattenTree(root: TreeValue, options: FlattenOptions): FlatTree {
   const where = options.where ?? "checkpoint";
-  const listing = new Listing(options.limits, where);
+  const listing = new Listing(options.limits, where, options.fileBytes ?? Number.POSITIVE_INFINITY);
   const container = asContainer(root);
   if (!container) {
     listing.addLeaf(null, root);
     return listing;
   }
-  const survey = surveyTree(container, options.limits, where);
+  const survey = surveyTree(container, options.limits, where, (nbytes) => listing.charge(nbytes));
   if (survey.cycles.length > 0) listing.noteCycles(survey.cycles, options.cycles ?? "skip");
   walk(container, survey, listing, mayRepeat(survey, container, listing, options.limits));
   return listing;
@@ -96,12 +98,16 @@ function walk(root: Container, { branches }: TreeSurvey, listing: Listing, repea
     frame.at += 1;
     if (branch.cut?.has(at)) continue;
     const value = branch.values[at] ?? null;
+    if (listing.isFull && (typeof value !== "object" || value === null)) continue;
     const path = childPath(frame.path, branch.keys ? (branch.keys[at] ?? "") : String(at));
     const container = asContainer(value);
     if (container) enter(container, path, frame.module);
     else listing.addLeaf(path, value);
   }
 }
+
+/** Heap of one row with its name, without the name's characters. */
+const ROW_BYTES = 136;
 
 class Listing implements FlatTree {
   readonly tensors: FlatTensor[] = [];
@@ -112,11 +118,42 @@ class Listing implements FlatTree {
   readonly #limits: Limits;
   readonly #where: string;
   readonly #dangerous = new DangerousCalls();
+  readonly #heapBytesMax: number;
   #namesBytes = 0;
+  #heapBytes = 0;
+  /** No more plain values are listed. */
+  isFull = false;
 
-  constructor(limits: Limits, where: string) {
+  constructor(limits: Limits, where: string, fileBytes: number) {
     this.#limits = limits;
     this.#where = where;
+    this.#heapBytesMax = limits.treeHeapBytesFloor + limits.treeHeapRatio * fileBytes;
+  }
+
+  /** Counts estimated heap of walking and listing. @throws {FormatError} RANKCAST_LIMIT. */
+  charge(nbytes: number): void {
+    this.#heapBytes += nbytes;
+    if (this.#heapBytes <= this.#heapBytesMax) return;
+    const { treeHeapRatio: allowed } = this.#limits;
+    throw new FormatError(
+      "RANKCAST_LIMIT",
+      `${printable(this.#where)}: its containers take more to list than treeHeapRatio = ${allowed} allows`,
+      {
+        details: { file: this.#where, limit: "treeHeapRatio", allowed: this.#heapBytesMax, found: this.#heapBytes },
+      },
+    );
+  }
+
+  /** Plain values are worth a line each, but not memory without bound: the tree itself still has them. */
+  #addPlain(path: string | null, plain: PlainValue): void {
+    const nbytes = ROW_BYTES + (path?.length ?? 0);
+    if (this.#heapBytes + nbytes <= this.#heapBytesMax) {
+      this.charge(nbytes);
+      this.nontensor.push([this.#named(path ?? ""), plain]);
+    } else if (!this.isFull) {
+      this.isFull = true;
+      this.warn("plain-values-unlisted", `plain values from ${printable(path ?? "")} on are too many to be listed`);
+    }
   }
 
   /** @throws {FormatError} RANKCAST_LIMIT, naming the checkpoint. */
@@ -130,7 +167,7 @@ class Listing implements FlatTree {
     else if (value instanceof OpaqueValue) this.addOpaque(path, value);
     else if (!(value instanceof StorageRef)) {
       const plain = toPlainValue(value);
-      if (plain !== undefined) this.nontensor.push([this.#named(path ?? ""), plain]);
+      if (plain !== undefined) this.#addPlain(path, plain);
     }
   }
 
@@ -141,6 +178,7 @@ class Listing implements FlatTree {
   }
 
   addOpaque(path: string | null, value: OpaqueValue): void {
+    this.charge(ROW_BYTES + (path?.length ?? 0));
     const name = this.#named(path ?? "");
     this.opaque.push({ path: name, global: value.global, dangerous: value.dangerous });
     for (const global of this.#dangerous.inside(value)) this.opaque.push({ path: name, global, dangerous: true });

@@ -40,6 +40,9 @@ export interface TreeSurvey {
 }
 
 const CYCLES_NAMED_MAX = 10;
+/** Heap of what is known about one container, and of a copied key and value. */
+const BRANCH_BYTES = 240;
+const CHILD_BYTES = 16;
 
 /** `value` when it is walked into, else null. */
 export function asContainer(value: TreeValue): Container | null {
@@ -50,12 +53,18 @@ export function asContainer(value: TreeValue): Container | null {
  * Visits everything reachable from `root` once. Iterative; linear in the size of the decoded values.
  * @throws {FormatError} RANKCAST_LIMIT when containers are nested deeper than `treeDepth`.
  */
-export function surveyTree(root: Container, limits: Pick<Limits, "treeDepth">, where: string): TreeSurvey {
+export function surveyTree(
+  root: Container,
+  limits: Pick<Limits, "treeDepth">,
+  where: string,
+  charge: (nbytes: number) => void = () => undefined,
+): TreeSurvey {
   const branches = new Map<Container, Branch>();
   const cycles: string[] = [];
   let distinct = 0;
   const open = (container: Container): Frame => {
     const branch = openBranch(container);
+    charge(BRANCH_BYTES + (branch.keys === null ? 0 : CHILD_BYTES * branch.values.length));
     branches.set(container, branch);
     distinct += branch.values.length;
     return { branch, at: 0 };

@@ -1,16 +1,9 @@
 /** Opcodes that make and fill lists, tuples, dicts and sets. */
 import { quote } from "../errors/quote.ts";
 import { OpaqueValue, TreeDict, TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
+import { DICT_BYTES, ELEMENT_BYTES, FIRST_ELEMENT_BYTES, FIXED_BYTES, FIXED_ELEMENT_BYTES, LIST_BYTES, PAIR_BYTES } from "./heap-costs.ts";
 import { GlobalRef } from "./known-global.ts";
 import type { PickleMachine } from "./pickle-machine.ts";
-
-/** Estimated heap of one list or tuple, of one of its elements, of one dict, and of one pair of an object of an unknown class. */
-const LIST_BYTES = 64;
-const ELEMENT_BYTES = 12;
-/** An array that grows by pushing gets room for 17 at once. */
-const FIRST_ELEMENT_BYTES = 150;
-const DICT_BYTES = 240;
-const PAIR_BYTES = 72;
 
 /** EMPTY_LIST: pushes `[]`. */
 export function emptyList(m: PickleMachine): void {
@@ -51,16 +44,21 @@ export function frozenSet(m: PickleMachine): void {
   pushMarked(m, "frozenset");
 }
 
+/** Heap of a sequence that is made with its elements. */
+export function listBytes(length: number): number {
+  return LIST_BYTES + FIXED_BYTES + FIXED_ELEMENT_BYTES * length;
+}
+
 function pushMarked(m: PickleMachine, type: TreeList["type"]): void {
   const elements = m.popToMark();
-  m.charge(LIST_BYTES + ELEMENT_BYTES * elements.length);
+  m.charge(listBytes(elements.length));
   m.push(new TreeList(type, elements));
 }
 
 /** TUPLE1: the top value becomes a tuple. */
 export function tuple1(m: PickleMachine): void {
   const first = m.pop();
-  m.charge(LIST_BYTES + ELEMENT_BYTES);
+  m.charge(listBytes(1));
   m.push(new TreeList("tuple", [first]));
 }
 
@@ -68,7 +66,7 @@ export function tuple1(m: PickleMachine): void {
 export function tuple2(m: PickleMachine): void {
   const second = m.pop();
   const first = m.pop();
-  m.charge(LIST_BYTES + 2 * ELEMENT_BYTES);
+  m.charge(listBytes(2));
   m.push(new TreeList("tuple", [first, second]));
 }
 
@@ -77,7 +75,7 @@ export function tuple3(m: PickleMachine): void {
   const third = m.pop();
   const second = m.pop();
   const first = m.pop();
-  m.charge(LIST_BYTES + 3 * ELEMENT_BYTES);
+  m.charge(listBytes(3));
   m.push(new TreeList("tuple", [first, second, third]));
 }
 
@@ -123,7 +121,7 @@ function setPairs(m: PickleMachine, target: TreeValue, begin: number): void {
 /** Objects of unknown classes may be dict subclasses: their pairs are kept as pairs, no key is looked at. */
 function setOpaque(m: PickleMachine, target: TreeValue, key: TreeValue, value: TreeValue): void {
   if (!isFillable(target)) throw m.refuse("RANKCAST_PICKLE_TARGET", `${kindOf(target)} takes no items`);
-  m.charge(PAIR_BYTES);
+  m.charge(target.entries.length === 0 ? PAIR_BYTES + FIRST_ELEMENT_BYTES : PAIR_BYTES);
   target.entries.push([key, value]);
 }
 
@@ -150,7 +148,7 @@ function addElements(m: PickleMachine, take: (m: PickleMachine, target: TreeValu
   const begin = m.closeMark();
   if (begin <= m.floor) throw m.refuse("RANKCAST_PICKLE_STACK", "there is nothing below the MARK");
   const elements = take(m, m.stack[begin - 1] as TreeValue);
-  m.charge(ELEMENT_BYTES * (m.top - begin));
+  if (m.top > begin) m.charge((elements.length === 0 ? FIRST_ELEMENT_BYTES : 0) + ELEMENT_BYTES * (m.top - begin));
   for (let at = begin; at < m.top; at += 1) elements.push(m.stack[at] as TreeValue);
   m.top = begin;
 }

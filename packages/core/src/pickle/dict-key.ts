@@ -4,12 +4,11 @@
  * again keeps its first place.
  */
 import { type KeyPart, KeyTuple, OpaqueValue, type TreeDict, type TreeKey, TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
+import { BYTES_BYTES, ENTRY_BYTES, KEY_TUPLE_BYTES, TABLE_BYTES } from "./heap-costs.ts";
 import type { PickleCall } from "./known-global.ts";
 import { GUARDED_KEYS_MIN, NumberKeyGuard } from "./number-keys.ts";
 import { ByteString, IntegralFloat, isUnsettled } from "./unsettled.ts";
 
-/** Estimated heap of one entry of a Map. */
-const ENTRY_BYTES = 48;
 const UNHASHABLE_LISTS = new Set(["list", "set", "deque"]);
 
 /** Writes entries into the dicts of one pickle. */
@@ -25,7 +24,7 @@ export class DictKeys {
 
   /** `dict[key] = value`. @throws {FormatError} RANKCAST_PICKLE_KEY for a key Python cannot hash, RANKCAST_LIMIT for one that is too deep. */
   set(dict: TreeDict, key: TreeValue, value: TreeValue): void {
-    this.call.charge(ENTRY_BYTES);
+    this.call.charge(dict.size === 0 ? TABLE_BYTES : ENTRY_BYTES);
     if (typeof key === "string") dict.entries.set(key, value);
     else if (typeof key === "number") this.setNumber(dict, key, value);
     else this.setOther(dict, this.toKey(key), value);
@@ -65,7 +64,7 @@ export class DictKeys {
       this.contents.set(dict, known);
     }
     const content = key instanceof KeyTuple ? key.text : `bytes ${Buffer.from(key).toString("latin1")}`;
-    this.call.charge(2 * content.length);
+    this.call.charge(2 * content.length + (key instanceof KeyTuple ? KEY_TUPLE_BYTES : BYTES_BYTES));
     const first = known.get(content);
     if (first !== undefined) return first;
     known.set(content, key);

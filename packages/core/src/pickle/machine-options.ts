@@ -2,6 +2,7 @@
 import type { Limits } from "../limits/limits.ts";
 import type { TreeValue } from "../manifest/checkpoint-tree.ts";
 import type { GlobalTable, PickleCall } from "./known-global.ts";
+import type { MemoReads } from "./memo-reads.ts";
 import type { PickleSite } from "./pickle-site.ts";
 
 /** What a machine is made with. */
@@ -15,6 +16,8 @@ export interface MachineOptions {
   readonly skipBytesMin: number;
   /** Size of the whole file. What values may take grows with it. */
   readonly fileBytes: number;
+  /** Slots of the memo that are read, when that is known beforehand. */
+  readonly memoReads: MemoReads | null;
   /** Whether `torch.storage._load_from_bytes` may suspend the machine (`"nested"`); else it stays inert. */
   readonly nesting: boolean;
 }

@@ -1,4 +1,5 @@
 /** Opcodes that push numbers and constants. Ints keep their value exactly: beyond 2^53 they are bigint. */
+import { BIGINT_BYTES, FLOAT_BYTES } from "./heap-costs.ts";
 import type { PickleMachine } from "./pickle-machine.ts";
 import { narrow, parseInteger, readLine } from "./text-line.ts";
 import { IntegralFloat } from "./unsettled.ts";
@@ -28,7 +29,10 @@ export function newFalse(m: PickleMachine): void {
 /** BININT: an int of 32 bits, signed. */
 export function binInt(m: PickleMachine): void {
   m.need(4);
-  m.push(m.view.getInt32(m.at, true));
+  const value = m.view.getInt32(m.at, true);
+  // V8 keeps ints of 31 bits where pointers are; others are boxed in some tables.
+  if (value >= 2 ** 30 || value < -(2 ** 30)) m.charge(FLOAT_BYTES);
+  m.push(value);
   m.at += 4;
 }
 
@@ -82,11 +86,13 @@ function pushLong(m: PickleMachine, nbytes: number): void {
   const begin = m.at;
   m.at += nbytes;
   if (nbytes === 0) m.push(0);
-  else if (nbytes <= NUMBER_LONG_BYTES) m.push(m.buffer.readIntLE(begin, nbytes));
-  else {
+  else if (nbytes <= NUMBER_LONG_BYTES) {
+    if (nbytes > 3) m.charge(FLOAT_BYTES);
+    m.push(m.buffer.readIntLE(begin, nbytes));
+  } else {
     const digits = Buffer.from(m.bytes.subarray(begin, m.at)).reverse().toString("hex");
     m.push(narrow(BigInt.asIntN(nbytes * BYTE_BITS, BigInt(`0x${digits}`))));
-    m.charge(nbytes);
+    m.charge(nbytes + BIGINT_BYTES);
   }
 }
 
@@ -113,11 +119,13 @@ export function float(m: PickleMachine): void {
 }
 
 function pushFloat(m: PickleMachine, value: number): void {
+  m.charge(FLOAT_BYTES);
   if (!Number.isInteger(value)) {
     m.push(value);
     return;
   }
   m.unsettled = true;
-  m.charge(16);
+  // The object that stands for it until the end.
+  m.charge(2 * FLOAT_BYTES);
   m.push(new IntegralFloat(value).value);
 }

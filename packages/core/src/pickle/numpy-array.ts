@@ -14,6 +14,7 @@ import { Storage } from "../tensor/storage.ts";
 import { contiguousStrides } from "../tensor/strides.ts";
 import { badArgument } from "./call-arguments.ts";
 import { encodeLatin1 } from "./decode-text.ts";
+import { BYTES_BYTES, FLOAT_BYTES } from "./heap-costs.ts";
 import { GlobalRef, PendingValue, type PickleCall } from "./known-global.ts";
 import { NumpyDType } from "./numpy-dtype.ts";
 import { narrow } from "./text-line.ts";
@@ -115,7 +116,7 @@ function piecesOf(content: TreeValue | undefined, nbytes: number, call: PickleCa
 function bytesOfContent(content: TreeValue | undefined, call: PickleCall): Uint8Array {
   if (content instanceof Uint8Array) return content;
   if ((content as unknown) instanceof ByteString) return (content as unknown as ByteString).bytes;
-  if (typeof content === "string") call.charge(content.length);
+  if (typeof content === "string") call.charge(content.length + BYTES_BYTES);
   const bytes = typeof content === "string" ? encodeLatin1(content) : null;
   if (bytes !== null) return bytes;
   throw badArgument(call, "the content of an array of numbers is bytes", typeof content === "string" ? null : content);
@@ -130,6 +131,7 @@ export function makeScalar(args: Args, call: PickleCall): TreeValue {
   const raw = bytesOfContent(content, call);
   if (raw.length !== nbytes)
     throw call.refuse("RANKCAST_TENSOR_LAYOUT", `a scalar of ${dtype.elementType} needs ${nbytes} bytes, its content has ${raw.length}`);
+  call.charge(FLOAT_BYTES);
   const bytes = raw.slice();
   if (dtype.bigEndian) swapComponents(bytes, traitsOf(dtype.elementType).swapBytes);
   const storage = new Storage(bytes.buffer, bytes.byteOffset, nbytes);

@@ -4,9 +4,10 @@
  */
 import { quote } from "../errors/quote.ts";
 import { OpaqueValue, TensorRef, TreeDict, TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
-import { kindOf } from "./container-opcodes.ts";
+import { kindOf, listBytes } from "./container-opcodes.ts";
 import { isDangerous } from "./dangerous-globals.ts";
 import { decodeUtf8 } from "./decode-text.ts";
+import { LIST_SHELL_BYTES, OBJECT_BYTES } from "./heap-costs.ts";
 import { GlobalRef, globalKey, PendingValue, StatefulValue } from "./known-global.ts";
 import type { PickleMachine } from "./pickle-machine.ts";
 import { renamePython2 } from "./python2-names.ts";
@@ -14,9 +15,7 @@ import { readLine, takeLine } from "./text-line.ts";
 import { buildTensor } from "./torch-parameter.ts";
 import { isUnsettled, SkippedBytes } from "./unsettled.ts";
 
-/** Estimated heap of one opaque object. */
-const OBJECT_BYTES = 160;
-/** The same of one argument that is copied. The tuple it comes from may be in the memo, so a copy costs the file five bytes. */
+/** Heap of one argument that is copied. The tuple it comes from may be in the memo, so a copy costs the file five bytes. */
 const ARGUMENT_BYTES = 12;
 
 /** GLOBAL: a class or function, `module\nname\n`. */
@@ -76,7 +75,26 @@ export function reduce(m: PickleMachine): void {
     m.state = "nested";
     return;
   }
-  pushCall(m, callable, args.elements);
+  const made = pushCall(m, callable, args.elements);
+  // Tensors hold nothing of the tuple itself; what is inert holds all of it.
+  if (made instanceof TensorRef) releaseArguments(m, args);
+}
+
+/** Of the arguments of a tensor, sizes and strides stay, as bare arrays. */
+function releaseArguments(m: PickleMachine, args: TreeList): void {
+  if (args.kept) return;
+  release(m, args);
+  for (const element of args.elements) {
+    if (element instanceof TreeList && element !== m.emptyTuple && !element.kept && element.type === "tuple") {
+      element.kept = true;
+      m.charge(-LIST_SHELL_BYTES);
+    }
+  }
+}
+
+/** Takes back what a tuple was charged, when nothing holds it any more. */
+function release(m: PickleMachine, tuple: TreeValue): void {
+  if (tuple instanceof TreeList && tuple !== m.emptyTuple && !tuple.kept) m.charge(-listBytes(tuple.elements.length));
 }
 
 function popTuple(m: PickleMachine): TreeList {
@@ -86,12 +104,13 @@ function popTuple(m: PickleMachine): TreeList {
 }
 
 /** Pushes what stands for `callable(*args)`. */
-function pushCall(m: PickleMachine, callable: TreeValue, args: readonly TreeValue[]): void {
+function pushCall(m: PickleMachine, callable: TreeValue, args: readonly TreeValue[]): TreeValue {
   if (!(callable instanceof OpaqueValue)) throw m.refuse("RANKCAST_PICKLE_TARGET", `${kindOf(callable)} cannot be called`);
   if (callable.dangerous) m.noteDangerousCall(callable.global);
   const made = callable instanceof GlobalRef && callable.known?.call ? callable.known.call(args, m) : opaqueCall(m, callable, args);
   if (made instanceof PendingValue && made.memoSlots.length === 0) m.openPending += 1;
   m.push(made);
+  return made;
 }
 
 /** An unknown global gives an object of that name; calling an object (a bound method, say) keeps it as the first argument. */
@@ -195,6 +214,7 @@ function pushPersistent(m: PickleMachine, id: TreeValue): void {
   m.persistentIds += 1;
   if (m.persistentIds > m.limits.persistentIds) throw m.overLimit("persistentIds", m.persistentIds);
   const value = persistentLoad(id, m);
+  release(m, id);
   if (isUnsettled(value)) m.unsettled = true;
   m.push(value);
 }

@@ -12,6 +12,7 @@ import { quote } from "../errors/quote.ts";
 import type { Limits } from "../limits/limits.ts";
 import { type TreeDict, TreeList, type TreeValue, type Warning } from "../manifest/checkpoint-tree.ts";
 import { DictKeys } from "./dict-key.ts";
+import { ELEMENT_BYTES, TENSOR_BYTES } from "./heap-costs.ts";
 import type { GlobalRef, PendingValue, PickleCall } from "./known-global.ts";
 import { type MachineOptions, valueBytesMax } from "./machine-options.ts";
 import { HANDLERS } from "./opcode-handlers.ts";
@@ -24,8 +25,8 @@ import type { SkippedBytes } from "./unsettled.ts";
 export type MachineState = "running" | "stopped" | "starved" | "nested";
 
 const DANGEROUS_CALLS_NAMED_MAX = 10;
-/** Estimated heap of a tensor with its share of a storage. */
-const TENSOR_BYTES = 400;
+/** Values by which the stack is counted ahead. */
+const STACK_BLOCK = 4096;
 /** Thrown inside `run` when the window ends inside an opcode. One object: it carries nothing, and making an Error is slow. */
 const STARVED: unique symbol = Symbol("starved");
 
@@ -70,6 +71,7 @@ export class PickleMachine implements PickleCall {
   nestedBytes: Uint8Array | SkippedBytes | null = null;
   persistentIds = 0;
   readonly emptyTuple: TreeList = new TreeList("tuple");
+  private stackCharged = 0;
   private tensors = 0;
   private valueBytes = 0;
   private readonly valueBytesMax: number;
@@ -81,7 +83,7 @@ export class PickleMachine implements PickleCall {
     this.options = options;
     this.limits = options.limits;
     this.valueBytesMax = valueBytesMax(options.limits, options.fileBytes);
-    this.memo = new PickleMemo(this);
+    this.memo = new PickleMemo(this, options.memoReads);
     this.keys = new DictKeys(this);
   }
 
@@ -104,7 +106,6 @@ export class PickleMachine implements PickleCall {
 
   /** Runs until STOP, the end of the window, or a nested stream. @throws {FormatError} pickle, truncated, limit. */
   run(): MachineState {
-    const stackMax = this.limits.pickleStackValues;
     const handlers = HANDLERS;
     try {
       while (this.state === "running") {
@@ -113,7 +114,7 @@ export class PickleMachine implements PickleCall {
         const handler = handlers[this.bytes[this.at++] as number];
         if (handler === undefined) throw this.refuse("RANKCAST_PICKLE_OPCODE", "no such opcode");
         handler(this);
-        if (this.top > stackMax) throw this.overLimit("pickleStackValues", this.top);
+        if (this.top > this.stackCharged) this.growStack();
       }
     } catch (error) {
       if (error !== STARVED) throw error;
@@ -266,6 +267,15 @@ export class PickleMachine implements PickleCall {
       expected: nbytes,
       found: Math.max(left, 0),
     });
+  }
+
+  /** The stack's own memory counts too. @throws {FormatError} RANKCAST_LIMIT. */
+  private growStack(): void {
+    const { pickleStackValues } = this.limits;
+    if (this.top > pickleStackValues) throw this.overLimit("pickleStackValues", this.top);
+    const next = Math.min(pickleStackValues, this.top + STACK_BLOCK);
+    this.charge(ELEMENT_BYTES * (next - this.stackCharged));
+    this.stackCharged = next;
   }
 
   /** At the end of frame or window: leaves the frame, or asks for more. */

@@ -2,15 +2,13 @@
 import { ComplexValue, OpaqueValue, TreeDict, TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
 import { badArgument, floatOf, sequence, textOf } from "./call-arguments.ts";
 import { encodeLatin1 } from "./decode-text.ts";
+import { BYTES_BYTES, DICT_BYTES, ELEMENT_BYTES, ENTRY_BYTES, LIST_BYTES, OBJECT_BYTES, TABLE_BYTES } from "./heap-costs.ts";
 import { GlobalRef, globalKey, type KnownGlobal, type PickleCall } from "./known-global.ts";
 import { ByteString, SkippedBytes } from "./unsettled.ts";
 
 type Call = NonNullable<KnownGlobal["call"]>;
 
-const LIST_BYTES = 64;
-const ELEMENT_BYTES = 12;
-const DICT_BYTES = 240;
-const OBJECT_BYTES = 160;
+const COMPLEX_BYTES = 80;
 
 /** A list, set or deque of what a sequence holds; `maxlen` of a deque and other extras are not kept. */
 function makeList(type: TreeList["type"]): Call {
@@ -35,7 +33,7 @@ function makeDict(type: string, at = 0): Call {
     if (source === undefined || source === null) return made;
     if (source instanceof TreeDict) {
       for (const [key, value] of source.entries) {
-        call.charge(ELEMENT_BYTES * 4);
+        call.charge(made.size === 0 ? TABLE_BYTES : ENTRY_BYTES);
         made.entries.set(key, value);
       }
       return made;
@@ -67,13 +65,14 @@ function bytesOfText(text: TreeValue | undefined, call: PickleCall): TreeValue {
       "Latin-1 bytes are made of a text with characters up to U+00FF",
       typeof text === "string" ? "another text" : text,
     );
-  call.charge(bytes.length);
+  call.charge(bytes.length + BYTES_BYTES);
   return bytes;
 }
 
 /** `bytearray()`, `bytearray(bytes)`, `bytearray(text, "latin-1")`, and the same of `bytes`. */
 function makeBytes(args: readonly TreeValue[], call: PickleCall): TreeValue {
   const [source, codec] = args;
+  if (source === undefined) call.charge(BYTES_BYTES);
   if (source === undefined) return new Uint8Array(0);
   if (source instanceof Uint8Array || (source as unknown) instanceof SkippedBytes) return source;
   if (LATIN1.has(codec as string) || (source as unknown) instanceof ByteString) return bytesOfText(source, call);
@@ -84,6 +83,7 @@ function makeComplex(args: readonly TreeValue[], call: PickleCall): TreeValue {
   const re = floatOf(args[0]);
   const im = floatOf(args[1] ?? 0);
   if (re === null || im === null) throw badArgument(call, "a complex number has two floats", re === null ? args[0] : args[1]);
+  call.charge(COMPLEX_BYTES);
   return new ComplexValue(re, im);
 }
 

@@ -4,6 +4,7 @@ import type { TreeValue, Warning } from "../manifest/checkpoint-tree.ts";
 import { type Reading, readFromBytes } from "./byte-reading.ts";
 import type { GlobalRef, GlobalTable, PickleCall } from "./known-global.ts";
 import { KNOWN_GLOBALS } from "./known-globals.ts";
+import { findMemoReads, type MemoReads } from "./memo-reads.ts";
 import { PickleMachine } from "./pickle-machine.ts";
 import type { PickleSite } from "./pickle-site.ts";
 import { settle } from "./settle.ts";
@@ -22,6 +23,8 @@ export interface PickleOptions {
   readonly skipBytesMin?: number;
   /** Size of the whole file, for `pickleValueRatio`. Without it only `pickleValueBytes` bounds the values. */
   readonly fileBytes?: number;
+  /** Slots of the memo that are read, when that is known; the values of others are not kept. */
+  readonly memoReads?: MemoReads | null;
   /** Reads the checkpoint inside the bytes of `torch.storage._load_from_bytes`. Without it such a call stays inert. */
   readonly readNested?: (bytes: Uint8Array | SkippedBytes) => Reading<NestedStream>;
 }
@@ -52,7 +55,7 @@ const NO_BYTES = new Uint8Array(0);
 
 /** Reads the pickle that `bytes` begin with; bytes after its STOP are not looked at. @throws {FormatError} pickle, truncated, limit. */
 export function readPickle(bytes: Uint8Array, options: PickleOptions): PickleResult {
-  return readFromBytes(decodePickle(0, bytes.length, options), bytes);
+  return readFromBytes(decodePickle(0, bytes.length, { ...options, memoReads: findMemoReads(bytes) }), bytes);
 }
 
 /**
@@ -67,6 +70,7 @@ export function* decodePickle(begin: number, end: number, options: PickleOptions
     persistentLoad: options.persistentLoad,
     fileBytes: options.fileBytes ?? Number.POSITIVE_INFINITY,
     skipBytesMin: options.skipBytesMin ?? Number.POSITIVE_INFINITY,
+    memoReads: options.memoReads ?? null,
     nesting: options.readNested !== undefined,
   });
   let windowBytes = WINDOW_BYTES_FIRST;

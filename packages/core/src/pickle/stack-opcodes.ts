@@ -1,4 +1,5 @@
 /** Opcodes that move values between stack and memo, and those that frame the pickle. */
+import { TreeList } from "../manifest/checkpoint-tree.ts";
 import { PendingValue } from "./known-global.ts";
 import type { PickleMachine } from "./pickle-machine.ts";
 import { readLine } from "./text-line.ts";
@@ -56,7 +57,9 @@ export function popMark(m: PickleMachine): void {
 
 /** DUP: pushes the top value again. */
 export function dup(m: PickleMachine): void {
-  m.push(m.peek());
+  const value = m.peek();
+  if (value instanceof TreeList) value.kept = true;
+  m.push(value);
 }
 
 /** BINPUT: memoizes the top value. */

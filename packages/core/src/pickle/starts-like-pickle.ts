@@ -25,6 +25,7 @@ export function startsLikePickle(head: Uint8Array, sizeBytes: number, limits: Li
     persistentLoad: undefined,
     fileBytes: sizeBytes,
     skipBytesMin: Number.POSITIVE_INFINITY,
+    memoReads: null,
     nesting: false,
   });
   machine.feed(head);

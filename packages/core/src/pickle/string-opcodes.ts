@@ -1,12 +1,12 @@
 /** Opcodes that push text and bytes. Lengths are compared with what is left before anything is allocated. */
 import { decodeUtf8, isAscii } from "./decode-text.ts";
+import { BYTES_BYTES, TEXT_BYTES } from "./heap-costs.ts";
 import type { PickleMachine } from "./pickle-machine.ts";
 import { readLine } from "./text-line.ts";
 import { ByteString, SkippedBytes } from "./unsettled.ts";
 
 /** A Python 2 string this short and plain is text for sure. */
 const PLAIN_STRING_BYTES_MAX = 256;
-const OBJECT_BYTES = 200;
 
 /** SHORT_BINUNICODE: UTF-8 text of up to 255 bytes. */
 export function shortBinUnicode(m: PickleMachine): void {
@@ -41,7 +41,13 @@ function pushText(m: PickleMachine, nbytes: number): void {
   const text = decodeUtf8(m.bytes, m.buffer, m.at, m.at + nbytes);
   if (text === null) throw m.refuse("RANKCAST_PICKLE_TEXT", "the text is not UTF-8");
   m.at += nbytes;
+  chargeText(m, text, nbytes);
   m.push(text);
+}
+
+/** Text of Latin-1 takes a byte per character, other text two. Empty and single ones are V8's own. */
+function chargeText(m: PickleMachine, text: string, nbytes: number): void {
+  if (nbytes > 1) m.charge(TEXT_BYTES + (nbytes === text.length ? nbytes : 2 * text.length));
 }
 
 /** UNICODE: a line in Python's raw-unicode-escape: Latin-1 with `\uXXXX` and `\UXXXXXXXX`. @throws {FormatError} RANKCAST_PICKLE_TEXT. */
@@ -53,6 +59,7 @@ export function unicode(m: PickleMachine): void {
     if (!(point <= 0x10ffff)) throw m.refuse("RANKCAST_PICKLE_TEXT", "the text has an escape that stands for no character");
     return slashes.slice(1) + (point > 0xffff ? String.fromCodePoint(point) : String.fromCharCode(point));
   });
+  m.charge(TEXT_BYTES + 2 * text.length);
   m.push(text);
 }
 
@@ -103,20 +110,25 @@ function takeBytes(m: PickleMachine, headBytes: number, nbytes: number, text: bo
   m.need(headBytes + nbytes);
   const begin = m.at + headBytes;
   m.at = begin + nbytes;
-  if (text) pushPython2String(m, m.bytes.slice(begin, m.at));
+  if (text && nbytes <= PLAIN_STRING_BYTES_MAX && isAscii(m.bytes, begin, m.at)) {
+    if (nbytes > 1) m.charge(TEXT_BYTES + nbytes);
+    m.push(m.buffer.toString("latin1", begin, m.at));
+  } else if (text) pushPython2String(m, m.bytes.slice(begin, m.at));
   else {
-    m.charge(nbytes + OBJECT_BYTES);
+    m.charge(nbytes + BYTES_BYTES);
     m.push(m.bytes.slice(begin, m.at));
   }
 }
 
 function pushPython2String(m: PickleMachine, bytes: Uint8Array): void {
   if (bytes.length <= PLAIN_STRING_BYTES_MAX && isAscii(bytes, 0, bytes.length)) {
+    if (bytes.length > 1) m.charge(TEXT_BYTES + bytes.length);
     m.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1"));
     return;
   }
   m.unsettled = true;
-  m.charge(bytes.length + OBJECT_BYTES);
+  // Its bytes, and the text it becomes.
+  m.charge(BYTES_BYTES + 2 * TEXT_BYTES + 3 * bytes.length);
   m.push(new ByteString(bytes).value);
 }
 

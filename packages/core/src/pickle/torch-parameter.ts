@@ -1,6 +1,7 @@
 /** Parameters, tensors with attributes, subclasses, and the tensors of torch before 0.4 that get their content by BUILD. */
 import { OpaqueValue, TensorRef, TreeDict, TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
 import { badArgument } from "./call-arguments.ts";
+import { TENSOR_BYTES } from "./heap-costs.ts";
 import { GlobalRef, PendingValue, type PickleCall } from "./known-global.ts";
 import { flagOf, isTensorLike, noteHooks, rebuildTensor } from "./torch-rebuild.ts";
 
@@ -25,7 +26,9 @@ export function rebuildParameterWithState(args: Args, call: PickleCall): TreeVal
 /** A copy of a tensor as a parameter. Wrappers that stay opaque and sparse tensors stay what they are. */
 function parameterOf(tensor: TreeValue | undefined, requiresGrad: boolean, call: PickleCall): TreeValue {
   if (!isTensorLike(tensor) || tensor instanceof GlobalRef) throw badArgument(call, "a parameter is made of a tensor", tensor);
-  return tensor instanceof TensorRef ? new TensorRef({ ...tensor, requiresGrad, origin: "parameter" }) : tensor;
+  if (!(tensor instanceof TensorRef)) return tensor;
+  call.charge(TENSOR_BYTES);
+  return new TensorRef({ ...tensor, requiresGrad, origin: "parameter" });
 }
 
 /** `Parameter(data[, requires_grad])`; without arguments its content comes by BUILD. */

@@ -3,6 +3,7 @@ import { OpaqueValue, SparseRef, type StorageRef, TensorRef, TreeDict, type Tree
 import { bytesOf, type DType, traitsOf } from "../tensor/dtype.ts";
 import { elementSpan } from "../tensor/strides.ts";
 import { badArgument } from "./call-arguments.ts";
+import { TENSOR_BYTES } from "./heap-costs.ts";
 import { GlobalRef, type PickleCall } from "./known-global.ts";
 import { dtypeNamed } from "./torch-names.ts";
 import { asStorageWindow, type StorageWindow, TypedStorage } from "./torch-storage.ts";
@@ -13,6 +14,8 @@ type Args = readonly TreeValue[];
 const WRAPPER_ARGUMENTS = 8;
 /** Estimated heap of a wrapper. */
 const WRAPPER_BYTES = 300;
+/** A storage without a place. */
+const META_STORAGE_BYTES = 128;
 
 /** `(storage, offset, size, stride)` */
 export function rebuildTensor(args: Args, call: PickleCall): TensorRef {
@@ -88,6 +91,7 @@ export function rebuildMetaTensor(args: Args, call: PickleCall): TensorRef {
   const dtype = dtypeOf(args[0], call);
   const span = elementSpan(dimensions(args[1], "size", call), dimensions(args[2], "stride", call));
   const nbytes = Number.isSafeInteger(span) && span >= 0 ? bytesOf(dtype, span) : Number.MAX_SAFE_INTEGER;
+  call.charge(META_STORAGE_BYTES);
   const storage = new TypedStorage({ nbytes, pieces: [], elementType: dtype, meta: true, savedDevice: "meta" });
   return makeTensor(
     { storage, dtype, offset: 0, size: args[1], stride: args[2], requiresGrad: flagOf(args[3], "requires_grad", call) },
@@ -101,6 +105,7 @@ export function rebuildDeviceTensor(args: Args, call: PickleCall): TreeValue {
   if (!(array instanceof TensorRef)) throw badArgument(call, "a device tensor is made of an array", array);
   const dtype = dtypeOf(args[1], call);
   if (dtype !== array.dtype) call.warn("device-tensor-dtype", `some device tensors were saved as ${array.dtype} and were ${dtype} before`);
+  call.charge(TENSOR_BYTES);
   return new TensorRef({ ...array, requiresGrad: flagOf(args[3], "requires_grad", call), origin: "tensor" });
 }
 

@@ -1,5 +1,6 @@
 /** Storages as torch's pickles name them: bytes with an element type, or a window of such bytes. */
 import { type StoragePiece, StorageRef } from "../manifest/checkpoint-tree.ts";
+import type { StorageRecord } from "../manifest/storage-record.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { traitsOf } from "../tensor/dtype.ts";
 import type { PickleCall } from "./known-global.ts";
@@ -20,15 +21,13 @@ export class TypedStorage extends StorageRef implements StorageWindow {
   readonly elementType: DType | "untyped";
   /** Set by the first tensor of an untyped storage in a big-endian file. */
   declare swapBytes: 1 | 2 | 4 | 8;
-  /** Old streams say only after the pickle where the bytes are. */
-  declare pieces: readonly StoragePiece[];
   private waiting: ((pieces: readonly StoragePiece[]) => void)[] | null = null;
   private readonly swapUnknown: boolean;
   private swapClaimed = false;
 
   constructor(parts: {
     nbytes: number;
-    pieces: readonly StoragePiece[];
+    pieces: readonly StoragePiece[] | StorageRecord;
     elementType: DType | "untyped";
     bigEndian?: boolean;
     savedDevice?: string;
@@ -52,10 +51,10 @@ export class TypedStorage extends StorageRef implements StorageWindow {
     return this.nbytes;
   }
 
-  /** Says where the bytes are. */
-  place(pieces: readonly StoragePiece[]): void {
-    this.pieces = pieces;
-    for (const tell of this.waiting ?? []) tell(pieces);
+  /** Says where the bytes are: old streams, and archives that are still arriving, do so only after the pickle. */
+  place(pieces: readonly StoragePiece[] | StorageRecord): void {
+    this.placed = pieces;
+    for (const tell of this.waiting ?? []) tell(this.pieces);
   }
 
   /** Calls `tell` with the place of the bytes, now and whenever it changes. */

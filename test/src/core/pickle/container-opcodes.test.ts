@@ -88,7 +88,7 @@ describe("opcodes of containers", () => {
 
   it("bounds the heap that small opcodes take", async () => {
     const dicts = bytesOf("](", "}".repeat(5000), "e.");
-    await expectError("RANKCAST_LIMIT", () => read(dicts, {}, { pickleValueBytes: 500_000 }));
+    await expectError("RANKCAST_LIMIT", () => read(dicts, {}, { pickleValueBytes: 400_000 }));
     expect(read(dicts)).to.have.property("elements").with.length(5000);
     await expectError("RANKCAST_LIMIT", () => read(bytesOf("N", "\x85".repeat(10_000), "."), {}, { pickleValueBytes: 500_000 }));
     await expectError("RANKCAST_LIMIT", () => read(bytesOf("](", "N".repeat(90_000), "e."), {}, { pickleValueBytes: 1_000_000 }));

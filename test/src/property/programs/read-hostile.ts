@@ -1,0 +1,25 @@
+/** Reads one file in a process of its own and prints by how much memory grew: `node read-hostile.js FILE WARM...`. */
+import { statSync } from "node:fs";
+import { CheckpointError, DEFAULT_LIMITS as limits } from "@rankcast/core";
+import { buildManifest, openLocal, readCheckpoint } from "@rankcast/core/internal";
+
+async function read(path: string): Promise<string> {
+  const files = await openLocal(path);
+  try {
+    const manifest = buildManifest(await readCheckpoint(files, { limits }), { limits });
+    return `read ${manifest.tensors.length}`;
+  } catch (error) {
+    if (error instanceof CheckpointError) return error.class;
+    throw error;
+  } finally {
+    await files.close();
+  }
+}
+
+const [path = "", ...warm] = process.argv.slice(2);
+// Code is compiled before anything is measured.
+for (const each of warm) await read(each);
+const before = process.memoryUsage().rss;
+const outcome = await read(path);
+const grownBytes = process.resourceUsage().maxRSS * 1024 - before;
+process.stdout.write(JSON.stringify({ outcome, grownBytes, fileBytes: statSync(path).size }));
