@@ -1,7 +1,8 @@
 /** Saving from the live replicas and finding what was saved: complete checkpoints only, and every rank means the same one. */
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DistributionError, findLatestCheckpoint, type StateDict, saveSafetensors, type Tensor } from "@rankcast/core";
+import { makeDirectories } from "@rankcast/core/runtime";
 import type { Collectives } from "./collectives.ts";
 
 /** What saving needs of its group. */
@@ -46,7 +47,7 @@ export async function saveCheckpoint(group: SavingGroup, directory: string, opti
   const partial = join(directory, `.${name}.partial`);
   const written = await attempt(async () => {
     if (!sharded && group.rank !== 0) return null;
-    await mkdir(sharded ? partial : directory, { recursive: true });
+    makeDirectories(sharded ? partial : directory);
     const stateDict = await replicas.stateDict();
     if (sharded) return writeShard(partial, group, stateDict, metadata);
     await saveSafetensors(path, stateDict, { metadata });
