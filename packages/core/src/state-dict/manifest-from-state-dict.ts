@@ -2,10 +2,10 @@
 import type { StateDictManifest, StorageDescriptor, TensorDescriptor } from "../manifest/manifest.ts";
 import type { StateDict } from "../tensor/state-dict.ts";
 import type { Storage } from "../tensor/storage.ts";
-import { contiguousStrides } from "../tensor/strides.ts";
+import { contiguousStrides, isDense } from "../tensor/strides.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
-/** The manifest and, per storage of it, the tensor whose elements fill that storage row-major. */
+/** The manifest and, per storage of it, the tensor whose elements fill that storage in the order of the manifest's strides. */
 export interface StateDictInMemory {
   readonly manifest: StateDictManifest;
   readonly tensors: readonly Tensor[];
@@ -13,7 +13,8 @@ export interface StateDictInMemory {
 
 /**
  * Describes `stateDict` with one dense storage per distinct view, so that a small slice of a large storage ships only its own bytes. Names
- * that are the same view of the same storage share it: tied weights stay tied.
+ * that are the same view of the same storage share it: tied weights stay tied. Elements keep their order where they lie without gaps, so that a
+ * library that has its own gets it back as it was; others are laid out row-major.
  */
 export function manifestFromStateDict(stateDict: StateDict): StateDictInMemory {
   const storageIds = new Map<Storage, number>();
@@ -41,7 +42,7 @@ export function manifestFromStateDict(stateDict: StateDict): StateDictInMemory {
       name,
       dtype: tensor.dtype,
       shape: tensor.shape,
-      stride: contiguousStrides(tensor.shape),
+      stride: isDense(tensor.shape, tensor.stride) ? tensor.stride : contiguousStrides(tensor.shape),
       storageOffset: 0,
       storage,
       ...(tensor.requiresGrad ? { requiresGrad: true } : {}),

@@ -27,6 +27,17 @@ export function isContiguous(shape: readonly number[], stride: readonly number[]
   return true;
 }
 
+/** Whether elements lie without gaps and each at a place of its own, in whatever order of axes: row-major, column-major, channels last. */
+export function isDense(shape: readonly number[], stride: readonly number[]): boolean {
+  const axes = shape.flatMap((size, axis) => (size === 1 ? [] : [{ size, step: stride[axis] ?? 0 }])).sort((a, b) => a.step - b.step);
+  let expected = 1;
+  for (const { size, step } of axes) {
+    if (step !== expected) return shape.includes(0);
+    expected *= size;
+  }
+  return true;
+}
+
 /** Elements from the first to one past the last element touched (0 for an empty tensor). Strides are never negative. */
 export function elementSpan(shape: readonly number[], stride: readonly number[]): number {
   if (shape.includes(0)) return 0;

@@ -94,7 +94,7 @@ export class PublicationLayout {
       const tensor = described.get(storage);
       if (!placement || !segment || !tensor) return null;
       const memory = new Storage(segment.buffer, placement.byteOffset, placement.nbytes);
-      return new Tensor({ dtype: tensor.dtype, shape: tensor.shape, storage: memory });
+      return new Tensor({ dtype: tensor.dtype, shape: tensor.shape, stride: tensor.stride, storage: memory });
     });
     return { segments, targets };
   }

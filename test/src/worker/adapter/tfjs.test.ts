@@ -1,5 +1,5 @@
 /** TensorFlow.js models hold what torch saved and compute what torch computed; they give it back unchanged. */
-import { loadCheckpoint, loadModelCheckpoint, loadStateDict, StateDict, Tensor } from "@rankcast/core";
+import { loadCheckpoint, loadModelCheckpoint, loadStateDict, StateDict, Storage, Tensor } from "@rankcast/core";
 import { fromTfjs, TfjsModule, TfjsVariables } from "@rankcast/worker/tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import { layers, type Sequential, sequential } from "@tensorflow/tfjs-layers";
@@ -177,6 +177,46 @@ describe("adapter: tfjs", () => {
     for (const generation of [2, 3, 4, 5]) update(generation);
     for (const each of targets) expect([...each.dataSync()]).to.deep.equal([1, 1, 1, 1]);
     for (const each of model.variables.values()) expect([...each.dataSync()]).to.deep.equal([5, 5, 5, 5]);
+  });
+
+  it("a model loaded from another's living weights keeps them when the other goes on", async () => {
+    const [online, target] = [new TfjsModule(tfjsMlp()), new TfjsModule(tfjsMlp())];
+    await loadModelCheckpoint(online, adapterFixture("mlp.pt"), { strict: true });
+    const memory = [1, 2].map(() =>
+      [...online.stateDict()].map(([key, { elementCount, shape }]) => [key, new Float32Array(elementCount), shape] as const),
+    );
+    const update = (generation: number) => {
+      const set = memory[generation % 2] ?? [];
+      for (const [, values] of set) values.fill(generation);
+      loadStateDict(online, new StateDict(set.map(([key, values, shape]) => [key, Tensor.from(values, shape)])), { strict: true });
+    };
+    update(1);
+    update(2);
+    loadStateDict(target, online.stateDict(), { strict: true });
+    for (let generation = 3; generation < 7; generation += 1) update(generation);
+    for (const [key, tensor] of target.stateDict()) expect(new Set(tensor.toFloat32Array()), key).to.deep.equal(new Set([2]));
+    for (const [key, tensor] of online.stateDict()) expect(new Set(tensor.toFloat32Array()), key).to.deep.equal(new Set([6]));
+  });
+
+  it("looks at what another TensorFlow.js model has published itself, whatever its layout", async () => {
+    const source = new TfjsModule(tfjsCnn());
+    await loadModelCheckpoint(source, adapterFixture("cnn.pt"), { strict: true });
+    // As a publication lays it out: elements in their own order, in memory that is read only from now on.
+    const published = [...source.stateDict()].map(([key, tensor]) => {
+      const { buffer, byteOffset, byteLength } = tensor.data;
+      return [
+        key,
+        new Tensor({ ...tensor, storageOffset: 0, storage: new Storage(buffer.slice(byteOffset, byteOffset + byteLength), 0, byteLength) }),
+      ] as const;
+    });
+    const model = new TfjsModule(tfjsCnn());
+    loadStateDict(model, new StateDict(published), { strict: true });
+    expectTorch("cnn", predict(model.model, transposed(expectedOf("cnn").inputs, IMAGE_LAST)));
+    const buffers = new Map(published.map(([key, tensor]) => [key, tensor.storage.buffer]));
+    for (const layer of ["conv1", "depth", "point", "norm1", "head"]) {
+      const values = model.model.getLayer(layer).getWeights()[0]?.dataSync();
+      expect(values?.buffer, layer).to.equal(buffers.get(`${layer}.weight`));
+    }
   });
 
   it("looks at loaded memory itself where both libraries order a weight alike", () => {

@@ -1,5 +1,5 @@
 /** A variable of TensorFlow.js as a tensor in torch's order. */
-import { type DType, type ForeignTensor, Storage, Tensor, UsageError } from "@rankcast/core";
+import { type DType, type ForeignTensor, type StateDict, Storage, Tensor, UsageError } from "@rankcast/core";
 import { copyInto } from "@rankcast/core/runtime";
 import { type TfjsLayout, viewOf, type WeightView } from "./layout.ts";
 import { moveSharers, seesMemory, sharersOf, type TfjsArray, type TfjsTensor, withTensor } from "./tfjs-library.ts";
@@ -16,6 +16,19 @@ export interface TfjsPlace {
   write(tensor: TfjsTensor): void;
 }
 
+/** Tensors that state dicts show of models: their memory changes with the model, so another model may copy it but not look at it. */
+const SHOWN = new WeakSet<Tensor>();
+
+/** The state dict of a model, its tensors marked as what they are: views of living memory. */
+export function showStateDict(stateDict: StateDict): StateDict {
+  for (const [name, tensor] of stateDict) {
+    const shown = new Tensor({ ...tensor });
+    SHOWN.add(shown);
+    stateDict.set(name, shown);
+  }
+  return stateDict;
+}
+
 /** Memory that was written and given to the library, and under which name it knows it. */
 interface GivenMemory {
   readonly dataId: object;
@@ -23,8 +36,8 @@ interface GivenMemory {
 }
 
 /**
- * Weights that lie alike in both libraries are handed over as they are: the variable looks at the loaded memory itself. Others are put in
- * order once, into one of two arrays in turn, so that an update allocates nothing and the last value survives a load that fails. Memory
+ * Weights that lie as the library wants them are handed over as they are: the variable looks at the loaded memory itself. Those are weights
+ * that both libraries order alike, and whatever another TensorFlow.js model has published. Others are put in order once, into one of two arrays in turn, so that an update allocates nothing and the last value survives a load that fails. Memory
  * that the program shares with something else (a target network that was assigned the variable) is left to it: an array is not used again, and
  * loaded memory, which a later update writes to, is copied for it.
  */
@@ -70,10 +83,12 @@ export class ForeignVariable implements ForeignTensor {
   }
 
   write(tensor: Tensor): Tensor {
-    if (this.#view.isSame) {
-      this.#callBack();
-      this.#assign(tensor.contiguous().data as TfjsArray);
+    this.#callBack();
+    if (this.#liesInOrder(tensor)) {
+      this.#assign(tensor.data as TfjsArray);
       this.#lent = seesMemory() ? this.#place.read().dataId : undefined;
+      this.#given = undefined;
+      this.#spare = undefined;
       return tensor;
     }
     const values = this.#takeArray(tensor.elementCount);
@@ -85,6 +100,14 @@ export class ForeignVariable implements ForeignTensor {
     this.#given = { dataId: this.#place.read().dataId, values };
     this.#spare = retired;
     return this.#view.shape === this.#view.viewShape ? this.#over(values) : tensor;
+  }
+
+  /** Whether the tensor's elements are in the library's order, so that its memory can be given as it is. */
+  #liesInOrder(tensor: Tensor): boolean {
+    const { shape, viewShape, viewStride } = this.#view;
+    if (SHOWN.has(tensor) || shape !== viewShape || tensor.conj || tensor.neg) return false;
+    const aligned = this.dtype === "bool" || tensor.storage.byteOffset % 4 === 0;
+    return aligned && viewStride.every((step, axis) => step === tensor.stride[axis] || shape[axis] === 1);
   }
 
   #assign(values: TfjsArray): void {

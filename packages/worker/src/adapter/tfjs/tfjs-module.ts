@@ -1,8 +1,8 @@
 /** A layers model of TensorFlow.js as a module. */
-import { ForeignParameter, UsageError } from "@rankcast/core";
+import { ForeignParameter, type StateDict, UsageError } from "@rankcast/core";
 import { KeyedModule, quote } from "@rankcast/core/runtime";
 import { registerBatchCounter } from "../batch-counter.ts";
-import { ForeignVariable } from "./foreign-variable.ts";
+import { ForeignVariable, showStateDict } from "./foreign-variable.ts";
 import { imageBefore } from "./image-before.ts";
 import { LAYER_WEIGHTS } from "./layer-weights.ts";
 import type { TfjsLayer, TfjsLayersModel, TfjsLayerVariable } from "./layers-model.ts";
@@ -37,6 +37,10 @@ export class TfjsModule<Model extends TfjsLayersModel = TfjsLayersModel> extends
     super("TfjsModule");
     this.model = model;
     registerLayers(this, model.layers, "", options);
+  }
+
+  override stateDict(): StateDict {
+    return showStateDict(super.stateDict());
   }
 }
 

@@ -1,7 +1,7 @@
 /** Variables of TensorFlow.js without layers around them as a module. */
-import { ForeignParameter } from "@rankcast/core";
+import { ForeignParameter, type StateDict } from "@rankcast/core";
 import { KeyedModule } from "@rankcast/core/runtime";
-import { ForeignVariable } from "./foreign-variable.ts";
+import { ForeignVariable, showStateDict } from "./foreign-variable.ts";
 import type { TfjsLayout } from "./layout.ts";
 import type { TfjsVariable } from "./tfjs-library.ts";
 
@@ -32,5 +32,9 @@ export class TfjsVariables extends KeyedModule {
       const foreign = new ForeignVariable(place, options.layouts?.get(key) ?? "same");
       owner.registerParameter(name, new ForeignParameter(foreign, { requiresGrad: variable.trainable && variable.dtype === "float32" }));
     }
+  }
+
+  override stateDict(): StateDict {
+    return showStateDict(super.stateDict());
   }
 }
