@@ -12,6 +12,7 @@ interface ActorDocument {
   readonly rank: number;
   readonly updates: readonly { readonly number: number; readonly version: string; readonly ageMs: number; readonly behind: number }[];
   readonly held: readonly (readonly number[] | null)[];
+  readonly replies: readonly { readonly version: string; readonly behind: number }[];
   readonly ended: readonly (readonly number[])[];
   readonly kept: readonly (readonly number[])[];
   readonly behind: number;
@@ -47,6 +48,15 @@ describe("scenario: live weights", function () {
         expect(values === null || published(values).length === 1, String(values)).to.equal(true);
       }
       expect(slow?.updates.length, "a slow subscriber skips").to.be.below(VERSIONS);
+      // What a reply says about its weights is what it was made with.
+      for (const actor of [slow, every]) {
+        expect(actor?.replies.length).to.equal(actor?.held.length);
+        actor?.replies.forEach(({ version, behind }, index) => {
+          const values = actor.held[index] ?? null;
+          expect(version).to.equal(values === null ? "" : `step ${published(values)[0]}`);
+          expect(behind).to.be.within(0, VERSIONS);
+        });
+      }
       expect(await sandbox().leftovers()).to.deep.equal([]);
     });
   }

@@ -92,7 +92,7 @@ export class NodeCaster implements OtherNodes {
   }
 
   #announce(sequence: number, owner: number, weights: DescribedWeights, isUpdate: boolean): BroadcastOffer {
-    const { manifest, flat, shared, segmentBytes, delta } = weights;
+    const { manifest, flat, shared, segmentBytes, delta, version } = weights;
     const { membership } = this.#parts;
     const bytes = segmentBytes.reduce((sum, each) => sum + each, 0);
     const offer: BroadcastOffer = {
@@ -103,7 +103,13 @@ export class NodeCaster implements OtherNodes {
       nodes: membership.nodes.map(({ nodeRank, address }) => ({ nodeRank, address })),
     };
     this.#travelled = { sequence, report: { bytes, encoding: delta ? "delta" : "full" } };
-    this.#tellAll({ type: "offer", sequence, offer, manifest, placement: { flat, shared, isUpdate, ...(delta ? { delta } : {}) } });
+    this.#tellAll({
+      type: "offer",
+      sequence,
+      offer,
+      manifest,
+      placement: { flat, shared, isUpdate, ...(delta ? { delta } : {}), ...(version === undefined ? {} : { version }) },
+    });
     return offer;
   }
 

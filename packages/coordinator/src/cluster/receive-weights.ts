@@ -11,6 +11,7 @@ export interface IncomingWeights {
   readonly flat: readonly number[];
   readonly shared: readonly number[];
   readonly delta?: DeltaTerms;
+  readonly version?: string;
   /** Whether later rounds may start from it. */
   readonly isUpdate: boolean;
 }
@@ -26,17 +27,18 @@ export interface ReceivingParts {
 export async function receiveWeights(
   { broadcast, generations, listener }: ReceivingParts,
   offer: BroadcastOffer,
-  { sequence, manifest, flat, shared, delta, isUpdate }: IncomingWeights,
+  { sequence, manifest, flat, shared, delta, version, isUpdate }: IncomingWeights,
   signal: AbortSignal,
 ): Promise<ReceivedWeights> {
   const total = offer.segmentBytes.reduce((sum, bytes) => sum + bytes, 0);
   // A state dict of meta tensors has nothing to bring.
-  if (total === 0) return { placed: { segments: [], flat, shared }, release: () => undefined };
+  const where = { flat, shared, ...(version === undefined ? {} : { version }) };
+  if (total === 0) return { placed: { segments: [], ...where }, release: () => undefined };
   listener.onPhase("receiving");
   const received = await broadcast.receive(offer, { signal, onProgress: (bytes) => listener.onBytes(bytes, total) });
   const weights = delta ? await rebuild(generations, delta, received) : received;
   if (isUpdate) generations.hold(sequence, manifest, weights.descriptors);
-  return { placed: { segments: weights.descriptors, flat, shared }, release: () => weights.release() };
+  return { placed: { segments: weights.descriptors, ...where }, release: () => weights.release() };
 }
 
 async function rebuild(generations: Generations, delta: DeltaTerms, received: ReceivedSegments): Promise<ReceivedSegments> {

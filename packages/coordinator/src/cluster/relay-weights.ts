@@ -75,10 +75,11 @@ export class RelayWeights {
         return;
       }
       const { flat, shared, segmentBytes } = describeWeights(manifest, placed);
+      const version = placed.version === undefined ? {} : { version: placed.version };
       if (delta) round.served = [delta.descriptor];
       round.cancel.signal.addEventListener("abort", () => delta?.release(), { once: true });
       const travels = delta ? { segmentBytes: [delta.descriptor.nbytes], delta: delta.terms } : { segmentBytes };
-      this.#host.send({ type: "owned", sequence, rank, manifest, placement: { flat, shared, ...travels } });
+      this.#host.send({ type: "owned", sequence, rank, manifest, placement: { flat, shared, ...travels, ...version } });
     };
     generations.encode().then(tell, () => tell(null));
   }

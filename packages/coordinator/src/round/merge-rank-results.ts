@@ -74,6 +74,7 @@ export function mergeRankResults(results: ReadonlyMap<number, RankResult>, facts
       barrierMs: Math.max(0, totalMs - loadMs),
       totalMs,
     },
+    ...(fetched.placed.version === undefined ? {} : { version: fetched.placed.version }),
     ...(facts.broadcast ? { broadcast: facts.broadcast } : {}),
     memory: {
       pssBytes: sumOrNull([

@@ -13,6 +13,8 @@ export interface DescribedWeights {
   readonly segmentBytes: readonly number[];
   /** Set when the weights travel as the difference from those of an earlier round. */
   readonly delta?: DeltaTerms;
+  /** The user's opaque label of an update. */
+  readonly version?: string;
 }
 
 /** What a node says once it has a round's weights. Plain data. */
@@ -55,6 +57,7 @@ export const NO_OTHER_NODES: OtherNodes = {
 };
 
 /** The description of weights that are placed here. */
-export function describeWeights(manifest: Uint8Array, { segments, flat, shared }: PlacedSegments): DescribedWeights {
-  return { manifest, flat, shared, segmentBytes: segments.map(({ nbytes }) => nbytes) };
+export function describeWeights(manifest: Uint8Array, { segments, flat, shared, version }: PlacedSegments): DescribedWeights {
+  const described = { manifest, flat, shared, segmentBytes: segments.map(({ nbytes }) => nbytes) };
+  return version === undefined ? described : { ...described, version };
 }

@@ -76,6 +76,8 @@ export interface LoadReportFields {
   readonly memory: MemoryReport;
   /** What travelled to each other node; absent on one node, and where every node fetched for itself. */
   readonly broadcast?: BroadcastReport;
+  /** The opaque label that an update was given. */
+  readonly version?: string;
   readonly warnings: readonly Warning[];
 }
 
@@ -107,6 +109,7 @@ export class LoadReport implements LoadReportFields {
   readonly timings: TimingReport;
   readonly memory: MemoryReport;
   declare readonly broadcast?: BroadcastReport;
+  declare readonly version?: string;
   readonly warnings: readonly Warning[];
 
   /** Fields that are absent are those of a load in one process of a state dict in memory. */
@@ -117,6 +120,7 @@ export class LoadReport implements LoadReportFields {
     if (fields.sha256 !== undefined) this.sha256 = fields.sha256;
     if (fields.selected !== undefined) this.selected = fields.selected;
     if (fields.broadcast !== undefined) this.broadcast = fields.broadcast;
+    if (fields.version !== undefined) this.version = fields.version;
     this.bytes = fields.bytes ?? 0;
     this.worldSize = fields.worldSize ?? 1;
     this.nodes = fields.nodes ?? 1;
@@ -174,6 +178,7 @@ export class LoadReport implements LoadReportFields {
       ranks: this.ranks,
       timings: this.timings,
       ...(this.broadcast === undefined ? {} : { broadcast: this.broadcast }),
+      ...(this.version === undefined ? {} : { version: this.version }),
       memory: this.memory,
       warnings: this.warnings,
     };

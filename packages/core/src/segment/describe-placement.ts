@@ -14,6 +14,8 @@ export interface PlacedSegments {
   readonly casts?: PlacedCasts;
   /** Set for weight updates whose segments are filled again and again. */
   readonly reuse?: SegmentReuse;
+  /** The user's opaque label of an update. */
+  readonly version?: string;
 }
 
 /** Which of a layout's sets of segments holds the weights. Consumers that know the layout keep their mappings and plans. */

@@ -14,6 +14,14 @@ import { type KeptLayout, runUpdate } from "./update-round.ts";
 // A rank may wait this long for another without a sign of progress where waiting is what it is there for.
 const PATIENCE_MS = 2 ** 31 - 1;
 
+/** How to update. */
+export interface UpdateOptions {
+  /** The rank that passes the state dict; the others pass null. Default 0. */
+  readonly src?: number;
+  /** An opaque label of the source's: in the report, and in the replies of pools. */
+  readonly version?: string;
+}
+
 /** See the module comment. */
 export class Collectives {
   readonly #session: RankSession;
@@ -77,7 +85,7 @@ export class Collectives {
    * A round that gives every replica the state dict of rank `src`.
    * @throws {CheckpointError} the same root cause on every rank; RANKCAST_USAGE when another rank passes one, or `src` none.
    */
-  update(replicas: ReplicaSet, stateDict: StateDict | null, { src = 0 }: { readonly src?: number }): Promise<LoadReport> {
+  update(replicas: ReplicaSet, stateDict: StateDict | null, { src = 0, version }: UpdateOptions): Promise<LoadReport> {
     const session = this.#session;
     if ((stateDict !== null) !== (src === this.#identity.rank)) {
       throw new DistributionError(
@@ -101,8 +109,9 @@ export class Collectives {
         // Updates carry the names of the replicas themselves: rewriting them would be wrong.
         options: { revKeys: [], strict: false },
         noMmap: this.#noMmap,
+        generation: this.#generation + 1,
         manifest: known?.manifest ?? null,
-        publish: stateDict ? () => this.#publish(sequence, stateDict, known?.layout ?? null) : null,
+        publish: stateDict ? () => this.#publish(sequence, stateDict, known?.layout ?? null, version) : null,
       });
       if (stateDict) this.#ring.accepted(layout ?? undefined);
       this.#finish(replicas, report, layout === null ? null : { layout, manifest });
@@ -110,9 +119,9 @@ export class Collectives {
     });
   }
 
-  #publish(sequence: number, stateDict: StateDict, lastLayout: string | null): void {
+  #publish(sequence: number, stateDict: StateDict, lastLayout: string | null, version: string | undefined): void {
     const { manifest, placed } = this.#ring.publish(stateDict, lastLayout);
-    this.#session.publish(sequence, manifest, placed);
+    this.#session.publish(sequence, manifest, version === undefined ? placed : { ...placed, version });
   }
 
   #collective(
@@ -134,6 +143,7 @@ export class Collectives {
         replicas,
         options: replicaOptions,
         withDigest: options.digest ?? false,
+        generation: this.#generation + 1,
         noMmap: this.#noMmap,
         limits: options.limits ?? {},
         signal: options.signal,

@@ -10,13 +10,15 @@ export class LiveWeights {
   readonly #session: RankSession;
   readonly #nodeCount: number;
   readonly #noMmap: boolean;
+  readonly #generation: () => number;
   readonly #subscriptions = new Set<WeightSubscription>();
   #publisher: LivePublisher | null = null;
 
-  constructor(session: RankSession, nodeCount: number, noMmap: boolean) {
+  constructor(session: RankSession, nodeCount: number, noMmap: boolean, generation: () => number) {
     this.#session = session;
     this.#nodeCount = nodeCount;
     this.#noMmap = noMmap;
+    this.#generation = generation;
   }
 
   /** As `RankGroup.publish`. @throws {DistributionError} RANKCAST_UNSUPPORTED for several nodes. */
@@ -29,7 +31,7 @@ export class LiveWeights {
   /** As `ReplicaPool.subscribe`. @throws {DistributionError} RANKCAST_UNSUPPORTED for several nodes. */
   subscribe(replicas: ReplicaSet, options: SubscribeOptions): WeightSubscription {
     this.#requireOneNode("subscribe");
-    const subscription = new WeightSubscription(this.#session, replicas, this.#noMmap, options);
+    const subscription = new WeightSubscription(this.#session, replicas, this.#noMmap, this.#generation, options);
     this.#subscriptions.add(subscription);
     return subscription;
   }

@@ -7,7 +7,7 @@ import type { SubscribeOptions, WeightSubscription } from "../pool/weight-subscr
 import { ReplicaHost } from "../replica/replica-host.ts";
 import { localReplicaSet } from "../replica/replica-set.ts";
 import type { RankSession } from "../session/rank-session.ts";
-import { Collectives } from "./collectives.ts";
+import { Collectives, type UpdateOptions } from "./collectives.ts";
 import type { CoordinatorThread } from "./coordinator-thread.ts";
 import { LiveWeights } from "./live-weights.ts";
 import type { GroupLoadOptions } from "./load-options.ts";
@@ -37,7 +37,7 @@ export class RankGroup implements AsyncDisposable {
   constructor(parts: RankGroupParts) {
     this.#parts = parts;
     this.#collectives = new Collectives(parts.session, parts.identity, parts.noMmap);
-    this.#live = new LiveWeights(parts.session, parts.identity.nodeCount, parts.noMmap);
+    this.#live = new LiveWeights(parts.session, parts.identity.nodeCount, parts.noMmap, () => this.generation);
   }
 
   /** Global rank, 0 … worldSize - 1. */
@@ -90,7 +90,7 @@ export class RankGroup implements AsyncDisposable {
    * pool) of the last load.
    * @throws {CheckpointError} the same root cause on every rank; every replica stays on its generation.
    */
-  broadcastStateDict(stateDict: StateDict | null, options: { readonly src?: number } = {}): Promise<LoadReport> {
+  broadcastStateDict(stateDict: StateDict | null, options: UpdateOptions = {}): Promise<LoadReport> {
     this.#open();
     const replicas = this.#collectives.last;
     if (!replicas) {

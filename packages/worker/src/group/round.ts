@@ -21,6 +21,8 @@ export interface Round {
   readonly options: ReplicaLoadOptions;
   /** Compute a digest of each replica's state after the load. */
   readonly withDigest: boolean;
+  /** The generation this round makes, if it passes. */
+  readonly generation: number;
   readonly noMmap: boolean;
   /** Overrides of limits. */
   readonly limits: Readonly<Record<string, number>>;
@@ -56,7 +58,7 @@ export async function runRound(round: Round): Promise<LoadReport> {
     await arrive(round, "prepared", prepared.failure ?? cancelled(round));
     session.reportPhase("loading");
     const commitStartMs = performance.now();
-    const committed = await attempt(() => replicas.commit());
+    const committed = await attempt(() => replicas.commit({ generation: round.generation, version: "", number: null }));
     const loadMs = (prepared.value ?? 0) + performance.now() - commitStartMs;
     await arrive(round, "committed", committed.failure, { loadMs });
     const report = await reportRound(round, committed.value ?? [], before);

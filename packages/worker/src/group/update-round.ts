@@ -23,6 +23,8 @@ export interface UpdateRound {
   readonly replicas: ReplicaSet;
   readonly options: ReplicaLoadOptions;
   readonly noMmap: boolean;
+  /** The generation this update makes, if it passes. */
+  readonly generation: number;
   /** msgpack manifest of the last update's layout, which a publication may leave out. */
   readonly manifest: Uint8Array | null;
   /** Copies and offers this rank's weights; null on the ranks that receive. */
@@ -64,8 +66,9 @@ export async function runUpdate(round: UpdateRound): Promise<UpdateOutcome> {
     const reuse = prepared.value?.reuse ?? null;
     if (prepared.failure !== undefined || reuse?.known !== "set") await arrive(round, "prepared", prepared.failure);
     committing = true;
+    const label = { generation: round.generation, version: prepared.value?.placed.version ?? "", number: null };
     const committed = await attempt(() =>
-      reuse?.known === "set" ? replicas.swap(reuse, round.options, () => deliveryOf(round, prepared.value)) : replicas.commit(),
+      reuse?.known === "set" ? replicas.swap(reuse, round.options, () => deliveryOf(round, prepared.value), label) : replicas.commit(label),
     );
     const payload = reportOf(committed.value ?? [], performance.now() - startMs, round);
     const merged = await arrive(round, "committed", committed.failure, payload);

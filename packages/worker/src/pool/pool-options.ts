@@ -1,6 +1,7 @@
 /** What a pool is made with and what it tells. */
 import type { ResourceLimits } from "node:worker_threads";
 import { type CheckpointError, DistributionError, type LoadReport, type StateDict } from "@rankcast/core";
+import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import type { SubscribeOptions, WeightSubscription } from "./weight-subscription.ts";
 
@@ -63,6 +64,18 @@ export interface ReplicaCallOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What a call gave, and which weights it was made with. */
+export interface PoolReply {
+  readonly value: unknown;
+  readonly replica: number;
+  /** Of the last collective load or update that the replica had taken when the call began; -1 before the first. */
+  readonly generation: number;
+  /** The label of the update or publication; empty when there was none. */
+  readonly version: string;
+  /** Publications that were newer than the replica's when the call began; 0 without a subscription. */
+  readonly behind: number;
+}
+
 /** What a pool needs of its group; kept narrow so that a pool can be tested without one. */
 export interface PoolGroup<Options> {
   readonly rank: number;
@@ -71,7 +84,11 @@ export interface PoolGroup<Options> {
   readonly generation: number;
   readonly noMmap: boolean;
   load(replicas: ReplicaSet, weights: string, options: Options | undefined): Promise<LoadReport>;
-  update(replicas: ReplicaSet, stateDict: StateDict | null, options: { readonly src?: number }): Promise<LoadReport>;
+  update(
+    replicas: ReplicaSet,
+    stateDict: StateDict | null,
+    options: { readonly src?: number; readonly version?: string },
+  ): Promise<LoadReport>;
   subscribe(replicas: ReplicaSet, options: SubscribeOptions): WeightSubscription;
   poolClosed(pool: { close(): Promise<void> }): void;
 }
@@ -111,4 +128,15 @@ export function requireWithin(option: string, value: number, least: number, most
 
 function usage(option: string, text: string): DistributionError {
   return new DistributionError("RANKCAST_USAGE", text, { details: { option } });
+}
+
+/** A function in the options would end the task with an error that names nothing. @throws {DistributionError} RANKCAST_USAGE naming the option. */
+export function requireCloneable(options: ReplicaLoadOptions): void {
+  const inRules = options.revKeys?.some(([, replacement]) => typeof replacement === "function");
+  const option = inRules ? "revKeys" : Object.entries(options).find(([, value]) => typeof value === "function")?.[0];
+  if (option === undefined) return;
+  throw new DistributionError("RANKCAST_USAGE", `${option} holds a function, which cannot cross to the threads of a pool`, {
+    details: { option },
+    remedy: "Use a replacement template, or load into a model of the rank's main thread.",
+  });
 }

@@ -4,6 +4,7 @@
  */
 import { type CheckpointError, DEFAULT_LIMITS, DistributionError } from "@rankcast/core";
 import { asCheckpointError } from "@rankcast/core/runtime";
+import type { WeightsLabel } from "../replica/replica-set.ts";
 import { type Crash, crashError } from "./crash.ts";
 import type { CompiledPoolOptions, ReplicaEvent, ReplicaStatus } from "./pool-options.ts";
 import type { ReloadStep } from "./reload-steps.ts";
@@ -27,6 +28,12 @@ export interface TaskOptions {
   readonly signal?: AbortSignal | undefined;
   /** Run it in this thread or not at all (null: the thread is gone): a commit belongs to the thread that prepared. */
   readonly only?: ReplicaThread | null;
+  /** Called when the task begins. */
+  readonly onBegin?: () => void;
+  /** What the replica's weights are called once the task has succeeded. */
+  readonly label?: WeightsLabel;
+  /** Before the calls that wait: weights are taken at the next step, not after all steps that were asked for. */
+  readonly first?: boolean;
 }
 
 interface Job {
@@ -48,6 +55,8 @@ export class PooledReplica {
   #restarts = 0;
   #restartsInARow = 0;
   #closed = false;
+  #weights: WeightsLabel | null = null;
+  #weightsBefore: WeightsLabel | null = null;
 
   constructor(index: number, around: ReplicaSurroundings) {
     this.index = index;
@@ -57,6 +66,11 @@ export class PooledReplica {
   /** The thread that holds the replica now; null when none does. */
   get thread(): ReplicaThread | null {
     return this.#thread;
+  }
+
+  /** What the replica's weights are called; null before the first. */
+  get weights(): WeightsLabel | null {
+    return this.#weights;
   }
 
   /** See `ReplicaStatus`. */
@@ -95,7 +109,8 @@ export class PooledReplica {
         reject(refusal);
         return;
       }
-      this.#queue.push(job);
+      if (options.first) this.#queue.unshift(job);
+      else this.#queue.push(job);
       options.signal?.addEventListener("abort", () => this.#cancel(job), { once: true });
       this.#next();
     });
@@ -155,8 +170,11 @@ export class PooledReplica {
 
   async #perform(job: Job, thread: ReplicaThread): Promise<void> {
     this.#running = job;
+    job.options.onBegin?.();
     try {
-      job.resolve(await thread.run(job.task, job.options.timeoutMs ?? this.#around.options.timeoutMs));
+      const value = await thread.run(job.task, job.options.timeoutMs ?? this.#around.options.timeoutMs);
+      this.#relabel(job, value);
+      job.resolve(value);
       this.#restartsInARow = 0;
     } catch (error) {
       // First what follows from it, so that whoever hears of the failure finds the replica crashed or restarting.
@@ -166,6 +184,13 @@ export class PooledReplica {
       this.#running = null;
       this.#next();
     }
+  }
+
+  #relabel({ task, options: { label } }: Job, value: unknown): void {
+    if (task.type === "rollBack") this.#weights = this.#weightsBefore ?? this.#weights;
+    if (label === undefined || (task.type === "swap" && value === null)) return;
+    this.#weightsBefore = this.#weights;
+    this.#weights = label;
   }
 
   async #startThread(): Promise<void> {

@@ -1,14 +1,16 @@
 /** The replicas of one rank, each in a thread of its own. */
 import { DistributionError, type LoadReport, type ReplicaReport, StateDict, Storage, Tensor } from "@rankcast/core";
 import type { Delivery, KeptSet, ReplicaLoadOptions } from "../replica/replica-host.ts";
-import type { ReplicaSet } from "../replica/replica-set.ts";
+import type { ReplicaSet, WeightsLabel } from "../replica/replica-set.ts";
 import { packValue } from "./pack-value.ts";
 import {
   compilePoolOptions,
   type PoolGroup,
+  type PoolReply,
   type ReplicaCallOptions,
   type ReplicaPoolOptions,
   type ReplicaStatus,
+  requireCloneable,
   requireWithin,
 } from "./pool-options.ts";
 import { PooledReplica, type TaskOptions } from "./pooled-replica.ts";
@@ -32,6 +34,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   /** The load or update that is under way. */
   #round: Promise<unknown> = Promise.resolve();
   #closed = false;
+  #subscription: WeightSubscription | null = null;
 
   private constructor(group: PoolGroup<Options>, replicas: readonly PooledReplica[], reload: ReloadSteps) {
     this.#group = group;
@@ -84,7 +87,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
    * Collective: generation + 1 from the state dict of rank `src` (others pass null).
    * @throws {CheckpointError} the same root cause on every rank; every replica stays on its generation.
    */
-  update(stateDict: StateDict | null, options: { readonly src?: number } = {}): Promise<LoadReport> {
+  update(stateDict: StateDict | null, options: { readonly src?: number; readonly version?: string } = {}): Promise<LoadReport> {
     this.#assertOpen();
     return this.#follow(this.#group.update(this.#replicaSet(), stateDict, options));
   }
@@ -96,7 +99,8 @@ export class ReplicaPool<Options> implements AsyncDisposable {
    */
   subscribe(options: SubscribeOptions = {}): WeightSubscription {
     this.#assertOpen();
-    return this.#group.subscribe(this.#replicaSet(), options);
+    this.#subscription = this.#group.subscribe(this.#replicaSet(), options);
+    return this.#subscription;
   }
 
   /**
@@ -109,6 +113,25 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   async run(name: string, args?: unknown, options: ReplicaCallOptions = {}): Promise<unknown> {
     const { replica = 0, ...task } = options;
     return this.#call(this.#replica(replica), name, args, task);
+  }
+
+  /**
+   * As `run`, and says which weights the replica had when the call began: a rollout can be told apart from one with older weights.
+   * @throws {DistributionError} as `run`.
+   */
+  async call(name: string, args?: unknown, options: ReplicaCallOptions = {}): Promise<PoolReply> {
+    const { replica: index = 0, ...task } = options;
+    const replica = this.#replica(index);
+    let weights: WeightsLabel | null = null;
+    let behind = 0;
+    const onBegin = (): void => {
+      weights = replica.weights;
+      const number = weights?.number ?? null;
+      behind = number === null ? 0 : Math.max(0, (this.#subscription?.newest ?? number) - number);
+    };
+    const value = await this.#call(replica, name, args, task, onBegin);
+    const { generation = -1, version = "" } = (weights as WeightsLabel | null) ?? {};
+    return { value, replica: index, generation, version, behind };
   }
 
   /** Calls the function in every replica; results by replica index. @throws {DistributionError} as `run`, when all calls have ended. */
@@ -178,12 +201,12 @@ export class ReplicaPool<Options> implements AsyncDisposable {
           }),
         );
       },
-      commit: async () => {
-        const reports = await this.#each({ type: "commit" }, (index) => ({ only: this.#prepared[index] ?? null }));
+      commit: async (label) => {
+        const reports = await this.#each({ type: "commit" }, (index) => ({ only: this.#prepared[index] ?? null, label, first: true }));
         this.#reload.keep(reports);
         return reports;
       },
-      swap: (kept, options, attach) => this.#swap(kept, options, attach),
+      swap: (kept, options, attach, label) => this.#swap(kept, options, attach, label),
       rollBack: async () => {
         this.#reload.rollBack();
         await this.#eachAlive({ type: "rollBack" });
@@ -201,20 +224,20 @@ export class ReplicaPool<Options> implements AsyncDisposable {
     };
   }
 
-  async #swap(kept: KeptSet, options: ReplicaLoadOptions, attach: () => Delivery): Promise<readonly ReplicaReport[]> {
+  async #swap(kept: KeptSet, options: ReplicaLoadOptions, attach: () => Delivery, label: WeightsLabel): Promise<readonly ReplicaReport[]> {
     let attached: Delivery | undefined;
     const attachOnce = (): Delivery => {
       attached ??= attach();
       return attached;
     };
-    const swapped = await this.#each({ type: "swap", kept, options });
+    const swapped = await this.#each({ type: "swap", kept, options }, () => ({ label, first: true }));
     const reports = await allOrFirstFailure(
       swapped.map(async (report, index) => {
         if (report) return report;
         const replica = this.#replica(index);
         const { thread } = replica;
-        await replica.run({ type: "prepare", delivery: attachOnce(), options }, { only: thread });
-        return replica.run({ type: "commit" }, { only: thread });
+        await replica.run({ type: "prepare", delivery: attachOnce(), options }, { only: thread, first: true });
+        return replica.run({ type: "commit" }, { only: thread, label, first: true });
       }),
     );
     this.#reload.swap(kept, options, reports, attachOnce);
@@ -235,9 +258,15 @@ export class ReplicaPool<Options> implements AsyncDisposable {
     return allOrFirstFailure(this.#replicas.map((replica, index) => replica.run<T>(task, optionsOf(index))));
   }
 
-  async #call(replica: PooledReplica, name: string, args: unknown, options: Omit<ReplicaCallOptions, "replica">): Promise<unknown> {
+  async #call(
+    replica: PooledReplica,
+    name: string,
+    args: unknown,
+    options: Omit<ReplicaCallOptions, "replica">,
+    onBegin: () => void = () => undefined,
+  ): Promise<unknown> {
     if (options.timeoutMs !== undefined) requireWithin("timeoutMs", options.timeoutMs, 1, 2 ** 31 - 1);
-    return unpackValue(await replica.run({ type: "call", name, args: packValue(args, "args") }, options));
+    return unpackValue(await replica.run({ type: "call", name, args: packValue(args, "args") }, { ...options, onBegin }));
   }
 
   #follow(round: Promise<LoadReport>): Promise<LoadReport> {
@@ -264,16 +293,5 @@ async function allOrFirstFailure<T>(work: readonly Promise<T>[]): Promise<T[]> {
   return settled.map((each) => {
     if (each.status === "rejected") throw each.reason;
     return each.value;
-  });
-}
-
-/** A function in the options would end the task with an error that names nothing. */
-function requireCloneable(options: ReplicaLoadOptions): void {
-  const inRules = options.revKeys?.some(([, replacement]) => typeof replacement === "function");
-  const option = inRules ? "revKeys" : Object.entries(options).find(([, value]) => typeof value === "function")?.[0];
-  if (option === undefined) return;
-  throw new DistributionError("RANKCAST_USAGE", `${option} holds a function, which cannot cross to the threads of a pool`, {
-    details: { option },
-    remedy: "Use a replacement template, or load into a model of the rank's main thread.",
   });
 }

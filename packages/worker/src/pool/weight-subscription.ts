@@ -38,6 +38,7 @@ export class WeightSubscription implements AsyncDisposable {
   readonly #session: RankSession;
   readonly #replicas: ReplicaSet;
   readonly #noMmap: boolean;
+  readonly #generation: () => number;
   readonly #options: SubscribeOptions;
   readonly #id: number;
   #manifest: Uint8Array = new Uint8Array(0);
@@ -47,10 +48,11 @@ export class WeightSubscription implements AsyncDisposable {
   #closed = false;
 
   /** Subscribes at once; a version that was published before comes first. */
-  constructor(session: RankSession, replicas: ReplicaSet, noMmap: boolean, options: SubscribeOptions) {
+  constructor(session: RankSession, replicas: ReplicaSet, noMmap: boolean, generation: () => number, options: SubscribeOptions) {
     this.#session = session;
     this.#replicas = replicas;
     this.#noMmap = noMmap;
+    this.#generation = generation;
     this.#options = options;
     this.#id = session.subscribe(options.policy ?? "latest", {
       onOffered: (offered) => {
@@ -65,6 +67,11 @@ export class WeightSubscription implements AsyncDisposable {
   /** The version that all replicas use, null before the first. */
   get current(): WeightsUpdate | null {
     return this.#last;
+  }
+
+  /** Number of the newest publication known here; 0 before the first. */
+  get newest(): number {
+    return this.#newest;
   }
 
   /** Versions between the replicas' and the newest one known here. */
@@ -107,13 +114,14 @@ export class WeightSubscription implements AsyncDisposable {
     const placed = offered.placement as PlacedSegments;
     if (offered.manifest.byteLength > 0) this.#manifest = offered.manifest;
     const manifest = this.#manifest;
+    const label = { generation: this.#generation(), version: offered.version, number: offered.number };
     const attach = (): Delivery => prepareDelivery({ manifest, placed, limits: {} }, this.#replicas.count, this.#noMmap);
     if (placed.reuse) {
-      await this.#replicas.swap(placed.reuse, NO_LAYOUT, attach);
+      await this.#replicas.swap(placed.reuse, NO_LAYOUT, attach, label);
       return;
     }
     await this.#replicas.prepare(attach(), NO_LAYOUT);
-    await this.#replicas.commit();
+    await this.#replicas.commit(label);
   }
 
   async #fail(error: CheckpointError): Promise<void> {

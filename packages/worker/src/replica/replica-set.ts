@@ -2,6 +2,16 @@
 import { type DType, type ReplicaReport, StateDict } from "@rankcast/core";
 import type { Delivery, KeptSet, ReplicaFacts, ReplicaHost, ReplicaLoadOptions } from "./replica-host.ts";
 
+/** Which weights a replica has. */
+export interface WeightsLabel {
+  /** Of the last collective load or update. */
+  readonly generation: number;
+  /** The opaque label of an update or a publication; empty for loads. */
+  readonly version: string;
+  /** Of a publication that a subscription took; null for collectives. */
+  readonly number: number | null;
+}
+
 /** All replicas of one rank. `prepare` rejects with the first failure and touches nothing; `commit` follows a passed barrier. */
 export interface ReplicaSet {
   readonly count: number;
@@ -10,12 +20,12 @@ export interface ReplicaSet {
   /** @throws {CheckpointError} the first replica's failure. */
   prepare(delivery: Delivery, options: ReplicaLoadOptions): Promise<void>;
   /** Reports by replica index. @throws {CheckpointError} when a replica crashed. */
-  commit(): Promise<readonly ReplicaReport[]>;
+  commit(label: WeightsLabel): Promise<readonly ReplicaReport[]>;
   /**
    * Goes on to a set that was prepared before: `prepare` and `commit` in one. `attach` is for replicas that are younger than the set.
    * @throws {CheckpointError} when a replica crashed or changed.
    */
-  swap(kept: KeptSet, options: ReplicaLoadOptions, attach: () => Delivery): Promise<readonly ReplicaReport[]>;
+  swap(kept: KeptSet, options: ReplicaLoadOptions, attach: () => Delivery, label: WeightsLabel): Promise<readonly ReplicaReport[]>;
   /** Takes the last commit or swap back: replicas look at the weights before it again. */
   rollBack(): Promise<void>;
   /** Makes what replicas look at their own memory. */

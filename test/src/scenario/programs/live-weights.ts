@@ -51,14 +51,18 @@ async function act(): Promise<void> {
   });
   await group.barrier("subscribed");
   const held: (number[] | null)[] = [];
+  const replies: { version: string; behind: number }[] = [];
   let done = false;
   void whenLast.then(() => {
     done = true;
   });
   while (!done) {
     if (isSlow) await pool.run("scribble", 5, { replica: 0 });
-    const [first, second] = (await pool.runAll("distinctValues")) as (number[] | null)[];
-    held.push(first ?? null, second ?? null);
+    for (const replica of [0, 1]) {
+      const { value, version, behind } = await pool.call("distinctValues", undefined, { replica });
+      held.push(value as number[] | null);
+      replies.push({ version, behind });
+    }
     if (isSlow) continue;
     await nextTurn();
   }
@@ -69,7 +73,7 @@ async function act(): Promise<void> {
   for (let turn = 1; turn <= 4; turn += 1) await group.barrier("seen");
   await group.barrier("all over");
   const kept = await pool.runAll("distinctValues");
-  process.stdout.write(JSON.stringify({ rank: group.rank, updates, held, ended, kept, behind: subscription.behind }));
+  process.stdout.write(JSON.stringify({ rank: group.rank, updates, held, replies, ended, kept, behind: subscription.behind }));
 }
 
 function nextTurn(): Promise<void> {

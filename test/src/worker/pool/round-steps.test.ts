@@ -82,17 +82,17 @@ describe("pool: between the steps of a round", function () {
   it("a replica that ends between prepare and commit fails the commit; its successor has the weights before", async () => {
     await makePool();
     await replicas.prepare(weights(1), {});
-    await replicas.commit();
+    await replicas.commit({ generation: 0, version: "", number: null });
     expect(await values()).to.deep.equal([new Set([1]), new Set([1])]);
     await replicas.prepare(weights(2), {});
     await expectError("RANKCAST_REPLICA_CRASHED", pool.run("exit", 1, { replica: 0 }));
     // Waits for the fresh thread, which prepared nothing.
-    const error = await expectError("RANKCAST_REPLICA_CRASHED", replicas.commit());
+    const error = await expectError("RANKCAST_REPLICA_CRASHED", replicas.commit({ generation: 0, version: "", number: null }));
     expect(error.details).to.include({ replica: 0, begun: false });
     await replicas.rollBack();
     expect(await values()).to.deep.equal([new Set([1]), new Set([1])]);
     await replicas.prepare(weights(3), {});
-    await replicas.commit();
+    await replicas.commit({ generation: 0, version: "", number: null });
     expect(await values()).to.deep.equal([new Set([3]), new Set([3])]);
   });
 
@@ -100,7 +100,7 @@ describe("pool: between the steps of a round", function () {
     await makePool();
     await replicas.prepare(weights(4), {});
     for (const segment of segments.splice(0)) segment.release();
-    await replicas.commit();
+    await replicas.commit({ generation: 0, version: "", number: null });
     await pool.restart(1);
     expect(await values()).to.deep.equal([new Set([4]), new Set([4])]);
   });
@@ -108,9 +108,9 @@ describe("pool: between the steps of a round", function () {
   it("a commit that is taken back is not what a restart repeats", async () => {
     await makePool();
     await replicas.prepare(weights(1), {});
-    await replicas.commit();
+    await replicas.commit({ generation: 0, version: "", number: null });
     await replicas.prepare(weights(2), {});
-    await replicas.commit();
+    await replicas.commit({ generation: 0, version: "", number: null });
     await replicas.rollBack();
     await pool.restart(0);
     expect(await values()).to.deep.equal([new Set([1]), new Set([1])]);
@@ -119,7 +119,7 @@ describe("pool: between the steps of a round", function () {
   it("a load that is discarded is not what a restart repeats", async () => {
     await makePool();
     await replicas.prepare(weights(1), {});
-    await replicas.commit();
+    await replicas.commit({ generation: 0, version: "", number: null });
     await replicas.prepare(weights(2), {});
     await replicas.discard();
     await pool.restart(1);
