@@ -36,7 +36,7 @@ export interface ReceiverOptions {
 }
 
 /** Defaults of the times above. */
-export const RECEIVER_TIMES = { doubtMs: 400, slowMs: 2000, firstChunkMs: 1000, giveUpMs: 30_000, corruptionsMax: 3 } as const;
+export const RECEIVER_TIMES = { doubtMs: 250, slowMs: 2000, firstChunkMs: 1000, giveUpMs: 30_000, corruptionsMax: 3 } as const;
 
 /** What is known of one source. */
 export interface SourceRecord {

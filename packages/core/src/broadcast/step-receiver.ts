@@ -169,8 +169,8 @@ function takeAnswer(draft: Draft, source: number, available: number | null): voi
   const { probe, source: present, rounds } = draft.state;
   if (probe === null || probe.source !== source) return;
   if (source === present) {
-    const isSilent = draft.nowMs >= silentSinceMs(draft.state) + usualMs(draft.state);
-    // It has chunks and answers, but nothing comes: what is dead is the connection.
+    // It has chunks and answers, but nothing comes, twice in a row: what is dead is the connection.
+    const isSilent = rounds > 0 && draft.nowMs >= silentSinceMs(draft.state) + usualMs(draft.state);
     if (available !== null && available > 0 && isSilent) change(draft, source, SILENT);
     else probeNext(draft, { ...probe, held: available });
     return;

@@ -99,4 +99,20 @@ describe("a simulated chain of 8", () => {
       expect(outcome.completedMs.every((each) => each !== null)).to.equal(true);
     }
   });
+
+  // 17 s on one link, as a gigabyte at 500 Mbit/s: what the others lose is the time until somebody notices.
+  const long = { ...chain, chunks: 400, faults: NO_FAULTS };
+
+  for (const [what, fault, but] of [
+    ["stands still", { halt: { nodeRank: 3, atMs: 5000 } }, [3]],
+    ["has a link 100 times slower", { slow: { nodeRank: 3, times: 100 } }, [3]],
+  ] as const) {
+    it(`makes nobody else lose more than a twentieth when a node ${what}`, () => {
+      for (let seed = 1; seed <= 10; seed += 1) {
+        const healthy = last(simulate({ ...long, seed }), but);
+        const outcome = simulate({ ...long, seed, ...fault });
+        expect(last(outcome, but), `seed ${seed}`).to.be.lessThan(1.05 * healthy);
+      }
+    });
+  }
 });

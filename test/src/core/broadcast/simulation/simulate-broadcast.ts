@@ -42,7 +42,7 @@ class Cluster {
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
     this.#random = chance(simulation.seed);
-    const { nodes, chunks, owners, faults } = simulation;
+    const { nodes, chunks, owners, faults, halt } = simulation;
     const offer: BroadcastOffer = {
       id: { jobId: "job", epoch: 0, sequence: 0 },
       segmentBytes: [chunks],
@@ -68,7 +68,7 @@ class Cluster {
         sender: createSenderState({ layout: plan.layout, stallMs: 10_000 }),
         startMs,
         diesMs,
-        frozen: freezes ? [begin, end] : [Number.POSITIVE_INFINITY, 0],
+        frozen: halt?.nodeRank === rank ? [halt.atMs, Number.POSITIVE_INFINITY] : freezes ? [begin, end] : [Number.POSITIVE_INFINITY, 0],
         pull: null,
         receiverTimer: 0,
         senderTimer: 0,
@@ -237,7 +237,7 @@ class Cluster {
   }
 
   #send(rank: number, id: number, chunk: number): void {
-    const { chunkMs, latencyMs, faults, creditChunks } = this.#simulation;
+    const { chunkMs, latencyMs, faults, creditChunks, slow } = this.#simulation;
     const connection = this.#connections.get(id);
     if (connection === undefined || !connection.open) return;
     if (!this.#node(rank).sender.available.has(chunk)) this.#violations.push(`node ${rank} sent chunk ${chunk} without having it`);
@@ -246,7 +246,9 @@ class Cluster {
     if (connection.inFlight > creditChunks)
       this.#violations.push(`${connection.inFlight} chunks on their way with credits for ${creditChunks}`);
     if (connection.dead) return;
-    connection.freeMs = Math.max(connection.freeMs, this.#nowMs) + chunkMs * (0.5 + this.#random());
+    connection.freeMs =
+      Math.max(connection.freeMs, this.#nowMs) +
+      chunkMs * (slow?.nodeRank === connection.receiver ? slow.times : 1) * (0.5 + this.#random());
     this.#at(connection.freeMs + latencyMs, () => {
       if (!connection.open) return;
       if (this.#strikes("cut", faults.cut)) this.#close(connection, "reset");

@@ -27,6 +27,10 @@ export interface Simulation {
   readonly chunkMs: number;
   readonly latencyMs: number;
   readonly creditChunks: number;
+  /** A node whose link brings chunks so many times slower. */
+  readonly slow?: { readonly nodeRank: number; readonly times: number };
+  /** A node that stands still from this time on. */
+  readonly halt?: { readonly nodeRank: number; readonly atMs: number };
 }
 
 /** What came of it. */
