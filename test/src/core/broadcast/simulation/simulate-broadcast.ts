@@ -215,7 +215,6 @@ class Cluster {
       this.#at(this.#nowMs + 2 * latencyMs, () => this.#close(connection, "refused"));
       return;
     }
-    // A node that has not begun parks the request.
     const atMs = Math.max(this.#nowMs + 2 * latencyMs, this.#node(source).startMs);
     this.#at(atMs, () =>
       this.#on(source, () => {
@@ -285,7 +284,7 @@ class Cluster {
     }
   }
 
-  /** Both ends find the connection closed. */
+  /** Both ends find it closed. */
   #close(connection: Connection, reason: string): void {
     if (!connection.open) return;
     this.#leave(connection);
