@@ -26,3 +26,8 @@ export function scribble(model: Module, milliseconds: number): void {
   const end = performance.now() + milliseconds;
   while (performance.now() < end);
 }
+
+/** Ends the replica's thread, as `process.exit` in a library does. */
+export function exit(_: Module, code: number): never {
+  process.exit(code);
+}

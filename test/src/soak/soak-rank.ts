@@ -1,0 +1,127 @@
+/**
+ * One rank of a soak: thousands of updates, one in a hundred of them disturbed, everything looked at after each. Prints what it saw.
+ * Arguments: updates, seed.
+ */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { CheckpointError, StateDict, Storage, Tensor } from "@rankcast/core";
+import { joinGroup, type ReplicaPool } from "@rankcast/worker";
+import { ELEMENTS } from "../scenario/replicas/wide-model.js";
+
+const [updates, seed] = process.argv.slice(2).map(Number) as [number, number];
+const FAULT_CHANCE = 0.01;
+const WARM_SHARE = 0.25;
+const SAMPLES = 40;
+const FAULTS = ["names that nobody has", "a source without bytes", "a replica that ends", "a replica that writes"] as const;
+type Fault = (typeof FAULTS)[number];
+
+await using group = await joinGroup();
+const pool = await group.createPool({
+  replica: new URL("../scenario/replicas/wide-model.js", import.meta.url),
+  replicas: 2,
+  restart: "automatic",
+  maxRestarts: updates,
+});
+let state = seed;
+let held = 0;
+const mixed: string[] = [];
+const faults = new Map<Fault, number>();
+const samples: { minutes: number; mib: number }[] = [];
+const beginMs = performance.now();
+const left = new Float32Array(ELEMENTS);
+const right = new Float32Array(ELEMENTS);
+await update("", 0, 1);
+await settle();
+const before = countResources();
+
+for (let turn = 2; turn <= updates; turn += 1) {
+  // The same on every rank: what is disturbed where is part of the plan.
+  const fault = chance() < FAULT_CHANCE ? FAULTS[Math.floor(chance() * FAULTS.length)] : undefined;
+  const src = Math.floor(chance() * group.worldSize);
+  const victim = Math.floor(chance() * group.worldSize);
+  if (fault) faults.set(fault, (faults.get(fault) ?? 0) + 1);
+  if (fault === "a replica that ends" && group.rank === victim) await pool.run("exit", 3, { replica: 1 }).catch(() => undefined);
+  if (fault === "a replica that writes" && group.rank === victim) await pool.run("scribble", 0, { replica: 0 });
+  await update(fault ?? "", src, turn);
+  await look(pool, turn, fault === "a replica that ends");
+  if (turn > updates * WARM_SHARE && turn % Math.ceil(updates / SAMPLES) === 0) {
+    globalThis.gc?.();
+    samples.push({ minutes: (performance.now() - beginMs) / 60_000, mib: process.memoryUsage.rss() / 2 ** 20 });
+  }
+}
+await settle();
+const after = countResources();
+process.stdout.write(
+  JSON.stringify({
+    rank: group.rank,
+    generation: group.generation,
+    faults: [...faults],
+    mixed: mixed.slice(0, 5),
+    mibPerMinute: slopeOf(samples),
+    grownMib: (samples.at(-1)?.mib ?? 0) - (samples[0]?.mib ?? 0),
+    minutes: (performance.now() - beginMs) / 60_000,
+    before,
+    after,
+  }),
+);
+
+async function update(fault: string, src: number, turn: number): Promise<void> {
+  left.fill(turn);
+  right.fill(turn);
+  const prefix = fault === "names that nobody has" ? "wrong." : "";
+  const noBytes = new Tensor({ dtype: "float32", shape: [ELEMENTS], storage: new Storage(null, 0, 4 * ELEMENTS) });
+  const weights = new StateDict([
+    [`${prefix}left`, fault === "a source without bytes" ? noBytes : Tensor.from(left, [ELEMENTS])],
+    [`${prefix}right`, Tensor.from(right, [ELEMENTS])],
+  ]);
+  try {
+    await pool.update(group.rank === src ? weights : null, { src });
+    held = turn;
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error;
+  }
+}
+
+/** Every replica shows the last update that passed, and nothing else. */
+async function look(replicas: ReplicaPool<never>, turn: number, mayBeAway: boolean): Promise<void> {
+  for (const replica of [0, 1]) {
+    const values = (await replicas.run("distinctValues", undefined, { replica }).catch((error: unknown) => {
+      // The update itself may have met the replica while it was away; it comes back with the weights of the others.
+      if (mayBeAway) return replicas.run("distinctValues", undefined, { replica });
+      throw error;
+    })) as number[] | null;
+    if (values?.length !== 1 || values[0] !== held) mixed.push(`update ${turn}: replica ${replica} shows ${values}, not ${held}`);
+  }
+}
+
+/** What is held: descriptors, of them memory files, threads. */
+function countResources(): { readonly descriptors: number; readonly memoryFiles: number; readonly threads: number } {
+  const links = readdirSync("/proc/self/fd").map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return "";
+    }
+  });
+  const threads = Number(/^Threads:\s+(\d+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1]);
+  return { descriptors: links.length, memoryFiles: links.filter((link) => link.includes("memfd:rankcast")).length, threads };
+}
+
+/** Restarts that are under way come to their end, and every rank is here. */
+async function settle(): Promise<void> {
+  await pool.runAll("distinctValues");
+  globalThis.gc?.();
+  await group.barrier("settled");
+}
+
+function chance(): number {
+  state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+  return state / 2 ** 32;
+}
+
+function slopeOf(points: readonly { readonly minutes: number; readonly mib: number }[]): number {
+  const mean = (of: (point: { minutes: number; mib: number }) => number): number =>
+    points.reduce((sum, point) => sum + of(point), 0) / points.length;
+  const [x, y] = [mean(({ minutes }) => minutes), mean(({ mib }) => mib)];
+  const over = points.reduce((sum, { minutes }) => sum + (minutes - x) ** 2, 0);
+  return points.reduce((sum, { minutes, mib }) => sum + (minutes - x) * (mib - y), 0) / over;
+}
