@@ -21,6 +21,7 @@ if (group.rank === (attempt * 5) % group.worldSize) {
 try {
   await group.barrier("end");
 } catch (error) {
-  note({ root: ((error as CheckpointError).details["rootCause"] as { readonly rank?: number } | undefined)?.rank });
+  const { code, details } = error as CheckpointError;
+  note({ code, root: (details["rootCause"] as { readonly rank?: number } | undefined)?.rank });
 }
 process.exit(1);

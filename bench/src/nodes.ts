@@ -59,14 +59,16 @@ async function measureKills(): Promise<object> {
     .split("\n")
     .map((line) => JSON.parse(line) as KillLine);
   const delaysMs: number[] = [];
-  let wrong = 0;
+  const wrong: string[] = [];
   for (let attempt = 0; attempt < kills; attempt += 1) {
     const ofAttempt = lines.filter((line) => line.attempt === attempt);
     const killed = ofAttempt.find((line) => line.killed);
     const seen = ofAttempt.filter((line) => !line.killed);
-    if (!killed || seen.length !== 2 * RANKS_PER_NODE - 1) wrong += 1;
+    if (!killed || seen.length !== 2 * RANKS_PER_NODE - 1)
+      wrong.push(`attempt ${attempt}: ${seen.length} of ${2 * RANKS_PER_NODE - 1} saw it`);
     for (const line of seen) {
-      if (line.root !== killed?.rank) wrong += 1;
+      if (line.root !== killed?.rank)
+        wrong.push(`attempt ${attempt}: rank ${line.rank} blames ${line.root ?? line.code}, not ${killed?.rank}`);
       delaysMs.push(line.atMs - (killed?.atMs ?? 0));
     }
   }
@@ -79,6 +81,7 @@ interface KillLine {
   readonly killed?: boolean;
   readonly atMs: number;
   readonly root?: number;
+  readonly code?: string;
 }
 
 /** Barriers of 64 ranks on two nodes, in eight processes; with strangers at the head's door when `strangers` is not 0. */

@@ -162,6 +162,49 @@ describe("scenario: many nodes, failures", function () {
     }
   });
 
+  describe("without a launcher of ours, where local rank 0 coordinates its node", () => {
+    const variables = (rank: number) => ({
+      RANK: String(rank),
+      LOCAL_RANK: String(rank % 2),
+      GROUP_RANK: String(Math.floor(rank / 2)),
+      WORLD_SIZE: "4",
+      LOCAL_WORLD_SIZE: "2",
+      MASTER_ADDR: "127.0.0.1",
+      MASTER_PORT: "29500",
+      TORCHELASTIC_RUN_ID: "failures",
+      TORCHELASTIC_RESTART_COUNT: "0",
+    });
+
+    /** Kills one rank; what the others say, by rank. */
+    async function killOf(victim: number): Promise<Map<number, Line>> {
+      const ranks = [0, 1, 2, 3].map((rank) => sandbox().start([HOLD], { env: variables(rank), timeoutMs: BOUND_MS }));
+      for (const rank of ranks) await rank.waitForStderr('"holds":true');
+      ranks[victim]?.kill("SIGKILL");
+      const said = await Promise.all(
+        ranks.map(async ({ ended }) => linesOf((await ended).stderr).filter(({ code }) => code !== undefined)),
+      );
+      return new Map(said.flat().map((line) => [line.rank, line]));
+    }
+
+    it("kill -9 of a relay: other nodes name the rank, its neighbour has lost its coordinator", async () => {
+      const lines = await killOf(2);
+      for (const rank of [0, 1]) {
+        expect(lines.get(rank)?.code).to.equal("RANKCAST_RANK_LOST");
+        expect(lines.get(rank)?.rootCause).to.include({ rank: 2, nodeRank: 1 });
+      }
+      expect(lines.get(3)?.code).to.equal("RANKCAST_COORDINATOR_LOST");
+    });
+
+    it("kill -9 of the head: everybody has lost the coordinator, other nodes say which", async () => {
+      const lines = await killOf(0);
+      expect(lines.get(1)?.code).to.equal("RANKCAST_COORDINATOR_LOST");
+      for (const rank of [2, 3]) {
+        expect(lines.get(rank)?.code).to.equal("RANKCAST_COORDINATOR_LOST");
+        expect(lines.get(rank)?.rootCause).to.include({ nodeRank: 0 });
+      }
+    });
+  });
+
   describe("started the wrong way", () => {
     const load = (flags: readonly string[], env: Readonly<Record<string, string>> = {}): RunningCommand =>
       sandbox().start(
