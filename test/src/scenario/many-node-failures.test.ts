@@ -248,6 +248,14 @@ describe("scenario: many nodes, failures", function () {
       ]);
     });
 
+    it("without a secret no other machine is talked to, and nobody waits for one", async () => {
+      // An address of RFC 5737's documentation networks: certainly another machine.
+      const flags = ["--nnodes", "2", "--rdzv-endpoint", "192.0.2.1:29400", "--join-timeout", "30", "--node-rank", "1"];
+      const startMs = performance.now();
+      expect(await codesOf([load(flags)])).to.deep.equal(["RANKCAST_UNPROTECTED"]);
+      expect(performance.now() - startMs).to.be.below(20_000);
+    });
+
     it("two jobs on one port, and a wrong token", async () => {
       const endpoint = `127.0.0.1:${await freePort()}`;
       const flags = (rank: string, id: string) => ["--nnodes", "2", "--rdzv-endpoint", endpoint, "--node-rank", rank, "--rdzv-id", id];
