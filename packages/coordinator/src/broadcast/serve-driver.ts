@@ -135,7 +135,15 @@ export class ServeDriver {
   #send(subscription: number, chunk: number): void {
     const connection = this.#connections.get(subscription);
     if (connection === undefined) return;
-    const { bytes, release } = this.#options.read(chunk);
+    let read: ReturnType<ServeOptions["read"]>;
+    try {
+      read = this.#options.read(chunk);
+    } catch {
+      // A file that was cut short: the receiver finds the bytes elsewhere or fails by itself, and others are served.
+      connection.destroy();
+      return;
+    }
+    const { bytes, release } = read;
     const { digest } = this.#options;
     const head = encodeHead({ type: "chunk", digest, number: chunk, checksum: this.#checksums[chunk] ?? 0, payloadBytes: bytes.length });
     connection.write([head, bytes], release);

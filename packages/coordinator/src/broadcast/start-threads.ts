@@ -23,6 +23,8 @@ export async function startThreads(start: Omit<ThreadStart, "role" | "port">): P
   const fill = spawn({ ...start, role: "fill", port: port1 });
   const serve = spawn({ ...start, role: "serve", port: port2 });
   const workers = [fill, serve];
+  // From the start: a thread that died before does not say so again.
+  const gone = Promise.all(workers.map((worker) => new Promise((resolve) => worker.once("exit", resolve))));
   try {
     const [, { address, port }] = await Promise.all([ready(fill), ready(serve)]);
     return {
@@ -36,7 +38,6 @@ export async function startThreads(start: Omit<ThreadStart, "role" | "port">): P
         }
       },
       async close() {
-        const gone = Promise.all(workers.map((worker) => new Promise((resolve) => worker.once("exit", resolve))));
         fill.postMessage({ type: "close" } satisfies FillCommand);
         const timer = setTimeout(() => void terminate(workers), CLOSE_MS);
         await gone;

@@ -42,6 +42,8 @@ export class ThreadedBroadcast implements NodeBroadcast {
   readonly #open = new Map<string, Open>();
   #nodeRank: number;
   #closing: Promise<void> | null = null;
+  /** What ended one of the threads: nothing can be brought or served any more. */
+  #dead: Error | null = null;
 
   constructor(threads: BroadcastThreads, options: ThreadedOptions) {
     this.#threads = threads;
@@ -115,6 +117,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
     const { signal, onProgress = () => undefined, own } = options;
     checkOffer(offer, this.#options.limits);
     signal?.throwIfAborted();
+    if (this.#dead !== null) throw this.#dead;
     const key = broadcastKey(offer.id);
     if (this.#closing !== null || this.#open.has(key)) throw new RangeError(`broadcast ${key} is open already, or the node is closing`);
     const plan = planBroadcast(offer).node(this.#nodeRank);
@@ -196,6 +199,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
   }
 
   #die(error: Error): void {
+    this.#dead = error;
     for (const key of this.#open.keys()) this.#settle(key, (open) => open.reject(error));
   }
 }
