@@ -12,12 +12,13 @@ import { sliceSource } from "../source/slice-source.ts";
 import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
 import { assembleChunks, type DcpChunk } from "./dcp-chunks.ts";
 import { type DcpItem, type DcpMetadata, type DcpSlice, parseDcpMetadata } from "./dcp-metadata.ts";
+import { mergeRanks, otherRanks, RANK_METADATA } from "./dcp-ranks.ts";
 import { nestLeaves } from "./dcp-tree.ts";
 import { type MovePiece, rebaseSources } from "./rebase-sources.ts";
 import { inOrder, openPart, partInput } from "./sharded-parts.ts";
 import { torchZip } from "./torch-zip.ts";
 
-const FILE_NAME = /(^|[/\\])\.metadata$/;
+const FILE_NAME = /(^|[/\\])(__\d{1,9})?\.metadata$/;
 const MODULE = "torch.distributed.checkpoint.metadata";
 const PICKLE = 0x80;
 
@@ -30,11 +31,11 @@ export const dcp: CheckpointFormat = {
 };
 
 async function readDcp(input: FormatInput): Promise<CheckpointTree> {
-  const { source, limits, signal } = input;
-  enforceLimit(limits, "dcpMetadataBytes", source.sizeBytes, { file: source.name });
-  const bytes = await readBytes(source, 0, source.sizeBytes, signal);
-  const pickled = readPickle(bytes, { limits, where: { file: source.name, baseOffset: 0 } });
-  const metadata = parseDcpMetadata(pickled.value, source.name, limits);
+  const { source } = input;
+  const own = await readMetadata(input, source);
+  const names = RANK_METADATA.test(source.name) ? await input.siblings.list() : null;
+  const others = await inOrder(otherRanks(names ?? [], source.name), async (name) => readMetadata(input, await openPart(input, name)));
+  const metadata = others.length === 0 ? own : mergeRanks([own, ...others], source.name);
   const items = await ItemReader.open(input, metadata);
   const leaves = await inOrder(metadata.items, async (item) => ({
     name: item.name,
@@ -49,6 +50,13 @@ async function readDcp(input: FormatInput): Promise<CheckpointTree> {
     fileMetadata: new Map(metadata.version === null ? [] : [["version", metadata.version]]),
     warnings: items.warnings,
   };
+}
+
+async function readMetadata({ limits, signal }: FormatInput, source: ByteSource): Promise<DcpMetadata> {
+  enforceLimit(limits, "dcpMetadataBytes", source.sizeBytes, { file: source.name });
+  const bytes = await readBytes(source, 0, source.sizeBytes, signal);
+  const pickled = readPickle(bytes, { limits, where: { file: source.name, baseOffset: 0 } });
+  return parseDcpMetadata(pickled.value, source.name, limits);
 }
 
 /** Reads items as trees whose pieces point into the data files. */

@@ -20,6 +20,8 @@ const STANDARD_NAMES = [
 const PATTERNS: readonly RegExp[] = [
   // torch.distributed.checkpoint
   /^\.metadata$/,
+  // The same of ranks that saved without talking to each other; the first stands for all.
+  /^__0\.metadata$/,
   /\.safetensors\.index\.json$/,
   /\.safetensors\.index\.[\w-]+\.json$/,
   /\.bin\.index\.json$/,
