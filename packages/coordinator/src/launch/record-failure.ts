@@ -32,7 +32,15 @@ interface Description {
   readonly cause?: Description;
   readonly remedy?: unknown;
   readonly details?: unknown;
+  readonly base?: string;
+  readonly fields?: { readonly [name: string]: unknown };
 }
+
+/** As in core's `foreign-errors.ts`: what is kept of errors that are not ours. */
+const BASES = [TypeError, RangeError, SyntaxError, ReferenceError, URIError, EvalError];
+const OWN_PLACES = new Set(["name", "message", "stack", "cause", "code", "errors"]);
+const FIELDS_MAX = 32;
+const FIELD_CHARACTERS_MAX = 1000;
 
 /** The record that core's `fromErrorRecord` reads. Made here and not there, because this module starts before every rank and loads nothing. */
 function describe(error: unknown, depth: number): Description {
@@ -46,5 +54,19 @@ function describe(error: unknown, depth: number): Description {
     ...(error.cause !== undefined && depth < CAUSE_DEPTH_MAX ? { cause: describe(error.cause, depth + 1) } : {}),
     ...(typeof remedy === "string" ? { remedy } : {}),
     ...(typeof details === "object" && details !== null ? { details } : {}),
+    ...(typeof remedy === "string" ? {} : foreignParts(error)),
   };
+}
+
+function foreignParts(error: Error): Pick<Description, "base" | "fields"> {
+  const base = BASES.find((each) => error instanceof each)?.name;
+  const fields = Object.entries(error)
+    .filter(([name, value]) => !OWN_PLACES.has(name) && isPlain(value))
+    .slice(0, FIELDS_MAX);
+  return { ...(base === undefined ? {} : { base }), ...(fields.length === 0 ? {} : { fields: Object.fromEntries(fields) }) };
+}
+
+function isPlain(value: unknown): boolean {
+  if (typeof value === "string") return value.length <= FIELD_CHARACTERS_MAX;
+  return value === null || typeof value === "number" || typeof value === "boolean";
 }
