@@ -2,18 +2,19 @@
 import { castTensor, type DType, digestTensor, Module, Parameter } from "@rankcast/core";
 import type { ReplicaContext } from "@rankcast/worker";
 
-/** Names and sizes of the parameters. */
-export const SHAPES: readonly (readonly [name: string, shape: readonly number[]])[] = [
-  ["embedding", [1024, 33_792]],
-  ["head", [1024, 33_792]],
+/** Names and sizes of the parameters; two matrices of `rows` rows. */
+export const shapesOf = (rows: number): readonly (readonly [name: string, shape: readonly number[]])[] => [
+  ["embedding", [rows, 1024]],
+  ["head", [rows, 1024]],
   ["scale", [7]],
 ];
 
 /** Builds it. */
 export function createReplica({ replica, options }: ReplicaContext): Module {
-  const { dtype = "float32", other } = (options ?? {}) as { readonly dtype?: DType; readonly other?: DType };
+  const { dtype = "float32", other, rows } = options as { readonly dtype?: DType; readonly other?: DType; readonly rows: number };
   const model = new Module();
-  for (const [name, shape] of SHAPES) model.registerParameter(name, Parameter.meta(replica === 1 ? (other ?? dtype) : dtype, shape));
+  for (const [name, shape] of shapesOf(rows))
+    model.registerParameter(name, Parameter.meta(replica === 1 ? (other ?? dtype) : dtype, shape));
   return model;
 }
 
