@@ -3,7 +3,7 @@
  * paid by every rank and every replica thread, and most of it is finding, reading and linking hundreds of small modules. Nothing else changes:
  * a package's doors share their modules, and names and lines stay as they are, so that stack traces can be read.
  */
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { join } from "node:path";
 import { rolldown } from "rolldown";
@@ -42,5 +42,15 @@ async function flatten(dist, entries, inline) {
     comments: { legal: true, annotation: false, jsdoc: false },
   });
   await bundle.close();
+  requirePrograms(flat);
   writeFileSync(stamp, key);
+}
+
+/** What flattened code starts from beside itself must lie there: a forgotten entry would be found by the first user. */
+function requirePrograms(flat) {
+  for (const file of readdirSync(flat)) {
+    for (const [, name] of readFileSync(join(flat, file), "utf8").matchAll(/new URL\("\.\/([\w-]+\.js)", import\.meta\.url\)/g)) {
+      if (!existsSync(join(flat, name))) throw new Error(`${file} starts ${name}, which is no entry in scripts/flatten.mjs`);
+    }
+  }
 }
