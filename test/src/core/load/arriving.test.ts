@@ -22,6 +22,23 @@ function payloadBegin(bytes: Buffer): number {
   return header + 30 + bytes.readUInt16LE(header + 26) + bytes.readUInt16LE(header + 28);
 }
 
+/** The archive with a second copy of a record in front of the directory, which names the copy; the first one belongs to nothing. */
+function withMovedRecord(archive: Buffer, name: string): Buffer {
+  const entryName = archive.lastIndexOf(Buffer.from(`${name}PK`));
+  const entry = entryName - 46;
+  const headerAt = archive.readUInt32LE(entry + 42);
+  const next = archive.indexOf(Buffer.from("PK\u0003\u0004"), headerAt + 4);
+  const record = archive.subarray(headerAt, next);
+  const directory = archive.indexOf(Buffer.from("PK\u0001\u0002"));
+  const moved = Buffer.concat([archive.subarray(0, directory), record, archive.subarray(directory)]);
+  moved.writeUInt32LE(directory, entry + record.length + 42);
+  const end = moved.lastIndexOf(Buffer.from("PK\u0005\u0006"));
+  moved.writeUInt32LE(directory + record.length, end + 16);
+  moved.writeBigUInt64LE(BigInt(directory + record.length), end - 20 - 56 + 48);
+  moved.writeBigUInt64LE(BigInt(end - 20 - 56), end - 20 + 8);
+  return moved;
+}
+
 /** Archives as torch 2.7 and later write them: with `.format_version`, little-endian, not packed again by another program. */
 const streamable = readdirSync(FIXTURES + ZIPS).filter((name) => {
   if (name.startsWith("rezipped")) return false;
@@ -168,6 +185,24 @@ describe("decoding while downloading", () => {
     expect(failure?.class).to.equal("zip");
     await expectError(failure?.code ?? "", handle.tensor(handle.tensors[0]?.name ?? ""));
     await handle.close();
+  });
+
+  it("an archive that keeps a record elsewhere is read as its directory says", async () => {
+    const moved = withMovedRecord(fixtureBytes(`${ZIPS}order12_t213.pt`), "order12_t213/data/1");
+    const gate = new GatedBody(moved, payloadBegin(moved));
+    const url = server().route("/moved.pt", gate.handler);
+    let early = 0;
+    const onManifest = (manifest: StateDictManifest): void => {
+      early = manifest.tensors.length;
+      gate.open();
+    };
+    const opened = await openWeights(url, { cacheDir: directory(), scope: "whole", onManifest });
+    expect(early).to.equal(opened.manifest.tensors.length);
+    const offsets = opened.manifest.storages.flatMap(({ pieces }) =>
+      pieces.map(({ extent }) => (extent.type === "range" ? extent.offset : 0)),
+    );
+    expect(Math.max(...offsets)).to.equal(offsets[1]);
+    await opened.close();
   });
 
   it("a given digest is waited for", async () => {

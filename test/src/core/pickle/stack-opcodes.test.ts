@@ -37,6 +37,10 @@ describe("opcodes of stack and memo", () => {
     expect(one("K\x01r", u32(0xffffffff), "K\x02\x94", "00h\x01j", u32(0xffffffff), "\x86")).to.deep.equal(["tuple", 2, 1]);
   });
 
+  it("a slot that is filled twice counts once", () => {
+    expect(read(bytesOf("\x80\x04K\x01q\x000K\x02q\x000K\x03\x940h\x01."))).to.equal(3);
+  });
+
   it("a slot can be written again", () => {
     expect(one("K\x01q\x00K\x02q\x0000h\x00")).to.equal(2);
     expect(one("K\x01r", u32(1e6), "K\x02r", u32(1e6), "00j", u32(1e6))).to.equal(2);
