@@ -1,20 +1,22 @@
 /**
- * `npm run bench:update`: weight updates from one rank's memory into every replica of every rank, beside a memcpy of as many bytes.
+ * `npm run bench:update`: weight updates from one rank's memory into every replica of every rank, beside a memcpy of as many bytes and gloo's broadcast in torch.
  * Arguments: `--mib 4,256 --ranks 4 --replicas 2 --updates 60 --out bench/results/update.json`.
  */
-import { fork } from "node:child_process";
+import { execFile, fork } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { parseArgs, promisify } from "node:util";
 import { generateCheckpoint } from "./generated-checkpoint.js";
 import { memcpySeconds } from "./measure.js";
+import { findTorch } from "./peers/run-python.js";
 
 const MIB = 2 ** 20;
 const WARM = 5;
+const GLOO = fileURLToPath(new URL("../python/torch_updates.py", import.meta.url));
 const RANK = fileURLToPath(new URL("./update-rank.js", import.meta.url));
 
 interface RankResult {
@@ -33,6 +35,8 @@ const { values } = parseArgs({
   },
 });
 const [ranks, replicas, updates] = [values.ranks, values.replicas, values.updates].map(Number) as [number, number, number];
+const torch = await findTorch(["python3", "/usr/bin/python3"]);
+if (torch === null) process.stderr.write("No Python with torch here: gloo's row is left out\n");
 const directory = mkdtempSync(join(tmpdir(), "rankcast-bench-"));
 const rows = [];
 try {
@@ -45,10 +49,14 @@ try {
     const wrong = results.filter(({ ended }) => ended.length !== 1 || ended[0] !== updates);
     if (wrong.length > 0) throw new Error(`replicas do not hold the last update: ${JSON.stringify(wrong)}`);
     const memcpyMs = memcpySeconds(mib * MIB) * 1000;
-    const row = { mib, ranks, replicas, medianMs: at(0.5), p99Ms: at(0.99), bestMs: at(0), memcpyMs, ofMemcpy: at(0.5) / memcpyMs };
+    const glooMs = torch === null ? null : await glooMedian(torch.program, mib);
+    const row = { glooMs, mib, ranks, replicas, medianMs: at(0.5), p99Ms: at(0.99), bestMs: at(0), memcpyMs, ofMemcpy: at(0.5) / memcpyMs };
     rows.push(row);
     process.stdout.write(
-      `${mib} MiB to ${ranks} x ${replicas}: median ${row.medianMs.toFixed(2)} ms, p99 ${row.p99Ms.toFixed(2)}, best ${row.bestMs.toFixed(2)}; memcpy ${memcpyMs.toFixed(2)} ms (${row.ofMemcpy.toFixed(2)} x)\n`,
+      `${mib} MiB to ${ranks} x ${replicas}: median ${row.medianMs.toFixed(2)} ms, p99 ${row.p99Ms.toFixed(2)}, best ${row.bestMs.toFixed(2)}; memcpy ${memcpyMs.toFixed(2)} ms (${row.ofMemcpy.toFixed(2)} x)` +
+        (glooMs === null
+          ? "\n"
+          : `; torch and gloo, without replicas: ${glooMs.toFixed(1)} ms (${(glooMs / row.medianMs).toFixed(1)} x)\n`),
     );
   }
 } finally {
@@ -57,6 +65,15 @@ try {
 if (values.out !== undefined) {
   mkdirSync(dirname(values.out), { recursive: true });
   writeFileSync(values.out, `${JSON.stringify(rows, null, 2)}\n`);
+}
+
+/** Median milliseconds of gloo's broadcast of as many bytes in 64 tensors to as many ranks. */
+async function glooMedian(python: string, mib: number): Promise<number> {
+  const rounds = String(mib >= 64 ? 9 : 30);
+  // In a folder of its own: Python puts the current one on its path.
+  const { stdout } = await promisify(execFile)(python, [GLOO, String(mib), String(ranks), rounds], { cwd: tmpdir() });
+  const { ms } = JSON.parse(stdout) as { readonly ms: readonly number[] };
+  return [...ms].sort((a, b) => a - b)[Math.floor(ms.length / 2)] ?? Number.NaN;
 }
 
 async function runRanks(weights: string): Promise<RankResult[]> {
