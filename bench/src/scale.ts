@@ -2,10 +2,11 @@
  * How long a broadcast takes on clusters nobody has at hand: the real plan, chunk by chunk through every node's network card, with what a hop
  * was measured to cost. Beside it the textbook formulas. Prints a table, or JSON with `--json`.
  *
- *     node bench/dist/scale.js [--hop-ms 1.5] [--lane-gbs 0.8] [--json]
+ *     node bench/dist/scale.js [--hop-ms 7] [--lane-gbs 0.57] [--json]
  *
  * `--hop-ms`: what a chunk costs beyond its time on the wire, per hop (checksum, write, two threads). `--lane-gbs`: the most that one node's lane
- * carries. Both from `broadcast.js` on this machine; a card that is faster than the lane is not used up.
+ * carries. Both defaults are from `broadcast.js` on two shared cores: eight nodes and
+ * two with one chunk of 1 MiB (50 and 7 ms), and two with 512 MiB; a card that is faster than the lane is not used up.
  */
 import { parseArgs } from "node:util";
 import { type BroadcastOffer, type BroadcastPlan, chooseChunkBytes, planBroadcast } from "@rankcast/core/internal";
@@ -13,8 +14,8 @@ import { type BroadcastOffer, type BroadcastPlan, chooseChunkBytes, planBroadcas
 const GIB = 2 ** 30;
 const { values } = parseArgs({
   options: {
-    "hop-ms": { type: "string", default: "1.5" },
-    "lane-gbs": { type: "string", default: "0.8" },
+    "hop-ms": { type: "string", default: "7" },
+    "lane-gbs": { type: "string", default: "0.57" },
     json: { type: "boolean", default: false },
   },
 });
