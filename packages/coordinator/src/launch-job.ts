@@ -15,6 +15,10 @@ export interface LaunchJobOptions extends LaunchOptions {
   readonly barrierTimeoutMs?: number;
   /** What the coordinator does: phases, bytes, ranks, reports. */
   readonly onCoordinatorEvent?: (event: CoordinatorEvent) => void;
+  /** Serve Prometheus metrics of the whole launch on this port of 127.0.0.1; 0 finds a free one. Default: none. */
+  readonly metricsPort?: number;
+  /** Hears where metrics are served. */
+  readonly onMetrics?: (url: string) => void;
 }
 
 /** What a launch that succeeded gives. */
@@ -36,7 +40,13 @@ export interface LaunchJobResult extends LaunchResult {
 export async function launch(options: LaunchJobOptions): Promise<LaunchJobResult> {
   const variables = launcherVariables();
   const compiled = compileLaunchOptions(options, variables, readHostFacts());
-  const { barrierTimeoutMs, onCoordinatorEvent: onEvent } = options;
+  const { barrierTimeoutMs, metricsPort, onCoordinatorEvent } = options;
+  const metrics = metricsPort === undefined ? null : await (await import("./metrics/serve-metrics.ts")).serveMetrics(metricsPort);
+  if (metrics) options.onMetrics?.(metrics.url);
+  const onEvent = (event: CoordinatorEvent): void => {
+    metrics?.take(event);
+    onCoordinatorEvent?.(event);
+  };
   // Ranks of one node are spawned before gRPC is imported; nodes need it to meet.
   const job: AttemptCoordination =
     compiled.nodeCount > 1
@@ -74,5 +84,6 @@ export async function launch(options: LaunchJobOptions): Promise<LaunchJobResult
     throw await job.conclude(error);
   } finally {
     await job.close();
+    await metrics?.close();
   }
 }

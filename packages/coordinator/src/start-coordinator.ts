@@ -7,6 +7,7 @@ import { importReaders, nativeMemory, readEnvironment, readMemoryUse } from "@ra
 import { fetchAndCast } from "./fetch/cast-weights.ts";
 import { fetchWeights } from "./fetch/fetch-weights.ts";
 import { startCoordinationServer } from "./grpc/coordination-server.ts";
+import { serveMetrics } from "./metrics/serve-metrics.ts";
 import { type CoordinatorEvent, NodeCoordinator } from "./node/node-coordinator.ts";
 
 /** How to start a coordinator. */
@@ -24,6 +25,8 @@ export interface CoordinatorOptions {
   /** How long a missing rank may show no progress at a barrier. Default 600 000: ten minutes of silence are a hang, slow disks still show progress. */
   readonly barrierTimeoutMs?: number;
   readonly onEvent?: (event: CoordinatorEvent) => void;
+  /** Serve Prometheus metrics on this port of 127.0.0.1; 0 finds a free one. Default: none. */
+  readonly metricsPort?: number;
 }
 
 /** A coordinator that listens. */
@@ -32,6 +35,8 @@ export interface Coordinator extends AsyncDisposable {
   readonly token: string;
   readonly jobId: string;
   readonly epoch: number;
+  /** Where metrics are; null without `metricsPort`. */
+  readonly metricsUrl: string | null;
   /** Ends sessions, rounds and the socket. Safe to call twice. */
   close(): Promise<void>;
 }
@@ -41,10 +46,15 @@ export const BARRIER_TIMEOUT_MS = 600_000;
 
 /**
  * Starts a coordinator for the ranks of this node.
- * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when the address cannot be bound.
+ * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when the address or the metrics' port cannot be bound.
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
-  const { worldSize, jobId = randomBytes(8).toString("hex"), epoch = 0, token = randomBytes(32).toString("hex"), onEvent } = options;
+  const { worldSize, jobId = randomBytes(8).toString("hex"), epoch = 0, token = randomBytes(32).toString("hex"), metricsPort } = options;
+  const metrics = metricsPort === undefined ? null : await serveMetrics(metricsPort);
+  const onEvent = (event: CoordinatorEvent): void => {
+    metrics?.take(event);
+    options.onEvent?.(event);
+  };
   nativeMemory(readEnvironment().noMmap);
   const directory = options.address === undefined ? mkdtempSync(join(tmpdir(), "rankcast-")) : null;
   const address = options.address ?? `unix:${join(directory ?? "", "coordinator.sock")}`;
@@ -70,12 +80,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       closing ??= (async () => {
         node.close();
         await server.close();
+        await metrics?.close();
         removeDirectory();
       })();
       return closing;
     };
-    return { address, token, jobId, epoch, close, [Symbol.asyncDispose]: close };
+    return { address, token, jobId, epoch, metricsUrl: metrics?.url ?? null, close, [Symbol.asyncDispose]: close };
   } catch (error) {
+    await metrics?.close();
     removeDirectory();
     throw error;
   }

@@ -47,7 +47,7 @@ const FOLDER_ORDER = new Map([
     ],
   ],
   ["packages/worker", ["environment", "grpc", "session", "replica", "pool", "group", "adapter"]],
-  ["packages/coordinator", ["environment", "link", "grpc", "fetch", "broadcast", "round", "node", "cluster", "launch"]],
+  ["packages/coordinator", ["environment", "link", "grpc", "fetch", "broadcast", "round", "node", "metrics", "cluster", "launch"]],
   ["packages/cli", ["environment", "terminal", "option", "rank", "verb"]],
 ]);
 
@@ -56,6 +56,7 @@ const DOORS = new Map<string, RegExp>([
   ["node-fetch", /^packages\/core\/src\/source\/http-[a-z-]+\.ts$/],
   ["msgpackr", /^packages\/core\/src\/manifest\/manifest-codec\.ts$/],
   ["koffi", /^packages\/core\/src\/memory\/native-memory\.ts$/],
+  ["prom-client", /^packages\/coordinator\/src\/metrics\/job-metrics\.ts$/],
   ["piscina", /^packages\/worker\/src\/pool\/[a-z-]+\.ts$/],
   ["@grpc/grpc-js", /^packages\/(worker|coordinator)\/src\/grpc\/[a-z-]+\.ts$/],
   ["@rankcast/proto", /^packages\/(worker|coordinator)\/src\/grpc\/[a-z-]+\.ts$/],

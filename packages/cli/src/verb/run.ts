@@ -14,6 +14,7 @@ export function addRun(program: Command): void {
     .argument("[args...]", "its arguments")
     .summary("spawn and supervise the ranks of a script, torchrun's flags")
     .option("--json", "print one JSON document on stdout when all ranks have ended")
+    .option("--metrics-port <port>", "serve Prometheus metrics of the job on this port of 127.0.0.1; 0 finds a free one")
     .passThroughOptions();
   addLaunchOptions(command);
   command.action((script: string, args: readonly string[], flags: Readonly<Record<string, unknown>>) => run(script, args, flags, command));
@@ -26,6 +27,8 @@ async function run(script: string, args: readonly string[], flags: Readonly<Reco
       ...launchValuesOf(flags, command),
       script,
       args,
+      ...(flags["metricsPort"] === undefined ? {} : { metricsPort: Number(flags["metricsPort"]) }),
+      onMetrics: (url) => process.stderr.write(`metrics at ${url}\n`),
       // With --json, stdout is one document: the ranks' own output goes to stderr.
       ...(json ? { output: { stdout: process.stderr, stderr: process.stderr } } : {}),
       onEvent: (event) => {

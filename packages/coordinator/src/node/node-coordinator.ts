@@ -26,6 +26,8 @@ export type CoordinatorEvent =
   | { readonly type: "rank"; readonly rank: number; readonly phase: string }
   /** A round has passed its last barrier. */
   | { readonly type: "report"; readonly report: LoadReportFields }
+  /** Something about live weights: a version was published (`published`), taken, or let go of. */
+  | { readonly type: "live"; readonly published: boolean; readonly behindMax: number; readonly held: number }
   /** A barrier has failed: the error every rank gets. */
   | { readonly type: "failed"; readonly error: CheckpointError };
 
@@ -74,7 +76,11 @@ export class NodeCoordinator implements ConnectionListener {
   constructor(options: NodeCoordinatorOptions) {
     this.#options = options;
     const now = (): number => performance.now();
-    this.#live = new LiveWeights({ now, send: (rank, message) => this.#members.get(rank)?.connection.send(message) });
+    this.#live = new LiveWeights({
+      now,
+      onChange: (change) => options.onEvent?.({ type: "live", ...change }),
+      send: (rank, message) => this.#members.get(rank)?.connection.send(message),
+    });
     this.#board = new BarrierBoard({
       epoch: options.epoch,
       worldSize: options.worldSize,

@@ -17,6 +17,8 @@ import type { CoordinatorMessage, Offer, Subscribe, Taken, Unsubscribe } from ".
 export interface LiveWeightsHost {
   now(): number;
   send(rank: number, message: CoordinatorMessage): void;
+  /** Something was published, taken or let go of. */
+  onChange(change: { readonly published: boolean; readonly behindMax: number; readonly held: number }): void;
 }
 
 interface Version {
@@ -85,6 +87,8 @@ export class LiveWeights {
     this.#state = state;
     for (const instruction of instructions) this.#perform(instruction);
     for (const number of this.#versions.keys()) if (!state.publications.has(number)) this.#versions.delete(number);
+    const behind = [...state.subscriptions.values()].map(({ held }) => state.newest - (held ?? 0));
+    this.#host.onChange({ published: event.type === "publish", behindMax: Math.max(0, ...behind), held: state.publications.size });
   }
 
   #perform(instruction: LeaseInstruction): void {
