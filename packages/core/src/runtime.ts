@@ -55,7 +55,7 @@ export { decodeManifest, encodeManifest } from "./manifest/manifest-codec.ts";
 export { layoutDigest } from "./manifest/manifest-digest.ts";
 export { attachStorages } from "./memory/attach-storages.ts";
 export { createMemorySegment, createRewritableSegment, type MemorySegment } from "./memory/memory-segment.ts";
-export { type MemoryUse, readMemoryUse } from "./memory/memory-use.ts";
+export { type MemoryUse, readMemoryUse, readPeakRssBytes } from "./memory/memory-use.ts";
 export { type NativeMemory, nativeMemory } from "./memory/native-memory.ts";
 export type { SegmentDescriptor } from "./memory/segment.ts";
 export { openSegmentBytes, type SegmentBytes } from "./memory/segment-bytes.ts";

@@ -11,11 +11,25 @@ export interface MemoryUse {
 
 /** Reads `/proc/self/smaps_rollup`. Takes milliseconds when gigabytes are mapped: not for hot paths. */
 export function readMemoryUse(): MemoryUse {
-  const peakRssBytes = process.resourceUsage().maxRSS * 1024;
+  const peakRssBytes = readPeakRssBytes();
   try {
     const match = /^Pss:\s+(\d+) kB/m.exec(readFileSync("/proc/self/smaps_rollup", "utf8"));
     return { pssBytes: match ? Number(match[1]) * 1024 : null, peakRssBytes };
   } catch {
     return { pssBytes: null, peakRssBytes };
   }
+}
+
+/**
+ * Largest resident size of this process so far. Not `ru_maxrss` where the kernel says better: a process inherits that from whoever started it,
+ * so that a rank of a large launcher would seem to be large.
+ */
+export function readPeakRssBytes(): number {
+  try {
+    const match = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync("/proc/self/status", "utf8"));
+    if (match) return Number(match[1]) * 1024;
+  } catch {
+    // Not Linux.
+  }
+  return process.resourceUsage().maxRSS * 1024;
 }

@@ -7,7 +7,7 @@
  *     source copies ─► published ─► [prepare ─► prepared, for a new layout or set] ─► commit or swap ─► committed: report
  */
 import { type CheckpointError, DistributionError, LoadReport, type LoadReportFields, type ReplicaReport } from "@rankcast/core";
-import { nativeMemory, type PlacedSegments, type SegmentReuse } from "@rankcast/core/runtime";
+import { nativeMemory, type PlacedSegments, readPeakRssBytes, type SegmentReuse } from "@rankcast/core/runtime";
 import type { Published } from "../grpc/coordinator-channel.ts";
 import { type Delivery, prepareDelivery } from "../replica/delivery.ts";
 import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
@@ -111,7 +111,7 @@ function manifestOf({ manifest }: Published, round: UpdateRound): Uint8Array {
 
 /** The rank's part of the report; memory is not measured, because reading it takes longer than an update. */
 function reportOf(replicas: readonly ReplicaReport[], loadMs: number, { noMmap }: UpdateRound): unknown {
-  const peakRssBytes = process.resourceUsage().maxRSS * 1024;
+  const peakRssBytes = readPeakRssBytes();
   const memory = { before: { pssBytes: null }, after: { pssBytes: null, peakRssBytes } };
   const indexed = replicas.map((replica, index) => ({ ...replica, index }));
   return { loadMs, replicas: indexed, memory, attached: nativeMemory(noMmap) ? "mapped" : "read", warnings: [] };

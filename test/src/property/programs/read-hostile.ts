@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { CheckpointError, DEFAULT_LIMITS as limits } from "@rankcast/core";
 import { buildManifest, openLocal, readCheckpoint } from "@rankcast/core/internal";
+import { readPeakRssBytes } from "@rankcast/core/runtime";
 
 async function read(path: string): Promise<string> {
   const files = await openLocal(path);
@@ -21,5 +22,5 @@ const [path = "", ...warm] = process.argv.slice(2);
 for (const each of warm) await read(each);
 const before = process.memoryUsage().rss;
 const outcome = await read(path);
-const grownBytes = process.resourceUsage().maxRSS * 1024 - before;
+const grownBytes = readPeakRssBytes() - before;
 process.stdout.write(JSON.stringify({ outcome, grownBytes, fileBytes: statSync(path).size }));
