@@ -55,6 +55,10 @@ function nodeShape(message: NodeMessage): rankcast.v1.FromNode.$Properties {
       const { sequence, rank, manifest, placement } = message;
       return { owned: { sequence, rank, manifest, placement: toJson(placement) } };
     }
+    case "liveBrought": {
+      const { sequence, segments, cause } = message;
+      return { liveBrought: { sequence, segments: toJson(segments), cause: errorOut(cause) } };
+    }
   }
 }
 
@@ -81,6 +85,10 @@ export function decodeNodeMessage(bytes: Uint8Array): NodeMessage {
     case "owned": {
       const { sequence, rank, manifest, placement } = wire.owned;
       return { type: "owned", sequence: sequence ?? 0, rank: rank ?? 0, manifest: copied(manifest), placement: fromJson(placement) };
+    }
+    case "liveBrought": {
+      const { sequence, segments, cause } = wire.liveBrought;
+      return withOptional({ type: "liveBrought", sequence: sequence ?? 0, segments: fromJson(segments) }, { cause: errorIn(cause) });
     }
     default:
       throw new WireFormatError("a node sent a message of an unknown kind");
@@ -137,6 +145,14 @@ function headShape(message: HeadMessage): rankcast.v1.ToNode.$Properties {
       return { release: { sequence: message.sequence } };
     case "over":
       return { over: { sequence: message.sequence } };
+    case "liveServe": {
+      const { sequence, offer, segments } = message;
+      return { liveServe: { sequence, offer: toJson(offer), segments: toJson(segments) } };
+    }
+    case "liveBring":
+      return { liveBring: { sequence: message.sequence, offer: toJson(message.offer) } };
+    case "liveDrop":
+      return { liveDrop: { sequence: message.sequence } };
   }
 }
 
@@ -172,6 +188,14 @@ export function decodeHeadMessage(bytes: Uint8Array): HeadMessage {
       return { type: "release", sequence: wire.release.sequence ?? 0 };
     case "over":
       return { type: "over", sequence: wire.over.sequence ?? 0 };
+    case "liveServe": {
+      const { sequence, offer, segments } = wire.liveServe;
+      return { type: "liveServe", sequence: sequence ?? 0, offer: fromJson(offer), segments: fromJson(segments) };
+    }
+    case "liveBring":
+      return { type: "liveBring", sequence: wire.liveBring.sequence ?? 0, offer: fromJson(wire.liveBring.offer) };
+    case "liveDrop":
+      return { type: "liveDrop", sequence: wire.liveDrop.sequence ?? 0 };
     default:
       throw new WireFormatError("the head node sent a message of an unknown kind");
   }

@@ -78,8 +78,27 @@ export interface WeightsOwned {
   readonly placement: unknown;
 }
 
+/** A published version is in memory of the node, or could not be brought or served. */
+export interface LiveBrought {
+  readonly type: "liveBrought";
+  readonly sequence: number;
+  /** JSON value. */
+  readonly segments: unknown;
+  readonly cause?: WireError;
+}
+
 /** Everything a node says to the head. */
-export type NodeMessage = NodeJoin | NodeReport | NodeAbort | Heartbeat | RankSays | RankGone | WeightsReady | WeightsFailed | WeightsOwned;
+export type NodeMessage =
+  | NodeJoin
+  | NodeReport
+  | NodeAbort
+  | Heartbeat
+  | RankSays
+  | RankGone
+  | WeightsReady
+  | WeightsFailed
+  | WeightsOwned
+  | LiveBrought;
 
 /** It is in, and others are missing. */
 export interface NodeWait {
@@ -156,6 +175,30 @@ export interface WeightsEnd {
   readonly sequence: number;
 }
 
+/** Serve what a rank of this node has published. */
+export interface LiveServe {
+  readonly type: "liveServe";
+  readonly sequence: number;
+  /** JSON value. */
+  readonly offer: unknown;
+  /** JSON value: the segments that the rank named. */
+  readonly segments: unknown;
+}
+
+/** Bring a published version into memory of this node. */
+export interface LiveBring {
+  readonly type: "liveBring";
+  readonly sequence: number;
+  /** JSON value. */
+  readonly offer: unknown;
+}
+
+/** Neither served nor looked at here any more. */
+export interface LiveDrop {
+  readonly type: "liveDrop";
+  readonly sequence: number;
+}
+
 /** Everything the head says to a node. */
 export type HeadMessage =
   | NodeWait
@@ -168,4 +211,7 @@ export type HeadMessage =
   | RankRefused
   | WeightsOffer
   | WeightsRelease
-  | WeightsEnd;
+  | WeightsEnd
+  | LiveServe
+  | LiveBring
+  | LiveDrop;

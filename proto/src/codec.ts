@@ -136,6 +136,8 @@ export function coordinatorShape(message: CoordinatorMessage): rankcast.v1.ToRan
       return { newest: message };
     case "freed":
       return { freed: message };
+    case "subscriptionEnded":
+      return { subscriptionEnded: { subscription: message.subscription, cause: errorOut(message.cause) } };
   }
 }
 
@@ -171,6 +173,10 @@ export function coordinatorMessageOf(wire: rankcast.v1.ToRank.$Shape): Coordinat
       return { type: "newest", ...fill({ subscription: 0, number: 0 }, wire.newest) };
     case "freed":
       return { type: "freed", offer: wire.freed.offer ?? 0 };
+    case "subscriptionEnded": {
+      const { subscription, cause } = wire.subscriptionEnded;
+      return { type: "subscriptionEnded", subscription: subscription ?? 0, cause: causeIn(cause) };
+    }
     default:
       throw new WireFormatError("a coordinator sent a message of an unknown kind");
   }

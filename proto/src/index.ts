@@ -4,6 +4,10 @@ import { decodeCoordinatorMessage, decodeRankMessage, encodeCoordinatorMessage, 
 
 export type {
   HeadMessage,
+  LiveBring,
+  LiveBrought,
+  LiveDrop,
+  LiveServe,
   NodeJoin,
   NodeMessage,
   NodeReport,
@@ -35,6 +39,7 @@ export {
   type RankMessage,
   type RankProgress,
   type Subscribe,
+  type SubscriptionEnded,
   type Taken,
   type Unsubscribe,
   type Welcome,

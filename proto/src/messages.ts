@@ -177,8 +177,15 @@ export interface Freed {
   readonly offer: number;
 }
 
+/** The next version could not be brought to the rank's node: the subscription gets nothing more. */
+export interface SubscriptionEnded {
+  readonly type: "subscriptionEnded";
+  readonly subscription: number;
+  readonly cause: WireError;
+}
+
 /** Everything a coordinator says. */
-export type CoordinatorMessage = Welcome | Decision | Published | Aborted | Offered | Newest | Freed;
+export type CoordinatorMessage = Welcome | Decision | Published | Aborted | Offered | Newest | Freed | SubscriptionEnded;
 
 /** Raised when both sides speak different versions of this contract. */
 export const PROTOCOL_VERSION = 1;

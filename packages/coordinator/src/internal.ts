@@ -46,3 +46,6 @@ export { formatLinkAddress, isLoopback, type LinkCertificates, type LinkKey, par
 export { LINK_LIMITS, type LinkLimits, type LinkListener, type LinkListenerOptions, listenForLinks } from "./link/link-listener.ts";
 export { readLinkKey } from "./link/read-link-key.ts";
 export { NodeCoordinator, type NodeCoordinatorOptions } from "./node/node-coordinator.ts";
+// round
+export type { LiveNodes } from "./round/live-carriages.ts";
+export { LiveWeights } from "./round/live-weights.ts";

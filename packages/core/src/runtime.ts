@@ -42,6 +42,7 @@ export { describeThrown } from "./errors/foreign-errors.ts";
 export { printable, quote } from "./errors/quote.ts";
 export {
   createLeaseState,
+  type LeasedPublication,
   type LeaseInstruction,
   type LeaseState,
   type SubscriptionPolicy,

@@ -32,6 +32,8 @@ describe("wire contract between nodes", () => {
     { type: "ready", sequence: 1, facts: { digest: null, sharedBytes: 2 ** 40 } },
     { type: "failed", sequence: 1, cause },
     { type: "owned", sequence: 2, rank: 1, manifest: Uint8Array.of(1, 255), placement: { flat: [0, 64], segmentBytes: [128] } },
+    { type: "liveBrought", sequence: 2 ** 31, segments: [{ kind: "memfd", path: "/proc/1/fd/9", nbytes: 64 }] },
+    { type: "liveBrought", sequence: 2 ** 32 - 1, segments: [], cause },
   ];
   for (const [index, message] of fromNode.entries()) {
     it(`carries ${message.type} from a node unchanged (${index})`, () =>
@@ -53,6 +55,10 @@ describe("wire contract between nodes", () => {
     { type: "offer", sequence: 1, offer: { owners: [0] }, manifest: Uint8Array.of(9), placement: { flat: [] } },
     { type: "release", sequence: 1 },
     { type: "over", sequence: 1 },
+    { type: "liveServe", sequence: 2 ** 31, offer: { owners: [1] }, segments: [{ nbytes: 64 }] },
+    { type: "liveBring", sequence: 2 ** 31, offer: { owners: [1] } },
+    { type: "liveDrop", sequence: 2 ** 32 - 1 },
+    { type: "rank", rank: 1, message: { type: "subscriptionEnded", subscription: 2, cause } },
   ];
   for (const [index, message] of toNode.entries()) {
     it(`carries ${message.type} to a node unchanged (${index})`, () =>

@@ -39,7 +39,10 @@ export class FarRanks {
       case "owned": {
         const placed = message.placement as Omit<DescribedWeights, "manifest">;
         this.#coordinator.nodeOwns(nodeRank, message.rank, message.sequence, { ...placed, manifest: message.manifest });
+        return;
       }
+      case "liveBrought":
+        this.#coordinator.nodeBrought(nodeRank, message);
     }
   }
 

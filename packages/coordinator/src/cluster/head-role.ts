@@ -9,6 +9,8 @@ import { type LinkListener, listenForLinks } from "../link/link-listener.ts";
 import { NodeCoordinator } from "../node/node-coordinator.ts";
 import { FarRanks } from "./far-ranks.ts";
 import type { JobNodeOptions, NodeRole, Uplink, UplinkListener } from "./job-node.ts";
+import { LiveCaster } from "./live-caster.ts";
+import { LiveSegments } from "./live-segments.ts";
 import { NodeCaster } from "./node-caster.ts";
 import { RendezvousDriver } from "./rendezvous-driver.ts";
 
@@ -140,12 +142,18 @@ export class HeadRole implements NodeRole {
       send: (nodeId, message) => this.#driver.lines.get(nodeId)?.send(message),
     });
     const { topology } = membership;
-    const coordinator = new NodeCoordinator({
+    const own = new LiveSegments(broadcast, (message) => coordinator.nodeBrought(nodeRank, message));
+    const live = new LiveCaster(membership, (target, command) => {
+      const node = membership.nodes[target];
+      if (target === nodeRank) own.take(command);
+      else if (node) this.#driver.lines.get(node.nodeId)?.send(command);
+    });
+    const coordinator: NodeCoordinator = new NodeCoordinator({
       jobId: key.jobId,
       epoch: rankEpoch,
       worldSize: topology.worldSize,
       localWorldSize: topology.nodes[nodeRank]?.ranks.length ?? 0,
-      place: { nodeRank, topology, others },
+      place: { nodeRank, topology, others, live },
       fetch,
       pssBytes,
       onEvent,

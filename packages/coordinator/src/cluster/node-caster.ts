@@ -120,6 +120,6 @@ export class NodeCaster implements OtherNodes {
 }
 
 /** Unique among the broadcasts of jobs that could meet; epochs are larger than the 32 bits of a chunk's header. */
-function broadcastId({ jobId, epoch }: Membership, sequence: number): BroadcastOffer["id"] {
+export function broadcastId({ jobId, epoch }: Membership, sequence: number): BroadcastOffer["id"] {
   return { jobId, epoch: epoch % 2 ** 32, sequence };
 }

@@ -17,6 +17,7 @@ import {
 } from "../grpc/coordination-server.ts";
 import type { CoordinatorEvent } from "../node/node-coordinator.ts";
 import { fromWireError, toWireError } from "../round/root-cause.ts";
+import { LiveSegments } from "./live-segments.ts";
 import { RelayWeights } from "./relay-weights.ts";
 
 /** What decides a relay. */
@@ -39,11 +40,13 @@ export class RelayCoordinator implements ConnectionListener {
   readonly #options: RelayOptions;
   readonly #connections = new Map<number, RankConnection>();
   readonly #weights: RelayWeights;
+  readonly #live: LiveSegments;
   #lost = false;
 
   constructor(options: RelayOptions) {
     this.#options = options;
     const { nodeRank, fetch, broadcast, send, onEvent } = options;
+    this.#live = new LiveSegments(broadcast, send);
     this.#weights = new RelayWeights({
       nodeRank,
       fetch,
@@ -119,6 +122,11 @@ export class RelayCoordinator implements ConnectionListener {
         return;
       case "over":
         this.#weights.end(message.sequence);
+        return;
+      case "liveServe":
+      case "liveBring":
+      case "liveDrop":
+        this.#live.take(message);
     }
   }
 
@@ -127,12 +135,14 @@ export class RelayCoordinator implements ConnectionListener {
     if (this.#lost) return;
     this.#lost = true;
     this.#weights.close();
+    this.#live.close();
     this.#deliver(null, { type: "aborted", cause: toWireError(cause) });
   }
 
   /** Ends everything that is open. */
   close(): void {
     this.#weights.close();
+    this.#live.close();
     for (const connection of this.#connections.values()) connection.end();
   }
 

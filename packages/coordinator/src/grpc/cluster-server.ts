@@ -5,7 +5,17 @@ import { asCheckpointError } from "@rankcast/core/runtime";
 import { CLUSTER_SERVICE, type HeadMessage, type NodeMessage } from "@rankcast/proto";
 import { MESSAGE_BYTES_MAX, refuseCompression } from "./stream-limits.ts";
 
-export type { HeadMessage, NodeJoin, NodeMessage, WeightsOffer, WeightsOwned } from "@rankcast/proto";
+export type {
+  HeadMessage,
+  LiveBring,
+  LiveBrought,
+  LiveDrop,
+  LiveServe,
+  NodeJoin,
+  NodeMessage,
+  WeightsOffer,
+  WeightsOwned,
+} from "@rankcast/proto";
 
 /** Time for streams to end in order when the server closes. */
 const CLOSE_GRACE_MS = 2000;

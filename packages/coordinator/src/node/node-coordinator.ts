@@ -3,8 +3,16 @@
  * where ranks of other nodes come in through their node's stream. Knows no gRPC; connections come through `ConnectionListener`.
  */
 import { type CheckpointError, DistributionError, type LoadReportFields } from "@rankcast/core";
-import { asCheckpointError, type ErrorRecord, fromErrorRecord, type MemberPlace, type Topology } from "@rankcast/core/runtime";
+import {
+  asCheckpointError,
+  type ErrorRecord,
+  fromErrorRecord,
+  type MemberPlace,
+  type SegmentDescriptor,
+  type Topology,
+} from "@rankcast/core/runtime";
 import type { FetchWeights } from "../fetch/fetch-weights.ts";
+import type { LiveBrought } from "../grpc/cluster-server.ts";
 import {
   type ConnectionListener,
   type CoordinatorMessage,
@@ -14,6 +22,7 @@ import {
   type RankMessage,
 } from "../grpc/coordination-server.ts";
 import { BarrierBoard, type BoardDecision } from "../round/barrier-board.ts";
+import { type LiveNodes, NO_LIVE_NODES } from "../round/live-carriages.ts";
 import { LiveWeights } from "../round/live-weights.ts";
 import { LoadRounds } from "../round/load-rounds.ts";
 import { type DescribedWeights, NO_OTHER_NODES, type NodeFacts, type OtherNodes } from "../round/other-nodes.ts";
@@ -36,6 +45,7 @@ export interface JobPlace {
   readonly nodeRank: number;
   readonly topology: Topology;
   readonly others: OtherNodes;
+  readonly live: LiveNodes;
 }
 
 /** What decides a node's coordinator. */
@@ -76,10 +86,14 @@ export class NodeCoordinator implements ConnectionListener {
   constructor(options: NodeCoordinatorOptions) {
     this.#options = options;
     const now = (): number => performance.now();
+    const nodes = options.place?.topology.nodes ?? [];
+    const nodeOfRank = new Map(nodes.flatMap(({ ranks }, nodeRank) => ranks.map((rank) => [rank, nodeRank] as const)));
     this.#live = new LiveWeights({
       now,
       onChange: (change) => options.onEvent?.({ type: "live", ...change }),
       send: (rank, message) => this.#members.get(rank)?.connection.send(message),
+      nodeOf: (rank) => nodeOfRank.get(rank) ?? 0,
+      nodes: options.place?.live ?? NO_LIVE_NODES,
     });
     this.#board = new BarrierBoard({
       epoch: options.epoch,
@@ -196,6 +210,11 @@ export class NodeCoordinator implements ConnectionListener {
     this.#rounds.nodeOwns(nodeRank, rank, sequence, weights);
   }
 
+  /** A node has a published version, or cannot bring or serve it. */
+  nodeBrought(nodeRank: number, { sequence, segments, cause }: LiveBrought): void {
+    this.#live.brought(nodeRank, sequence, cause ? { cause } : { segments: segments as readonly SegmentDescriptor[] });
+  }
+
   /** A node is gone, and its ranks with it: everything fails with `cause`, unless one of them was the node's coordinator, whose end it is then. */
   loseNode(nodeRank: number, coordinatorPid: number, cause: ErrorRecord): void {
     const lost = [...this.#members.values()].filter(({ connection }) => connection.far?.nodeRank === nodeRank);
@@ -205,6 +224,7 @@ export class NodeCoordinator implements ConnectionListener {
     for (const { connection, left } of lost) {
       const { rank } = connection.hello;
       this.#members.delete(rank);
+      this.#live.gone(rank);
       this.#options.onEvent?.({ type: "rank", rank, phase: left ? "left" : "lost" });
       if (left) this.#board.leave(rank);
       else this.#board.lose(rank, `node ${nodeRank} is gone`, error);
@@ -219,6 +239,7 @@ export class NodeCoordinator implements ConnectionListener {
   /** Ends everything that is open. */
   close(): void {
     this.#rounds.close();
+    this.#live.close();
     this.#board.close();
     for (const { connection } of this.#members.values()) connection.end();
   }

@@ -1,22 +1,28 @@
 /**
  * Weights that ranks publish and subscribe to without waiting for each other. The machine in core says who may look at what; this file keeps what a
- * version is (manifest, segments) and turns instructions into messages.
+ * version is (manifest, segments) and turns instructions into messages. A version that a subscriber of another node is offered is brought there
+ * first; it counts as offered meanwhile, so its publisher does not write over it.
  */
 import { DistributionError } from "@rankcast/core";
 import {
   createLeaseState,
+  type LeasedPublication,
   type LeaseInstruction,
   type LeaseState,
   type PlacedSegments,
+  type SegmentDescriptor,
   type SubscriptionPolicy,
   stepLeases,
 } from "@rankcast/core/runtime";
 import type { CoordinatorMessage, Offer, Subscribe, Taken, Unsubscribe } from "../grpc/coordination-server.ts";
+import { type CarriageOutcome, LiveCarriages, type LiveNodes } from "./live-carriages.ts";
 
 /** What the owner does for it. */
 export interface LiveWeightsHost {
   now(): number;
   send(rank: number, message: CoordinatorMessage): void;
+  nodeOf(rank: number): number;
+  readonly nodes: LiveNodes;
   /** Something was published, taken or let go of. */
   onChange(change: { readonly published: boolean; readonly behindMax: number; readonly held: number }): void;
 }
@@ -25,6 +31,14 @@ interface Version {
   readonly manifest: Uint8Array;
   readonly placement: PlacedSegments;
   readonly offeredMs: number;
+}
+
+/** An offer of the machine, with what it is about. */
+interface OpenOffer {
+  readonly rank: number;
+  readonly id: number;
+  readonly publication: LeasedPublication;
+  readonly version: Version;
 }
 
 type LeaseEvent = Parameters<typeof stepLeases>[1];
@@ -43,8 +57,13 @@ export class LiveWeights {
   /** The layout each subscription got a manifest of last. */
   readonly #sent = new Map<string, string | undefined>();
 
+  readonly #carriages: LiveCarriages;
+  /** Offers whose version is on its way to the subscriber's node. */
+  readonly #waiting = new Set<OpenOffer>();
+
   constructor(host: LiveWeightsHost) {
     this.#host = host;
+    this.#carriages = new LiveCarriages(host.nodes);
   }
 
   /** A rank publishes a version. @throws {DistributionError} RANKCAST_PROTOCOL for a layout whose manifest never came. */
@@ -62,7 +81,7 @@ export class LiveWeights {
   /** A rank wants versions. @throws {DistributionError} RANKCAST_PROTOCOL for an unknown policy. */
   subscribe(rank: number, { subscription: id, policy }: Subscribe): void {
     if (!POLICIES.has(policy)) throw new DistributionError("RANKCAST_PROTOCOL", "a subscription's policy is latest or every", {});
-    this.#sent.delete(`${rank}/${id}`);
+    this.#sent.delete(keyOf({ rank, id }));
     this.#step({ type: "subscribe", rank, id, policy: policy as SubscriptionPolicy });
   }
 
@@ -82,34 +101,99 @@ export class LiveWeights {
     this.#step({ type: "gone", rank });
   }
 
+  /** A node has a version, or did not get or could not serve it: subscriptions that wait there go on, or end with the cause. */
+  brought(nodeRank: number, sequence: number, outcome: CarriageOutcome): void {
+    const settled = this.#carriages.settle(sequence, nodeRank, outcome);
+    if (!settled) return;
+    const { number, nodes } = settled;
+    for (const offer of this.#waiting) {
+      const { rank, id, publication } = offer;
+      if (publication.number !== number || !nodes.includes(this.#host.nodeOf(rank))) continue;
+      this.#waiting.delete(offer);
+      if ("cause" in outcome) this.#host.send(rank, { type: "subscriptionEnded", subscription: id, cause: outcome.cause });
+      else this.#give(offer, outcome.segments);
+    }
+    this.#retain();
+  }
+
+  /** Nobody wants anything any more: nodes give their memory back. */
+  close(): void {
+    this.#waiting.clear();
+    this.#carriages.retain(() => false);
+  }
+
   #step(event: LeaseEvent): void {
     const { state, instructions } = stepLeases(this.#state, event);
     this.#state = state;
-    for (const instruction of instructions) this.#perform(instruction);
+    for (const offer of this.#waiting) {
+      if (state.subscriptions.get(keyOf(offer))?.offered !== offer.publication.number) this.#waiting.delete(offer);
+    }
+    // Before a publisher hears that memory is free: nobody reads from it any more.
+    this.#retain();
+    const wanted = instructions.flatMap((instruction) => this.#perform(instruction) ?? []);
+    if (wanted.length > 0) this.#carry(wanted);
     for (const number of this.#versions.keys()) if (!state.publications.has(number)) this.#versions.delete(number);
     const behind = [...state.subscriptions.values()].map(({ held }) => state.newest - (held ?? 0));
     this.#host.onChange({ published: event.type === "publish", behindMax: Math.max(0, ...behind), held: state.publications.size });
   }
 
-  #perform(instruction: LeaseInstruction): void {
+  /** Gives an offer whose version nobody brings to the subscriber's node yet. */
+  #perform(instruction: LeaseInstruction): OpenOffer | null {
     switch (instruction.type) {
       case "offer":
-        this.#offer(instruction);
-        return;
+        return this.#offer(instruction);
       case "newest":
         this.#host.send(instruction.rank, { type: "newest", subscription: instruction.id, number: instruction.number });
-        return;
+        return null;
       case "free":
         this.#host.send(instruction.rank, { type: "freed", offer: instruction.offer });
+        return null;
     }
   }
 
-  #offer({ rank, id, publication }: Extract<LeaseInstruction, { type: "offer" }>): void {
+  #offer({ rank, id, publication }: Extract<LeaseInstruction, { type: "offer" }>): OpenOffer | null {
     const version = this.#versions.get(publication.number);
-    if (!version) return;
+    if (!version) return null;
+    const offer = { rank, id, publication, version };
+    const nodeRank = this.#host.nodeOf(rank);
+    if (nodeRank === this.#host.nodeOf(publication.rank) || version.placement.segments.length === 0) {
+      this.#give(offer, null);
+      return null;
+    }
+    const here = this.#carriages.find(publication.number, nodeRank);
+    if (here) this.#give(offer, here);
+    else this.#waiting.add(offer);
+    return here === undefined ? offer : null;
+  }
+
+  /** Versions that are wanted at the same moment travel in one broadcast to all nodes. */
+  #carry(wanted: readonly OpenOffer[]): void {
+    const targets = new Map<OpenOffer["publication"], Set<number>>();
+    for (const { rank, publication } of wanted) {
+      const nodes = targets.get(publication) ?? new Set();
+      targets.set(publication, nodes.add(this.#host.nodeOf(rank)));
+    }
+    for (const [{ number, rank }, nodes] of targets) {
+      const segments = this.#versions.get(number)?.placement.segments ?? [];
+      this.#carriages.carry(number, this.#host.nodeOf(rank), [...nodes], segments);
+    }
+  }
+
+  #retain(): void {
+    if (this.#carriages.isEmpty) return;
+    const referred = new Set<string>();
+    for (const { rank, held, offered, queue } of this.#state.subscriptions.values()) {
+      for (const number of [held, offered, ...queue]) referred.add(`${number} ${this.#host.nodeOf(rank)}`);
+    }
+    this.#carriages.retain((number, nodeRank) => referred.has(`${number} ${nodeRank}`));
+  }
+
+  /** Tells a subscriber where the version lies: in `segments` of its node, or (null) where its publisher has put it. */
+  #give({ rank, id, publication, version }: OpenOffer, segments: readonly SegmentDescriptor[] | null): void {
     const { manifest, placement, offeredMs } = version;
-    const layout = placement.reuse?.layout;
-    const key = `${rank}/${id}`;
+    const { reuse, ...place } = placement;
+    const layout = reuse?.layout;
+    const key = keyOf({ rank, id });
     // A manifest can be megabytes: it travels once per layout.
     const isKnown = layout !== undefined && this.#sent.get(key) === layout;
     this.#sent.set(key, layout);
@@ -119,8 +203,13 @@ export class LiveWeights {
       number: publication.number,
       version: publication.version,
       manifest: isKnown ? NO_BYTES : manifest,
-      placement,
+      // What was brought here is not written again: nothing to keep for the next version.
+      placement: segments ? { ...place, segments } : placement,
       ageMs: Math.round(this.#host.now() - offeredMs),
     });
   }
+}
+
+function keyOf({ rank, id }: { readonly rank: number; readonly id: number }): string {
+  return `${rank}/${id}`;
 }

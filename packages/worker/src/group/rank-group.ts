@@ -37,7 +37,7 @@ export class RankGroup implements AsyncDisposable {
   constructor(parts: RankGroupParts) {
     this.#parts = parts;
     this.#collectives = new Collectives(parts.session, parts.identity, parts.noMmap);
-    this.#live = new LiveWeights(parts.session, parts.identity.nodeCount, parts.noMmap, () => this.generation);
+    this.#live = new LiveWeights(parts.session, parts.noMmap, () => this.generation);
   }
 
   /** Global rank, 0 … worldSize - 1. */
@@ -104,10 +104,11 @@ export class RankGroup implements AsyncDisposable {
   }
 
   /**
-   * Publishes weights without waiting for anybody: one copy into shared memory, then subscribers take them between their steps. Not collective.
+   * Publishes weights without waiting for anybody: one copy into shared memory, then subscribers of every node take them between their steps. Not
+   * collective.
    * When every memory set is still looked at (a subscriber of policy `every` that does not keep up) it resolves later, and the state dict must not
    * change until then.
-   * @throws {TensorError} RANKCAST_MEMORY_FULL when there is no room; {DistributionError} RANKCAST_CLOSED, RANKCAST_UNSUPPORTED (several nodes).
+   * @throws {TensorError} RANKCAST_MEMORY_FULL when there is no room; {DistributionError} RANKCAST_CLOSED.
    */
   publish(stateDict: StateDict, options: { readonly version?: string } = {}): Promise<void> {
     this.#open();

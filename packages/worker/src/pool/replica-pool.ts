@@ -93,7 +93,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   }
 
   /**
-   * Takes published weights from now on (`group.publish` on any rank), between the calls of each replica. Not collective; `load` and `update`
+   * Takes published weights from now on (`group.publish` on any rank of any node), between the calls of each replica. Not collective; `load` and `update`
    * may come in between.
    * @throws {DistributionError} RANKCAST_CLOSED when the pool is closed.
    */

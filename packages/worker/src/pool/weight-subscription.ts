@@ -61,6 +61,9 @@ export class WeightSubscription implements AsyncDisposable {
       onNewest: (number) => {
         this.#newest = Math.max(this.#newest, number);
       },
+      onEnded: (error) => {
+        this.#work = this.#work.then(() => (this.#closed ? undefined : this.#fail(asCheckpointError(error))));
+      },
     });
   }
 

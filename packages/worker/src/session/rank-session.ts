@@ -37,6 +37,8 @@ export interface SubscriptionListener {
   onOffered(offered: Offered): void;
   /** A newer version exists, which comes after the one being taken. */
   onNewest(number: number): void;
+  /** The next version could not be brought to this node: nothing comes any more. */
+  onEnded(error: Error): void;
 }
 
 /** Where a rank is in its job. */
@@ -257,6 +259,9 @@ export class RankSession {
         return;
       case "newest":
         this.#subscriptions.get(message.subscription)?.onNewest(message.number);
+        return;
+      case "subscriptionEnded":
+        this.#subscriptions.get(message.subscription)?.onEnded(fromWireError(message.cause));
         return;
       case "freed":
         this.#freed?.(message.offer);

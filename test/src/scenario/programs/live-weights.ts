@@ -1,14 +1,15 @@
 /**
- * Rank 0 publishes versions without waiting; the other ranks' pools take them between their steps. Rank 1 wants the latest and is slow, rank 2
- * wants every version. Prints what each rank saw. Arguments: versions.
+ * One rank publishes versions without waiting; the other ranks' pools take them between their steps. The first of them wants the latest and is slow,
+ * the others want every version. Prints what each rank saw. Arguments: versions, and the rank that publishes (0).
  */
 import { StateDict, Tensor } from "@rankcast/core";
 import { joinGroup, type WeightsUpdate } from "@rankcast/worker";
 import { ELEMENTS } from "../replicas/wide-model.js";
 
 const versions = Number(process.argv[2]);
+const learner = Number(process.argv[3] ?? 0);
 await using group = await joinGroup();
-if (group.rank === 0) await learn();
+if (group.rank === learner) await learn();
 else await act();
 
 async function learn(): Promise<void> {
@@ -31,11 +32,11 @@ async function learn(): Promise<void> {
     await group.barrier("seen");
   }
   await group.barrier("all over");
-  process.stdout.write(JSON.stringify({ rank: 0 }));
+  process.stdout.write(JSON.stringify({ rank: group.rank }));
 }
 
 async function act(): Promise<void> {
-  const isSlow = group.rank === 1;
+  const isSlow = group.rank === (learner === 0 ? 1 : 0);
   const pool = await group.createPool({ replica: new URL("../replicas/wide-model.js", import.meta.url), replicas: 2 });
   const updates: WeightsUpdate[] = [];
   let last: (() => void) | undefined;

@@ -52,6 +52,24 @@ const codeOf = (promise: Promise<unknown>): Promise<string> =>
   );
 
 describe("RankSession", () => {
+  it("tells a subscription that it ended, with the cause, and no other one", async () => {
+    const { session, channel } = await open();
+    const ended: string[] = [];
+    const listen = (name: string) => ({
+      onOffered: () => undefined,
+      onNewest: () => undefined,
+      onEnded: (error: Error) => ended.push(`${name}: ${(error as CheckpointError).code}`),
+    });
+    session.subscribe("latest", listen("one"));
+    const subscription = session.subscribe("every", listen("other"));
+    const failure = cause(new DistributionError("RANKCAST_BROADCAST_STALLED", "nothing comes", {}));
+    channel.say({ type: "subscriptionEnded", subscription, cause: failure });
+    expect(ended).to.deep.equal(["other: RANKCAST_BROADCAST_STALLED"]);
+    session.unsubscribe(subscription);
+    channel.say({ type: "subscriptionEnded", subscription, cause: failure });
+    expect(ended.length).to.equal(1);
+  });
+
   it("counts generations per barrier and resolves with the coordinator's payload", async () => {
     const { session, channel } = await open();
     const first = session.arrive({ barrier: "a", digest: "" });

@@ -97,8 +97,9 @@ export const WORKER_CODES = {
   },
   RANKCAST_SUBSCRIPTION: {
     class: "worker",
-    meaning: "A subscription to published weights ended because a version did not fit the replicas or a replica ended.",
-    remedy: "Publish state dicts with the names and shapes of the replicas, and subscribe again.",
+    meaning:
+      "A subscription to published weights ended because a version did not fit the replicas or did not reach their node, or a replica ended.",
+    remedy: "Publish state dicts with the names and shapes of the replicas, look at the cause, and subscribe again.",
   },
   RANKCAST_CLOSED: {
     class: "usage",
