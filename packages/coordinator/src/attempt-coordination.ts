@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { CheckpointError, LoadReport } from "@rankcast/core";
 import type { RankFailure } from "./launch/launch-event.ts";
 import type { SpawnAttempt, SpawnSettings } from "./launch/launch-options.ts";
-import type { CoordinatorEvent } from "./node/node-coordinator.ts";
+import type { CoordinatorEvent } from "./node/coordinator-event.ts";
 
 /** Coordinates the attempts of one launch. */
 export interface AttemptCoordination {

@@ -6,5 +6,5 @@ export type { LaunchEvent, LaunchedRank, RankFailure } from "./launch/launch-eve
 export type { RunFlagValues, SpawnAttempt, SpawnSettings } from "./launch/launch-options.ts";
 export { RUN_FLAGS, type RunFlag, type RunFlagOption } from "./launch/run-flags.ts";
 export { type LaunchJobOptions as LaunchOptions, type LaunchJobResult as LaunchResult, launch } from "./launch-job.ts";
-export type { CoordinatorEvent } from "./node/node-coordinator.ts";
+export type { CoordinatorEvent } from "./node/coordinator-event.ts";
 export { type Coordinator, type CoordinatorOptions, startCoordinator } from "./start-coordinator.ts";

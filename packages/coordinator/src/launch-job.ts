@@ -6,7 +6,7 @@ import { launcherVariables } from "./launch/environment.ts";
 import { launch as launchRanks } from "./launch/launch.ts";
 import { compileLaunchOptions, type LaunchOptions } from "./launch/launch-options.ts";
 import type { LaunchResult } from "./launch/launch-run.ts";
-import type { CoordinatorEvent } from "./node/node-coordinator.ts";
+import type { CoordinatorEvent } from "./node/coordinator-event.ts";
 import { OneNodeCoordination } from "./one-node-coordination.ts";
 
 /** Options of `launch`: torchrun's flags and meanings, and what concerns the coordinator. */

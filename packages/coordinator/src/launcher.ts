@@ -3,4 +3,4 @@ export { launchExitCode } from "./launch/launch-error.ts";
 export type { RunFlagValues } from "./launch/launch-options.ts";
 export { RUN_FLAGS, type RunFlag } from "./launch/run-flags.ts";
 export { launch } from "./launch-job.ts";
-export type { CoordinatorEvent } from "./node/node-coordinator.ts";
+export type { CoordinatorEvent } from "./node/coordinator-event.ts";

@@ -11,7 +11,7 @@ import { launchError } from "./launch/launch-error.ts";
 import type { RankFailure } from "./launch/launch-event.ts";
 import type { CompiledLaunchOptions, SpawnAttempt, SpawnSettings } from "./launch/launch-options.ts";
 import { readLinkKey } from "./link/read-link-key.ts";
-import type { CoordinatorEvent } from "./node/node-coordinator.ts";
+import type { CoordinatorEvent } from "./node/coordinator-event.ts";
 import { BARRIER_TIMEOUT_MS } from "./start-coordinator.ts";
 
 /** How to coordinate. */

@@ -1,7 +1,7 @@
 /** The coordinator of a job of one node: in the launcher's process, a new one for every attempt. */
 import { type AttemptCoordination, AttemptRecord, leadAhead, socketOf } from "./attempt-coordination.ts";
 import type { SpawnAttempt, SpawnSettings } from "./launch/launch-options.ts";
-import type { CoordinatorEvent } from "./node/node-coordinator.ts";
+import type { CoordinatorEvent } from "./node/coordinator-event.ts";
 import type { Coordinator } from "./start-coordinator.ts";
 
 /** How to coordinate. */

@@ -8,7 +8,8 @@ import { fetchAndCast } from "./fetch/cast-weights.ts";
 import { fetchWeights } from "./fetch/fetch-weights.ts";
 import { startCoordinationServer } from "./grpc/coordination-server.ts";
 import { serveMetrics } from "./metrics/serve-metrics.ts";
-import { type CoordinatorEvent, NodeCoordinator } from "./node/node-coordinator.ts";
+import type { CoordinatorEvent } from "./node/coordinator-event.ts";
+import { NodeCoordinator } from "./node/node-coordinator.ts";
 
 /** How to start a coordinator. */
 export interface CoordinatorOptions {

@@ -9,7 +9,8 @@ import type { FetchWeights } from "../fetch/fetch-weights.ts";
 import type { HeadMessage, NodeMessage } from "../grpc/cluster-server.ts";
 import { type ConnectionListener, PROTOCOL_VERSION } from "../grpc/coordination-server.ts";
 import { formatLinkAddress, type LinkKey } from "../link/link-key.ts";
-import type { CoordinatorEvent, NodeCoordinator } from "../node/node-coordinator.ts";
+import type { CoordinatorEvent } from "../node/coordinator-event.ts";
+import type { NodeCoordinator } from "../node/node-coordinator.ts";
 import { NodeAgent, type NodeEpoch } from "./node-agent.ts";
 import { RelayCoordinator } from "./relay-coordinator.ts";
 

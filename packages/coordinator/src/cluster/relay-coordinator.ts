@@ -15,7 +15,7 @@ import {
   type RankConnection,
   type RankMessage,
 } from "../grpc/coordination-server.ts";
-import type { CoordinatorEvent } from "../node/node-coordinator.ts";
+import type { CoordinatorEvent } from "../node/coordinator-event.ts";
 import { fromWireError, toWireError } from "../round/root-cause.ts";
 import { LiveSegments } from "./live-segments.ts";
 import { RelayWeights } from "./relay-weights.ts";

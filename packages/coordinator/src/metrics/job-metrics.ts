@@ -4,7 +4,7 @@
  */
 import type { LoadReportFields } from "@rankcast/core";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { CoordinatorEvent } from "../node/node-coordinator.ts";
+import type { CoordinatorEvent } from "../node/coordinator-event.ts";
 
 /** From a policy of a few KiB to hundreds of gigabytes from a slow origin. */
 const ROUND_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];

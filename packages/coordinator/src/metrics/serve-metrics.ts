@@ -2,7 +2,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { DistributionError } from "@rankcast/core";
-import type { CoordinatorEvent } from "../node/node-coordinator.ts";
+import type { CoordinatorEvent } from "../node/coordinator-event.ts";
 
 /** Where metrics are served. */
 export interface MetricsServer {

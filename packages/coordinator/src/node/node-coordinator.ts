@@ -27,18 +27,7 @@ import { LiveWeights } from "../round/live-weights.ts";
 import { LoadRounds } from "../round/load-rounds.ts";
 import { type DescribedWeights, NO_OTHER_NODES, type NodeFacts, type OtherNodes } from "../round/other-nodes.ts";
 import { abortedRank, fromWireError, lostRank, placeOf, toWireError, withRootCause } from "../round/root-cause.ts";
-
-/** What the coordinator tells its owner; for progress and logs. */
-export type CoordinatorEvent =
-  | { readonly type: "phase"; readonly phase: string }
-  | { readonly type: "bytes"; readonly bytes: number; readonly totalBytes: number | null }
-  | { readonly type: "rank"; readonly rank: number; readonly phase: string }
-  /** A round has passed its last barrier. */
-  | { readonly type: "report"; readonly report: LoadReportFields }
-  /** Something about live weights: a version was published (`published`), taken, or let go of. */
-  | { readonly type: "live"; readonly published: boolean; readonly behindMax: number; readonly held: number }
-  /** A barrier has failed: the error every rank gets. */
-  | { readonly type: "failed"; readonly error: CheckpointError };
+import type { CoordinatorEvent } from "./coordinator-event.ts";
 
 /** Where this coordinator's node is in a job of several. */
 export interface JobPlace {

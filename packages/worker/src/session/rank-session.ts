@@ -3,7 +3,6 @@
  * Only the coordinator decides and times out; when it is gone, everything waiting rejects and nothing new is accepted.
  */
 import { type CheckpointError, DistributionError } from "@rankcast/core";
-import { type ErrorRecord, fromErrorRecord, toErrorRecord } from "@rankcast/core/runtime";
 import {
   type ChannelListener,
   type CoordinatorChannel,
@@ -14,8 +13,8 @@ import {
   type Offered,
   openCoordinatorChannel,
   type Published,
-  type WireError,
 } from "../grpc/coordinator-channel.ts";
+import { fromWireError, toWireError } from "./wire-error.ts";
 
 /** What a rank brings to a barrier. */
 export interface Arrival {
@@ -53,20 +52,6 @@ export type OpenChannel = (address: string, token: string, listener: ChannelList
 interface Waiter<T> {
   resolve(value: T): void;
   reject(error: Error): void;
-}
-
-/** An error as it crosses the wire. */
-export function toWireError(error: unknown): WireError {
-  const record = toErrorRecord(error);
-  return { code: record.code ?? "", message: record.message, record };
-}
-
-/** The error of a wire record; its class, code, fields and causes are those of the rank it comes from. */
-export function fromWireError(wire: WireError | undefined): Error {
-  const record = wire?.record as ErrorRecord | undefined;
-  return record
-    ? fromErrorRecord(record)
-    : new DistributionError("RANKCAST_RANK_ABORTED", wire?.message ?? "the coordinator gave no cause");
 }
 
 /** See the module comment. Made by `openRankSession`. */
