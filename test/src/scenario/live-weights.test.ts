@@ -9,6 +9,7 @@ import { documentsOf, launchRanks } from "../support/launch-ranks.js";
 const VERSIONS = 60;
 const BOUND_MS = 80_000;
 const PROGRAM = fileURLToPath(new URL("programs/live-weights.js", import.meta.url));
+const TURNS_PROGRAM = fileURLToPath(new URL("programs/live-weights-turns.js", import.meta.url));
 const FULL_PROGRAM = fileURLToPath(new URL("programs/live-weights-full.js", import.meta.url));
 
 interface ActorDocument {
@@ -49,6 +50,18 @@ describe("scenario: live weights", function () {
       expect(await sandbox().leftovers()).to.deep.equal([]);
     });
   }
+
+  it("publishers of two nodes in turns: every version whole, from a neighbour's memory and from memory of the node", async () => {
+    const turns = 8;
+    const words = [TURNS_PROGRAM, String(turns)];
+    const documents = await documentsOfNodes<{ readonly rank: number; readonly held: unknown }>(sandbox(), words, {
+      nodes: 2,
+      nprocPerNode: 2,
+    });
+    const every = Array.from({ length: turns }, (_, index) => ({ version: `turn ${index + 1}`, values: [index + 1] }));
+    for (const { rank, held } of documents) expect(held).to.deep.equal(rank % 2 === 0 ? [] : every);
+    expect(await sandbox().leftovers()).to.deep.equal([]);
+  });
 
   it("a node that has no room ends its subscription and nothing else; with room again the next one goes on (Linux: prlimit)", async function () {
     if (process.platform !== "linux") this.skip();
