@@ -65,6 +65,7 @@ export { castWish } from "./module/cast-wish.ts";
 export { commitStateDict, stageStateDict } from "./module/commit-state-dict.ts";
 export { KeyedModule } from "./module/keyed-module.ts";
 export { planStateDict } from "./module/plan-state-dict.ts";
+export { markRewritten } from "./module/planned-key.ts";
 export type { StateDictPlan } from "./module/state-dict-plan.ts";
 export type { LoadPlan } from "./plan/load-plan.ts";
 export { planLoad } from "./plan/plan-load.ts";

@@ -45,7 +45,16 @@ describe("scenario: weight updates again and again", function () {
   ] as const) {
     it(`${title}: every replica of every rank holds each update's values, and only these`, async () => {
       const results = await launchRanks(sandbox(), PROGRAM, RANKS, { args: [WEIGHTS], env, timeoutMs: BOUND_MS });
-      for (const steps of documentsOf<Step[]>(results)) {
+      for (const { seen: steps, targets } of documentsOf<{ seen: Step[]; targets: number[][][] }>(results)) {
+        // Loaded before the updates from the checkpoint, then after the fifth: what it took is what it keeps.
+        expect(targets[0]?.[0]).to.deep.equal(targets[0]?.[1]);
+        expect(targets[0]?.[0]).to.not.deep.equal([5, 5.5]);
+        // Without mapping it shares the replica's memory, as `assign` does in torch, and one of the replicas writes into that.
+        if (title === "mapped")
+          expect(targets[1]).to.deep.equal([
+            [5, 5.5],
+            [5, 5.5],
+          ]);
         expect(steps.map(({ step }) => step)).to.deep.equal(EXPECTED.map(([step]) => step));
         steps.forEach(({ step, outcome, bias, weight, generation }, index) => {
           const [, value, weightValue, expectedGeneration] = EXPECTED[index] ?? ["", Number.NaN, null, -1];

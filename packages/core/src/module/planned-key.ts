@@ -1,6 +1,7 @@
 /** What a load will do with one key. */
 import type { Mismatch } from "../report/replica-report.ts";
 import { bytesOf, type DType } from "../tensor/dtype.ts";
+import type { Storage } from "../tensor/storage.ts";
 import { sameShape } from "../tensor/strides.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { arrayOf } from "../tensor/typed-array.ts";
@@ -127,7 +128,7 @@ function modeFor(
   const { held } = slot;
   if (source.isMeta && held.shape !== null && !held.isMeta) return "bytes";
   if (options.assign === "always" || !owned) {
-    const adoptable = options.assign !== "never" && source.dtype === dtype && isPlain(source);
+    const adoptable = options.assign !== "never" && source.dtype === dtype && isPlain(source) && !isRewritten(source);
     if (adoptable && (options.assign === "always" || slot.isForeign || sameLayout(held, source))) return "adopt";
   }
   if (!owned || held.shape === null || held.dtype !== dtype) return "fresh";
@@ -141,6 +142,23 @@ function overlapsItself({ stride, shape }: Tensor): boolean {
 }
 
 const BORROWED = new WeakSet<Tensor>();
+const REWRITTEN = new WeakSet<Storage>();
+
+/**
+ * Says whether a storage's bytes will be another generation's later on (`true`), as those of kept segments are. Whoever loads from it by then gets a
+ * copy: a target network that adopted them would change under its owner's hands. The model that follows the updates adopts them before.
+ */
+export function markRewritten(storages: Iterable<Storage>, rewritten: boolean): void {
+  for (const storage of storages) {
+    if (rewritten) REWRITTEN.add(storage);
+    else REWRITTEN.delete(storage);
+  }
+}
+
+/** Whether a tensor's bytes will be another generation's later on. */
+export function isRewritten({ storage }: Tensor): boolean {
+  return REWRITTEN.has(storage);
+}
 
 /** Remembers that a model's tensor is a checkpoint's memory: the next load replaces it, because others may look at those bytes (law L4). */
 export function markBorrowed(tensor: Tensor): void {

@@ -3,7 +3,7 @@ import type { DType } from "../tensor/dtype.ts";
 import { sameShape } from "../tensor/strides.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { StateDictLike } from "./draft-plan.ts";
-import { isPlain } from "./planned-key.ts";
+import { isPlain, isRewritten } from "./planned-key.ts";
 
 /** Descriptions of a state dict's tensors in order, one array per property because there may be hundreds of thousands. */
 export class SourceSignature {
@@ -11,7 +11,7 @@ export class SourceSignature {
   readonly #dtypes: DType[] = [];
   readonly #shapes: (readonly number[])[] = [];
   readonly #strides: (readonly number[])[] = [];
-  /** Bit 0: its bytes can be shown as they are; bit 1: it has no bytes. */
+  /** Bit 0: its bytes can be shown as they are; bit 1: it has no bytes; bit 2: they will be others. */
   readonly #flags: number[] = [];
 
   /** The signature of a state dict, or undefined when it holds something that is no tensor. */
@@ -54,5 +54,5 @@ export class SourceSignature {
 }
 
 function flagsOf(tensor: Tensor): number {
-  return (isPlain(tensor) ? 1 : 0) + (tensor.isMeta ? 2 : 0);
+  return (isPlain(tensor) ? 1 : 0) + (tensor.isMeta ? 2 : 0) + (isRewritten(tensor) ? 4 : 0);
 }

@@ -1,6 +1,6 @@
 /** One shape of published weights: its manifest, and sets of segments with the tensors that write into them. */
 import { randomUUID } from "node:crypto";
-import { compileLimits, type StateDict, Storage, Tensor } from "@rankcast/core";
+import { compileLimits, type StateDict, Storage, Tensor, TensorError } from "@rankcast/core";
 import {
   copyInto,
   encodeManifest,
@@ -10,6 +10,7 @@ import {
   manifestFromStateDict,
   type PlacedSegments,
   planLoad,
+  quote,
   type StateDictManifest,
 } from "@rankcast/core/runtime";
 
@@ -32,7 +33,9 @@ export class PublicationLayout {
   readonly #createSegment: CreateSegment;
   readonly #sets: (SegmentSet | undefined)[] = [];
 
+  /** @throws {TensorError} RANKCAST_TENSOR_META for a tensor without bytes: replicas would keep what they have and nobody would hear of it. */
   constructor(stateDict: StateDict, createSegment: CreateSegment) {
+    for (const [name, tensor] of stateDict) if (tensor.isMeta) throw withoutBytes(name);
     const { manifest } = manifestFromStateDict(stateDict);
     this.#described = manifest;
     this.#plan = planLoad(manifest, compileLimits());
@@ -98,6 +101,10 @@ export class PublicationLayout {
     });
     return { segments, targets };
   }
+}
+
+function withoutBytes(name: string): TensorError {
+  return new TensorError("RANKCAST_TENSOR_META", `${quote(name)} of the published state dict has no bytes`, { details: { key: name } });
 }
 
 function sameShape(one: readonly number[], other: readonly number[]): boolean {

@@ -23,6 +23,7 @@ import {
   commitStateDict,
   copyInto,
   decodeManifest,
+  markRewritten,
   nativeMemory,
   planStateDict,
   type SegmentReuse,
@@ -140,10 +141,9 @@ export class ReplicaHost {
     for (const buffer of new Set([...stateDict.values()].map(({ storage }) => storage.buffer))) {
       if (buffer instanceof ArrayBuffer && buffer.byteLength > 0) native?.forgetWrites(buffer);
     }
-    const plan = planStateDict(this.model, stateDict, options);
-    commitStateDict(plan);
+    const report = this.#adopt({ stateDict, options });
     this.#keep({ stateDict, options }, null);
-    return plan.report;
+    return report;
   }
 
   /** Makes the pages the model looks at its own, so that whoever owns the segments may write over them. */
@@ -158,7 +158,7 @@ export class ReplicaHost {
     const before = this.#before;
     this.#before = null;
     if (!before || !this.model) return;
-    commitStateDict(planStateDict(this.model, before.stateDict, before.options));
+    this.#adopt(before);
     this.#current = before;
   }
 
@@ -168,6 +168,22 @@ export class ReplicaHost {
     if (reuse === null) return;
     if (this.#kept?.layout !== reuse.layout) this.#kept = { layout: reuse.layout, sets: new Map() };
     this.#kept.sets.set(reuse.set, bound.stateDict);
+    // Others that load from this model's state from now on get copies.
+    markRewritten(storagesOf(bound.stateDict), true);
+  }
+
+  /** Plans and commits weights that this replica follows: it may adopt what will be rewritten. */
+  #adopt({ stateDict, options }: BoundWeights): ReplicaReport {
+    const storages = storagesOf(stateDict);
+    const kept = [...(this.#kept?.sets.values() ?? [])].includes(stateDict);
+    markRewritten(storages, false);
+    try {
+      const plan = planStateDict(this.model as Module, stateDict, options);
+      commitStateDict(plan);
+      return plan.report;
+    } finally {
+      if (kept) markRewritten(storages, true);
+    }
   }
 
   /** Forgets what was prepared; the model stays as it was. */
@@ -188,4 +204,8 @@ export class ReplicaHost {
   facts(digest: boolean): ReplicaFacts {
     return { digest: digest && this.model ? digestModule(this.model) : null, warnings: this.#warnings };
   }
+}
+
+function storagesOf(stateDict: StateDict): Set<Storage> {
+  return new Set([...stateDict.values()].map(({ storage }) => storage));
 }

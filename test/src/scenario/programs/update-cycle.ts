@@ -10,9 +10,14 @@ await using group = await joinGroup();
 const pool = await group.createPool({ replica: new URL("../replicas/fixture-model.js", import.meta.url), replicas: 2 });
 await pool.load(weights, { strict: true });
 const last = group.worldSize - 1;
+// A target network takes the weights now and again; updates go on under it.
+await pool.runAll("keepTarget");
+const targets: unknown[] = [];
 const seen: { step: string; outcome: string; bias: unknown; weight: unknown; generation: number }[] = [];
 
 for (let turn = 1; turn <= 5; turn += 1) await step(`turn ${turn}`, { "fc.bias": bias(turn) });
+targets.push(await pool.runAll("targetValues", "fc.bias"));
+await pool.runAll("keepTarget");
 // Copy-on-write pages of this set must not survive into the generation that is written to it two updates later.
 await pool.run("scale", { name: "fc.bias", factor: 100 }, { replica: 0 });
 await step("after a write", { "fc.bias": bias(6) });
@@ -26,7 +31,8 @@ await step("a source without bytes", { "fc.bias": new Tensor({ dtype: "float32",
 await step("what fits after that", { "fc.bias": bias(14), "fc.weight": Tensor.from(new Float32Array(6).fill(14), [2, 3]) });
 await step("and its second set", { "fc.bias": bias(15), "fc.weight": Tensor.from(new Float32Array(6).fill(15), [2, 3]) });
 await step("and its first", { "fc.bias": bias(16), "fc.weight": Tensor.from(new Float32Array(6).fill(16), [2, 3]) });
-process.stdout.write(JSON.stringify(seen));
+targets.push(await pool.runAll("targetValues", "fc.bias"));
+process.stdout.write(JSON.stringify({ seen, targets }));
 
 function bias(value: number): Tensor {
   return Tensor.from(new Float32Array([value, value + 0.5]), [2]);

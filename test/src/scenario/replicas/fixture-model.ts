@@ -1,6 +1,6 @@
 /** The model that `accepted/torch-zip/state_dict_t213.pt` was saved from, for replica threads. */
 import { threadId } from "node:worker_threads";
-import { digestTensor, Module, Parameter, Tensor } from "@rankcast/core";
+import { digestTensor, loadStateDict, Module, Parameter, Tensor } from "@rankcast/core";
 
 /** Builds it without memory: the first load gives it the checkpoint's. */
 export function createReplica(): Module {
@@ -46,4 +46,17 @@ function withParameters(shapes: Readonly<Record<string, readonly number[]>>, ver
   const module = new Module({ version });
   for (const [name, shape] of Object.entries(shapes)) module.registerParameter(name, Parameter.meta("float32", shape));
   return module;
+}
+
+let target: Module | null = null;
+
+/** What a target network does: takes the weights as they are now, and keeps them. */
+export function keepTarget(model: Module): void {
+  target ??= createReplica();
+  loadStateDict(target, model.stateDict(), { strict: true });
+}
+
+/** What the target holds. */
+export function targetValues(_: Module, name: string): number[] {
+  return [...(target?.stateDict().get(name)?.toFloat32Array() ?? [])];
 }
