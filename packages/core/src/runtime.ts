@@ -48,9 +48,10 @@ export {
   type SubscriptionPolicy,
 } from "./lease/lease-state.ts";
 export { stepLeases } from "./lease/step-leases.ts";
+export type { OpenOptions } from "./load/begin-weights.ts";
 export { compareOnce } from "./load/compare-once.ts";
 export { importReaders } from "./load/import-readers.ts";
-export { openWeights } from "./load/open-weights.ts";
+export { type OpenedWeights, openWeights } from "./load/open-weights.ts";
 export type { StateDictManifest } from "./manifest/manifest.ts";
 export { decodeManifest, encodeManifest } from "./manifest/manifest-codec.ts";
 export { layoutDigest } from "./manifest/manifest-digest.ts";
@@ -74,10 +75,11 @@ export type { NodeAnnouncement, RendezvousEvent } from "./rendezvous/rendezvous-
 export type { RendezvousInstruction } from "./rendezvous/rendezvous-instruction.ts";
 export { createRendezvousState, type MemberNode, type Membership, type RendezvousState } from "./rendezvous/rendezvous-state.ts";
 export { stepRendezvous } from "./rendezvous/step-rendezvous.ts";
-export { buildSegments } from "./segment/build-segments.ts";
+export { buildSegments, verifySegments } from "./segment/build-segments.ts";
 export { type CastPlaces, type CastRun, castRuns, cutCast } from "./segment/cast-storages.ts";
 export { flattenPlacements, type PlacedSegments, type SegmentReuse, unflattenPlacements } from "./segment/describe-placement.ts";
 export { castPlacements, type PlacedCasts, placeCasts, planCasts } from "./segment/plan-casts.ts";
+export { planStripes, type StripePlan } from "./segment/plan-stripes.ts";
 export { addReadStats, newReadStats, type ReadStats } from "./source/counting-source.ts";
 export { makeDirectories } from "./source/make-directories.ts";
 export { isDead, ownerOf, uniqueTag } from "./source/process-identity.ts";

@@ -13,6 +13,8 @@ export class OriginServer {
   readonly requests: string[] = [];
   /** Bytes of bodies handed to sockets. */
   bodyBytes = 0;
+  /** What of served files was asked for: first byte, and the one behind the last. */
+  readonly ranges: (readonly [begin: number, end: number])[] = [];
   readonly #routes = new Map<string, OriginHandler>();
   readonly #server: ReturnType<typeof createServer>;
   readonly #sockets: Set<Socket>;
@@ -45,7 +47,7 @@ export class OriginServer {
 
   /** Serves `bytes` at `path` as a good server does: HEAD, ranges, entity tag, length. Returns the URL. */
   serve(path: string, bytes: Uint8Array): string {
-    return this.route(path, (request, response) => this.#sendBytes(request, response, bytes));
+    return this.route(path, (request, response) => this.sendBytes(request, response, bytes));
   }
 
   /** Answers requests for `path` with `handler`. Returns the URL. */
@@ -73,11 +75,12 @@ export class OriginServer {
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
-  #sendBytes(request: IncomingMessage, response: ServerResponse, bytes: Uint8Array): void {
+  /** Answers as `serve` does. */
+  sendBytes(request: IncomingMessage, response: ServerResponse, bytes: Uint8Array, etag = `"length-${bytes.length}"`): void {
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
     const begin = range ? Number(range[1]) : 0;
     const end = range?.[2] ? Math.min(Number(range[2]) + 1, bytes.length) : bytes.length;
-    const shared = { "accept-ranges": "bytes", etag: `"length-${bytes.length}"`, "content-type": "application/octet-stream" };
+    const shared = { "accept-ranges": "bytes", etag, "content-type": "application/octet-stream" };
     const headers = { ...shared, "content-length": end - begin };
     if (range) response.writeHead(206, { ...headers, "content-range": `bytes ${begin}-${end - 1}/${bytes.length}` });
     else response.writeHead(200, headers);
@@ -86,6 +89,7 @@ export class OriginServer {
       return;
     }
     this.bodyBytes += end - begin;
+    this.ranges.push([begin, end]);
     response.end(bytes.subarray(begin, end));
   }
 }

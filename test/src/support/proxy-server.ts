@@ -8,13 +8,16 @@ export interface ProxyServer {
   readonly seen: string[];
   /** `Proxy-Authorization` of each request. */
   readonly authorizations: (string | undefined)[];
+  /** Bytes of bodies that came back over http. */
+  bodyBytes(): number;
   close(): Promise<void>;
 }
 
-/** Starts one. With `target` (`host:port`) every tunnel leads there, whatever it was asked for. */
-export async function startProxy(target?: string): Promise<ProxyServer> {
+/** Starts one. With `target` (`host:port`) every tunnel leads there, whatever it was asked for; `added` goes on with every http request. */
+export async function startProxy(target?: string, added: Readonly<Record<string, string>> = {}): Promise<ProxyServer> {
   const seen: string[] = [];
   const authorizations: (string | undefined)[] = [];
+  let bodyBytes = 0;
   const sockets = new Set<Socket>();
   const keep = (socket: Socket): void => {
     sockets.add(socket);
@@ -24,8 +27,11 @@ export async function startProxy(target?: string): Promise<ProxyServer> {
     seen.push(`${request.method} ${request.url}`);
     authorizations.push(request.headers["proxy-authorization"]);
     const { "proxy-authorization": _, ...headers } = request.headers;
-    const onward = sendRequest(request.url ?? "", { method: request.method ?? "GET", headers }, (answer) => {
+    const onward = sendRequest(request.url ?? "", { method: request.method ?? "GET", headers: { ...headers, ...added } }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.on("data", (piece: Buffer) => {
+        bodyBytes += piece.length;
+      });
       answer.pipe(response);
     });
     onward.on("error", () => response.writeHead(502).end());
@@ -47,6 +53,7 @@ export async function startProxy(target?: string): Promise<ProxyServer> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     seen,
     authorizations,
+    bodyBytes: () => bodyBytes,
     async close() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));

@@ -2,8 +2,8 @@
 import type { BroadcastReport } from "@rankcast/core";
 import type { Membership, PlacedSegments, SegmentDescriptor } from "@rankcast/core/runtime";
 import type { Generations } from "../broadcast/generations.ts";
-import { type BroadcastOffer, chooseChunkBytes, type NodeBroadcast } from "../broadcast/node-broadcast.ts";
-import type { FetchListener } from "../fetch/fetch-weights.ts";
+import { type BroadcastOffer, chooseChunkBytes, type NodeBroadcast, type StripeReader } from "../broadcast/node-broadcast.ts";
+import type { CompleteSegments, FetchListener, StripedWeights } from "../fetch/fetch-weights.ts";
 import type { HeadMessage } from "../grpc/cluster-server.ts";
 import { type DescribedWeights, describeWeights, type OtherNodes, type ReceivedWeights } from "../round/other-nodes.ts";
 import { receiveWeights } from "./receive-weights.ts";
@@ -56,7 +56,17 @@ export class NodeCaster implements OtherNodes {
   }
 
   pass(sequence: number, owner: number, weights: DescribedWeights, signal: AbortSignal): Promise<ReceivedWeights> {
-    return receiveWeights(this.#parts, this.#announce(sequence, owner, weights, true), { ...weights, sequence, isUpdate: true }, signal);
+    return receiveWeights(this.#parts, this.#announce(sequence, [owner], weights, true), { ...weights, sequence, isUpdate: true }, signal);
+  }
+
+  async stripe(sequence: number, weights: StripedWeights, signal: AbortSignal): Promise<CompleteSegments> {
+    const { manifestBytes: manifest, flat, shared, stripes } = weights;
+    const told = { manifest, flat, shared, segmentBytes: stripes.segmentBytes };
+    const everyone = this.#parts.membership.nodes.map(({ nodeRank }) => nodeRank);
+    const offer = this.#announce(sequence, everyone, { ...told, stripes: stripes.digest }, false);
+    const own: StripeReader = (segment, offset, into, stop) => stripes.read(segment, offset, into, stop);
+    const { placed, release } = await receiveWeights(this.#parts, offer, { ...told, sequence, own, isUpdate: false }, signal);
+    return { descriptors: placed.segments, release };
   }
 
   travelled(sequence: number): BroadcastReport | null {
@@ -86,20 +96,20 @@ export class NodeCaster implements OtherNodes {
     signal: AbortSignal,
   ): void {
     if (signal.aborted) return;
-    const offer = this.#announce(sequence, this.#parts.nodeRank, weights, isUpdate);
+    const offer = this.#announce(sequence, [this.#parts.nodeRank], weights, isUpdate);
     // A receiver that does not get everything says so itself.
     if (descriptors.length > 0) this.#parts.broadcast.offer(offer, descriptors, { signal }).catch(() => undefined);
   }
 
-  #announce(sequence: number, owner: number, weights: DescribedWeights, isUpdate: boolean): BroadcastOffer {
-    const { manifest, flat, shared, segmentBytes, delta, version } = weights;
+  #announce(sequence: number, owners: readonly number[], weights: DescribedWeights, isUpdate: boolean): BroadcastOffer {
+    const { manifest, flat, shared, segmentBytes, stripes, delta, version } = weights;
     const { membership } = this.#parts;
     const bytes = segmentBytes.reduce((sum, each) => sum + each, 0);
     const offer: BroadcastOffer = {
       id: broadcastId(membership, sequence),
       segmentBytes,
       chunkBytes: chooseChunkBytes(bytes, membership.nodes.length),
-      owners: [owner],
+      owners,
       nodes: membership.nodes.map(({ nodeRank, address }) => ({ nodeRank, address })),
     };
     this.#travelled = { sequence, report: { bytes, encoding: delta ? "delta" : "full" } };
@@ -108,7 +118,12 @@ export class NodeCaster implements OtherNodes {
       sequence,
       offer,
       manifest,
-      placement: { flat, shared, isUpdate, ...(delta ? { delta } : {}), ...(version === undefined ? {} : { version }) },
+      placement: {
+        ...{ flat, shared, isUpdate },
+        ...(stripes === undefined ? {} : { stripes }),
+        ...(delta ? { delta } : {}),
+        ...(version === undefined ? {} : { version }),
+      },
     });
     return offer;
   }

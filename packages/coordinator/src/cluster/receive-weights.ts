@@ -1,6 +1,6 @@
 /** Bringing a round's weights from another node. */
 import type { DeltaTerms, Generations } from "../broadcast/generations.ts";
-import type { BroadcastOffer, NodeBroadcast, ReceivedSegments } from "../broadcast/node-broadcast.ts";
+import type { BroadcastOffer, NodeBroadcast, ReceivedSegments, StripeReader } from "../broadcast/node-broadcast.ts";
 import type { FetchListener } from "../fetch/fetch-weights.ts";
 import type { ReceivedWeights } from "../round/other-nodes.ts";
 
@@ -12,6 +12,8 @@ export interface IncomingWeights {
   readonly shared: readonly number[];
   readonly delta?: DeltaTerms;
   readonly version?: string;
+  /** Reads this node's part from the origin, where every node has one. */
+  readonly own?: StripeReader;
   /** Whether later rounds may start from it. */
   readonly isUpdate: boolean;
 }
@@ -27,7 +29,7 @@ export interface ReceivingParts {
 export async function receiveWeights(
   { broadcast, generations, listener }: ReceivingParts,
   offer: BroadcastOffer,
-  { sequence, manifest, flat, shared, delta, version, isUpdate }: IncomingWeights,
+  { sequence, manifest, flat, shared, delta, version, own, isUpdate }: IncomingWeights,
   signal: AbortSignal,
 ): Promise<ReceivedWeights> {
   const total = offer.segmentBytes.reduce((sum, bytes) => sum + bytes, 0);
@@ -35,7 +37,7 @@ export async function receiveWeights(
   const where = { flat, shared, ...(version === undefined ? {} : { version }) };
   if (total === 0) return { placed: { segments: [], ...where }, release: () => undefined };
   listener.onPhase("receiving");
-  const received = await broadcast.receive(offer, { signal, onProgress: (bytes) => listener.onBytes(bytes, total) });
+  const received = await broadcast.receive(offer, { signal, onProgress: (bytes) => listener.onBytes(bytes, total), own });
   const weights = delta ? await rebuild(generations, delta, received) : received;
   if (isUpdate) generations.hold(sequence, manifest, weights.descriptors);
   return { placed: { segments: weights.descriptors, ...where }, release: () => weights.release() };

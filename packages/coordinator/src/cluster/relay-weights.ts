@@ -1,14 +1,15 @@
 /** The weights of a job's rounds on a node that is not the head: received, fetched, or a rank's own; published to the node's ranks. */
-import type { FetchOptions } from "@rankcast/core";
+import { DistributionError, type FetchOptions } from "@rankcast/core";
 import { asCheckpointError, newReadStats, type PlacedSegments, type SegmentDescriptor, toErrorRecord } from "@rankcast/core/runtime";
 import type { Generations, PreparedDelta } from "../broadcast/generations.ts";
 import type { BroadcastOffer, NodeBroadcast } from "../broadcast/node-broadcast.ts";
 import type { FetchListener, FetchWeights } from "../fetch/fetch-weights.ts";
 import type { NodeMessage, WeightsOffer } from "../grpc/cluster-server.ts";
 import type { Arrive, CoordinatorMessage, LoadRequest, Publication } from "../grpc/coordination-server.ts";
-import { describeWeights, type NodeFacts } from "../round/other-nodes.ts";
+import { describeWeights, type NodeFacts, type ReceivedWeights } from "../round/other-nodes.ts";
 import { toWireError } from "../round/root-cause.ts";
 import { weightsDigest } from "../round/weights-digest.ts";
+import { type OriginPart, openOriginPart } from "./open-origin-part.ts";
 import { type IncomingWeights, receiveWeights } from "./receive-weights.ts";
 
 /** What the owner gives. */
@@ -45,6 +46,8 @@ interface Round {
 export class RelayWeights {
   readonly #host: RelayWeightsHost;
   readonly #rounds = new Map<number, Round>();
+  /** What ranks of this node want: the head asks for parts of it when all ranks have said so. */
+  readonly #asked = new Map<number, LoadRequest>();
   #lastOver = 0;
   /** The last round that every node has passed. */
   #settled = -1;
@@ -54,8 +57,10 @@ export class RelayWeights {
   }
 
   /** A rank asks for weights: where every node fetches, the first request starts this node's. */
-  request({ sequence, weights, options }: LoadRequest): void {
+  request(asked: LoadRequest): void {
+    const { sequence, weights, options } = asked;
     const fetchOptions = options as FetchOptions;
+    if (sequence > this.#lastOver && !this.#asked.has(sequence)) this.#asked.set(sequence, asked);
     if ((fetchOptions.fetch ?? "once-per-job") === "once-per-job") return;
     const round = this.#begin(sequence);
     if (round) void this.#attempt(sequence, () => this.#fetch(sequence, round, weights, fetchOptions));
@@ -87,10 +92,11 @@ export class RelayWeights {
   /** The head says where a round's weights are. */
   take(message: WeightsOffer): void {
     const offer = message.offer as BroadcastOffer;
-    if (offer.owners.includes(this.#host.nodeRank)) this.#serve(message.sequence, offer);
+    const { stripes } = message.placement as { readonly stripes?: string };
+    if (stripes === undefined && offer.owners.includes(this.#host.nodeRank)) this.#serve(message.sequence, offer);
     else {
       const round = this.#begin(message.sequence);
-      if (round) void this.#attempt(message.sequence, () => this.#receive(message, offer, round));
+      if (round) void this.#attempt(message.sequence, () => this.#receive(message, offer, round, stripes));
     }
   }
 
@@ -123,6 +129,7 @@ export class RelayWeights {
     if (this.#settled !== sequence) this.#host.generations.forget();
     const round = this.#rounds.get(sequence);
     this.#rounds.delete(sequence);
+    this.#asked.delete(sequence);
     round?.cancel.abort();
     round?.release();
     if (round?.offer) this.#host.broadcast.end(round.offer.id);
@@ -172,15 +179,34 @@ export class RelayWeights {
     return { digest, origin: fetched.origin(), sharedBytes: sharedBytesOf(fetched.placed) };
   }
 
-  async #receive({ sequence, manifest, placement }: WeightsOffer, offer: BroadcastOffer, round: Round): Promise<NodeFacts> {
-    round.offer = offer;
+  async #receive(message: WeightsOffer, offer: BroadcastOffer, round: Round, stripes: string | undefined): Promise<NodeFacts> {
+    const { sequence, manifest, placement } = message;
+    const { signal } = round.cancel;
+    const part = stripes === undefined ? null : await this.#openPart(sequence, stripes, signal);
     const told = placement as Omit<IncomingWeights, "sequence" | "manifest">;
-    const { placed, release } = await receiveWeights(this.#host, offer, { ...told, sequence, manifest }, round.cancel.signal);
+    const incoming = { ...told, sequence, manifest, ...(part ? { own: part.read } : {}) };
+    let received: ReceivedWeights;
+    try {
+      signal.throwIfAborted();
+      round.offer = offer;
+      received = await receiveWeights(this.#host, offer, incoming, signal);
+    } finally {
+      await part?.close();
+    }
+    const { placed, release } = received;
     round.release = release;
     if (!this.#rounds.has(sequence)) release();
     else this.#publish(sequence, round, manifest, placed);
     this.#host.listener.onPhase("loading");
-    return { digest: null, origin: newReadStats(), sharedBytes: sharedBytesOf(placed) };
+    return { digest: null, origin: part?.origin() ?? newReadStats(), sharedBytes: sharedBytesOf(placed) };
+  }
+
+  /** This node's part of what all nodes read together. */
+  #openPart(sequence: number, stripes: string, signal: AbortSignal): Promise<OriginPart> {
+    const asked = this.#asked.get(sequence);
+    if (!asked) throw new DistributionError("RANKCAST_PROTOCOL", "the head asks for a part of weights that no rank of this node wants", {});
+    const { nodeRank, listener } = this.#host;
+    return openOriginPart(asked.weights, asked.options as FetchOptions, { nodeRank, digest: stripes, listener, signal });
   }
 
   /** This node owns the bytes: it serves them, and says that it has them. */

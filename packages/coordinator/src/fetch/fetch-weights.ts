@@ -1,6 +1,7 @@
 /** Brings weights to this node once: resolve, download, decode, plan, build segments. What every round of kind load does first. */
 import { compileLimits, type FetchOptions } from "@rankcast/core";
 import {
+  addReadStats,
   buildSegments,
   compareOnce,
   decodeManifest,
@@ -8,11 +9,17 @@ import {
   flattenPlacements,
   nativeMemory,
   newReadStats,
+  type OpenedWeights,
+  type OpenOptions,
   openWeights,
   type PlacedSegments,
+  planStripes,
   type ReadStats,
   readEnvironment,
+  type SegmentDescriptor,
   type StateDictManifest,
+  type StripePlan,
+  verifySegments,
 } from "@rankcast/core/runtime";
 
 /** Weights on this node, ready to attach. */
@@ -22,6 +29,8 @@ export interface FetchedWeights {
   readonly placed: PlacedSegments;
   /** What the origin was asked for so far. */
   origin(): ReadStats;
+  /** Every node has read a part and has everything: nothing is left to offer. */
+  readonly striped?: true;
   /** For reports; no secrets. */
   readonly name: string;
   /** Size of the checkpoint's files. */
@@ -42,13 +51,38 @@ export interface FetchListener {
   onManifest?(manifest: StateDictManifest): void;
 }
 
-/** Fetches weights; replaced in tests. */
+/** Fetches weights; replaced in tests. With `readers`, nodes of the job can share the reading; whether they do is the fetch's to decide. */
 export type FetchWeights = (
   weights: string,
   options: FetchOptions,
   listener: FetchListener,
   signal: AbortSignal,
+  readers?: StripeReaders,
 ) => Promise<FetchedWeights>;
+
+/** Weights that every node reads a part of. */
+export interface StripedWeights {
+  readonly manifestBytes: Uint8Array;
+  readonly flat: readonly number[];
+  readonly shared: readonly number[];
+  readonly stripes: StripePlan;
+}
+
+/** Memory of this node with everything in it. */
+export interface CompleteSegments {
+  readonly descriptors: readonly SegmentDescriptor[];
+  release(): void;
+}
+
+/** The nodes of a job as readers. */
+export interface StripeReaders {
+  readonly nodeCount: number;
+  /** Lets all nodes read their parts and exchange them. @throws {CheckpointError} when one of them cannot. */
+  cast(weights: StripedWeights): Promise<CompleteSegments>;
+}
+
+/** Of the bytes that are needed; what all nodes together may read to find out where their parts are. */
+const HEADERS_SHARE_MAX = 1 / 8;
 
 /**
  * The real fetch.
@@ -59,14 +93,85 @@ export async function fetchWeights(
   options: FetchOptions,
   listener: FetchListener,
   signal: AbortSignal,
+  readers?: StripeReaders,
 ): Promise<FetchedWeights> {
-  const opened = await openWeights(weights, {
+  const open = (access: "download" | "stripes"): Promise<OpenedWeights> =>
+    openWeights(weights, { ...openOptions(options, listener, signal), access });
+  if (!readers) return buildOpened(await open("download"), options, listener, signal);
+  const opened = await open("stripes");
+  if (opened.sources.every(({ file }) => file !== undefined)) return buildOpened(opened, options, listener, signal);
+  const stripes = await planOrClose(opened, readers.nodeCount);
+  if (stripes) return castStriped(opened, stripes, options, signal, readers);
+  // Large enough, but not to be read in parts: headers are read once more.
+  const asked = opened.origin();
+  await opened.close();
+  const whole = await buildOpened(await open("download"), options, listener, signal);
+  return { ...whole, origin: () => addReadStats({ ...asked }, whole.origin()) };
+}
+
+/** The options of opening, with the listener told. */
+export function openOptions(options: FetchOptions, listener: FetchListener, signal: AbortSignal): OpenOptions {
+  return {
     ...options,
     signal,
     onPhase: (phase) => listener.onPhase(phase),
     onBytes: (bytes, totalBytes) => listener.onBytes(bytes, totalBytes),
     onManifest: (manifest) => listener.onManifest?.(manifest),
-  });
+  };
+}
+
+async function planOrClose(opened: OpenedWeights, nodeCount: number): Promise<StripePlan | null> {
+  try {
+    // Each node reads the headers, and those of thousands of small records are half of the file.
+    const pays = opened.origin().bytesRead * nodeCount <= opened.plan.copiedBytes * HEADERS_SHARE_MAX;
+    return pays ? planStripes(opened) : null;
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+async function castStriped(
+  opened: OpenedWeights,
+  stripes: StripePlan,
+  options: FetchOptions,
+  signal: AbortSignal,
+  readers: StripeReaders,
+): Promise<FetchedWeights> {
+  const { manifest, plan, shared, name, bytes, timings } = opened;
+  const manifestBytes = encodeManifest(withoutFiles(manifest));
+  const { flat } = flattenPlacements([], plan.placements, shared);
+  try {
+    const { descriptors, release } = await readers.cast({ manifestBytes, flat, shared, stripes });
+    return {
+      manifest,
+      manifestBytes,
+      placed: { segments: descriptors, flat, shared },
+      striped: true,
+      origin: () => opened.origin(),
+      name,
+      bytes,
+      sha256: null,
+      timings: { ...timings, broadcastMs: 0 },
+      async verify() {
+        // Whoever read a part of a piece could not compare it.
+        if (options.verify ?? true) {
+          await verifySegments(manifest, plan.placements, descriptors, { native: nativeMemory(readEnvironment().noMmap), signal });
+        }
+      },
+      release,
+    };
+  } finally {
+    await opened.close();
+  }
+}
+
+async function buildOpened(
+  opened: OpenedWeights,
+  options: FetchOptions,
+  listener: FetchListener,
+  signal: AbortSignal,
+): Promise<FetchedWeights> {
   try {
     const { manifest, plan, sources, limits } = opened;
     const native = nativeMemory(readEnvironment().noMmap);

@@ -9,6 +9,7 @@ import type { Arrive, CoordinatorMessage, Hello, LoadRequest, Publication } from
 import { mergeRankResults, type RankResult } from "./merge-rank-results.ts";
 import type { DescribedWeights, NodeFacts, OtherNodes } from "./other-nodes.ts";
 import { isReport, newRound, nodesDiffer, type Round, type Stage } from "./round.ts";
+import { stripeReaders } from "./stripe-readers.ts";
 import { weightsDigest } from "./weights-digest.ts";
 
 /** What the owner of the rounds does for them. */
@@ -145,6 +146,7 @@ export class LoadRounds {
     switch (stage) {
       case "begin":
         round.beginMs = this.#host.now();
+        round.begin();
         return undefined;
       case "prepared":
         // Everyone has attached: the owner's handle is not needed any more.
@@ -231,15 +233,17 @@ export class LoadRounds {
 
   async #fetch(round: Round, options: FetchOptions): Promise<void> {
     try {
-      const fetched = await this.#host.fetch(round.weights, options, this.#host.listener, round.cancel.signal);
+      const everyNodeFetches = (options.fetch ?? "once-per-job") !== "once-per-job";
+      const { others } = this.#host;
+      const readers = everyNodeFetches || others.count === 0 ? undefined : stripeReaders(round, { others, now: () => this.#host.now() });
+      const fetched = await this.#host.fetch(round.weights, options, this.#host.listener, round.cancel.signal, readers);
       round.fetched = fetched;
       if (round.sequence <= this.#lastOver) {
         fetched.release();
         return;
       }
       this.#publish(round, fetched.manifestBytes, fetched.placed);
-      const everyNodeFetches = (options.fetch ?? "once-per-job") !== "once-per-job";
-      if (!everyNodeFetches) this.#offer(round, fetched.manifestBytes, fetched.placed, "load");
+      if (!everyNodeFetches && !fetched.striped) this.#offer(round, fetched.manifestBytes, fetched.placed, "load");
       this.#host.listener.onPhase("verifying and loading");
       if (everyNodeFetches && this.#host.others.count > 0) {
         round.contentDigest = await weightsDigest(fetched, round.cancel.signal);

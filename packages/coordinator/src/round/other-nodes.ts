@@ -2,6 +2,7 @@
 import type { BroadcastReport } from "@rankcast/core";
 import type { PlacedSegments, ReadStats } from "@rankcast/core/runtime";
 import type { DeltaTerms } from "../broadcast/generations.ts";
+import type { CompleteSegments, StripedWeights } from "../fetch/fetch-weights.ts";
 
 /** Weights as they are described to another node: what the bytes mean and where they lie, but not where to attach them. */
 export interface DescribedWeights {
@@ -11,6 +12,8 @@ export interface DescribedWeights {
   readonly shared: readonly number[];
   /** What travels: the segments, or the difference of `delta`. */
   readonly segmentBytes: readonly number[];
+  /** Set when every node reads a part from the origin: what all must agree on (`StripePlan.digest`). */
+  readonly stripes?: string;
   /** Set when the weights travel as the difference from those of an earlier round. */
   readonly delta?: DeltaTerms;
   /** The user's opaque label of an update. */
@@ -38,6 +41,8 @@ export interface OtherNodes {
   offer(sequence: number, manifest: Uint8Array, placed: PlacedSegments, kind: "load" | "update"): void;
   /** Offers what node `owner` has to all others, this one included. @throws {CheckpointError} when it does not get here. */
   pass(sequence: number, owner: number, weights: DescribedWeights, signal: AbortSignal): Promise<ReceivedWeights>;
+  /** Every node reads a part from the origin and gets the rest from the others, this one included. @throws {CheckpointError} when that fails here. */
+  stripe(sequence: number, weights: StripedWeights, signal: AbortSignal): Promise<CompleteSegments>;
   /** What travelled to each other node in this round; null when nothing did. */
   travelled(sequence: number): BroadcastReport | null;
   /** Every rank has attached: nodes give their handles back. */
@@ -46,11 +51,14 @@ export interface OtherNodes {
   end(sequence: number): void;
 }
 
+const NOBODY = (): Promise<never> => Promise.reject(new Error("a job of one node has no other nodes"));
+
 /** One node. */
 export const NO_OTHER_NODES: OtherNodes = {
   count: 0,
   offer: () => undefined,
-  pass: () => Promise.reject(new Error("a job of one node has no other nodes")),
+  pass: NOBODY,
+  stripe: NOBODY,
   travelled: () => null,
   release: () => undefined,
   end: () => undefined,

@@ -29,6 +29,9 @@ export interface Round {
   /** Arrivals at `prepared` that wait for the verification of the bytes they are about. */
   readonly held: { readonly rank: number; readonly arrival: Arrive }[];
   beginMs: number | null;
+  /** Resolves when every rank has begun, and so every node knows what is asked for. */
+  readonly begun: Promise<void>;
+  begin(): void;
   committedMs: number | null;
   loadMs: number;
   /** Proportional set size of this process when the round began. */
@@ -38,7 +41,13 @@ export interface Round {
 
 /** A round that nobody has said anything about. */
 export function newRound(sequence: number): Round {
+  let begin = (): void => undefined;
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
   return {
+    begun,
+    begin,
     sequence,
     cancel: new AbortController(),
     weights: "",

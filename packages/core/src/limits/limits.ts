@@ -120,6 +120,8 @@ export const DEFAULT_LIMITS = {
   broadcastStallMs: 10_000,
   /** A node that gets no byte of a broadcast for this long gives up; longer than an origin may be silent. */
   broadcastSilenceMs: 60_000,
+  /** Files from this size on are read in stripes, a part by every node of a job. A stripe has 16 MiB, and two or three of them are no gain. */
+  stripeBytesMin: 64 * MIB,
 } as const;
 
 /** Name of a limit. */

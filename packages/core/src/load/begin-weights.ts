@@ -8,6 +8,7 @@ import { compileLimits, type Limits } from "../limits/limits.ts";
 import { buildManifest } from "../manifest/build-manifest.ts";
 import type { CheckpointTree } from "../manifest/checkpoint-tree.ts";
 import type { StateDictManifest } from "../manifest/manifest.ts";
+import type { Access } from "../scheme/resolve-context.ts";
 import type { ResolvedSource } from "../source/byte-source.ts";
 import type { ReadStats } from "../source/counting-source.ts";
 import { StateDict } from "../tensor/state-dict.ts";
@@ -21,8 +22,8 @@ import { treeFromStateDict } from "./tree-from-state-dict.ts";
 export interface OpenOptions extends FetchOptions, FetchHooks {
   /** `selected` (default): the state dict a load would take; `whole`: every tensor, named from the root. */
   readonly scope?: "selected" | "whole";
-  /** `download` (default) into the cache; `ranges` reads only what is asked for where the server can. */
-  readonly access?: "download" | "ranges";
+  /** `download` (default) into the cache; `ranges` reads only what is asked for where the server can; for the others see `Access`. */
+  readonly access?: Access;
   /** What the checkpoint says, when that is known before its download is complete. It is proved before the load goes on. */
   readonly onManifest?: ((manifest: StateDictManifest) => void) | undefined;
 }

@@ -1,6 +1,7 @@
 /** Weights string → files, with the caller's hooks translated. */
 import { compileLimits } from "../limits/limits.ts";
 import type { Warning } from "../manifest/checkpoint-tree.ts";
+import type { Access } from "../scheme/resolve-context.ts";
 import { checkWeightTables } from "../scheme/weight-tables.ts";
 import type { ResolvedSource } from "../source/byte-source.ts";
 import { newReadStats, type ReadStats } from "../source/counting-source.ts";
@@ -25,7 +26,7 @@ export interface ResolvedFiles {
  */
 export async function resolveFiles(
   weights: string,
-  options: FetchOptions & FetchHooks & { readonly access?: "download" | "ranges"; readonly arriving?: boolean },
+  options: FetchOptions & FetchHooks & { readonly access?: Access; readonly arriving?: boolean },
 ): Promise<ResolvedFiles> {
   const limits = compileLimits(options.limits);
   const stats = newReadStats();

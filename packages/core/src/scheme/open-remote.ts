@@ -5,14 +5,16 @@ import type { ByteSource, ResolvedSource, Siblings } from "../source/byte-source
 import { addReadStats } from "../source/counting-source.ts";
 import { describedSource } from "../source/described-source.ts";
 import { refuseUnsafeName } from "../source/directory-siblings.ts";
-import type { DigestKnowledge } from "../source/expected-digest.ts";
+import { type DigestKnowledge, expectedDigest } from "../source/expected-digest.ts";
 import { type FetchOptions, openFetchContext } from "../source/fetch-options.ts";
 import { fetchToCache, findInCache } from "../source/fetch-to-cache.ts";
 import { openFile } from "../source/file-source.ts";
-import { openHttp } from "../source/http-source.ts";
+import { send } from "../source/http-request.ts";
+import { openHttp, SMALL_BLOCK_BYTES } from "../source/http-source.ts";
 import { parseHttpUrl } from "../source/http-url.ts";
 import { resolved } from "../source/open-local.ts";
 import { Permits } from "../source/permits.ts";
+import { remoteVersion } from "../source/remote-version.ts";
 import { eitherSignal, type SettledOptions } from "./resolve-context.ts";
 import { FILES_MAX, prefetchShards } from "./shard-prefetch.ts";
 
@@ -52,6 +54,10 @@ export async function openRemoteFile(url: string, context: SettledOptions, known
     const ranged = cached === null ? await openRanged(url, options, context) : null;
     if (ranged !== null) return describedSource(ranged, name);
   }
+  if (await isStriped(url, options, context)) {
+    const ranged = await openRanged(url, options, context);
+    if (ranged !== null) return describedSource(ranged, name);
+  }
   const fetchWhole = async (more: Pick<FetchOptions, "watcher" | "signal">): Promise<ByteSource> => {
     const fetched = await (known.permits ?? new Permits(1)).with(() => fetchToCache(url, { ...options, ...more }));
     addReadStats(context.stats, fetched.origin);
@@ -59,6 +65,41 @@ export async function openRemoteFile(url: string, context: SettledOptions, known
   };
   if (!context.arriving) return fetchWhole({});
   return openArriving(name, (watcher, stop) => fetchWhole({ watcher, signal: eitherSignal(context.signal, stop) }));
+}
+
+/** Whether several nodes are to read a part each. With `stripes` that is asked of the cache and of the server, who sends no byte of the file. */
+async function isStriped(url: string, options: FetchOptions, context: SettledOptions): Promise<boolean> {
+  if (context.access === "stripes-only") return true;
+  if (context.access !== "stripes" || context.offline) return false;
+  const { tablePrefix, sha256, ignoreNameDigest } = options;
+  // A digest of the whole file can only be compared with the whole file.
+  const digest = expectedDigest(parseHttpUrl(url).url, {
+    ...(sha256 === undefined ? {} : { sha256 }),
+    ...(tablePrefix === undefined ? {} : { tablePrefix }),
+    ...(ignoreNameDigest ? { ignoreName: true } : {}),
+  });
+  if (digest?.enforced || (await findInCache(url, options)) !== null) return false;
+  return isWorthStriping(url, options, context);
+}
+
+/** Parts that different nodes read can be put together only where a strong entity tag says that they are of one version. */
+async function isWorthStriping(url: string, options: FetchOptions, context: SettledOptions): Promise<boolean> {
+  const { session } = openFetchContext(options, context.stats);
+  try {
+    const response = await send(session, parseHttpUrl(url), { method: "HEAD" });
+    response.discard();
+    const sizeBytes = response.lengthBytes ?? 0;
+    const hasRanges = response.header("accept-ranges")?.trim().toLowerCase() === "bytes";
+    return (
+      response.status === 200 && hasRanges && sizeBytes >= context.limits.stripeBytesMin && "etag" in remoteVersion(response, sizeBytes)
+    );
+  } catch {
+    // Addresses that are signed for GET, servers without HEAD: the download says what is wrong, if anything is.
+    context.signal?.throwIfAborted();
+    return false;
+  } finally {
+    session.close();
+  }
 }
 
 /** The URL with the first matching beginning replaced. */
@@ -71,7 +112,7 @@ export function applyMirrors(url: string, context: SettledOptions): string {
 async function openRanged(url: string, options: FetchOptions, context: SettledOptions): Promise<ByteSource | null> {
   const { session } = openFetchContext(options, context.stats);
   try {
-    const source = await openHttp(session, url);
+    const source = await openHttp(session, url, context.access === "ranges" ? undefined : SMALL_BLOCK_BYTES);
     return {
       name: source.name,
       sizeBytes: source.sizeBytes,
@@ -84,7 +125,8 @@ async function openRanged(url: string, options: FetchOptions, context: SettledOp
     };
   } catch (error) {
     session.close();
-    if (error instanceof SourceError && error.code === "RANKCAST_HTTP_RANGE") return null;
+    const hasNone = error instanceof SourceError && error.code === "RANKCAST_HTTP_RANGE";
+    if (hasNone && context.access !== "stripes-only") return null;
     throw error;
   }
 }

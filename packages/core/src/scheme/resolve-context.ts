@@ -7,12 +7,19 @@ import type { FetchOptions } from "../source/fetch-options.ts";
 import type { StateDict } from "../tensor/state-dict.ts";
 import type { WeightTables } from "./weight-tables.ts";
 
+/**
+ * How remote bytes are reached. `download` puts files into the cache; `ranges` reads only what is asked for where the server can. Several nodes that
+ * read a part each use `stripes`, which downloads wherever that cannot be done or would not pay, and then `stripes-only`: ranges or an error, past
+ * the cache, so that every node means the same version.
+ */
+export type Access = "download" | "ranges" | "stripes" | "stripes-only";
+
 /** How to find the bytes of a weights string. */
 export interface ResolveOptions extends Omit<FetchOptions, "tablePrefix" | "sign" | "lock" | "watcher"> {
   /** The caller's word that a local file is not written while it is used. */
   readonly immutable?: boolean | undefined;
-  /** `download` (default) puts remote files into the cache; `ranges` reads only what is asked for where the server can. */
-  readonly access?: "download" | "ranges" | undefined;
+  /** Default `download`. */
+  readonly access?: Access | undefined;
   /** Give sources that are still being downloaded (`ByteSource.arrival`). Default: complete ones. */
   readonly arriving?: boolean | undefined;
   readonly tables?: WeightTables | undefined;

@@ -105,14 +105,27 @@ function describe(
   return { kind: "file", path: source.path, offset: segment.offset, nbytes: segment.nbytes, sizeBytes, mtimeMs, inode };
 }
 
-async function verifyMapped(
+function verifyMapped(
   manifest: StateDictManifest,
   plan: LoadPlan,
   descriptors: readonly SegmentDescriptor[],
   options: BuildSegmentsOptions,
 ): Promise<ReadStats> {
-  const stats = newReadStats();
   const placements = plan.placements.map((placement) => (placement && descriptors[placement.segment]?.kind === "file" ? placement : null));
+  return verifySegments(manifest, placements, descriptors, options);
+}
+
+/**
+ * Checks stored checksums of complete segments: of the storages that `placements` names, whose bytes are as the file has them.
+ * @throws {FormatError} class integrity; as `attachStorages`.
+ */
+export async function verifySegments(
+  manifest: StateDictManifest,
+  placements: LoadPlan["placements"],
+  descriptors: readonly SegmentDescriptor[],
+  options: Pick<BuildSegmentsOptions, "native" | "signal">,
+): Promise<ReadStats> {
+  const stats = newReadStats();
   const { storages } = attachStorages(descriptors, placements, options.native);
   const reads: StorageRead[] = [];
   placements.forEach((placement, index) => {

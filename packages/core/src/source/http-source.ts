@@ -12,6 +12,8 @@ import { withRetries } from "./with-retries.ts";
 
 /** Small reads fetch whole blocks: the next one is usually beside the last. */
 const BLOCK_BYTES = 2 ** 16;
+/** For whoever counts bytes: a header of an archive's record fits. */
+export const SMALL_BLOCK_BYTES = 1024;
 /** Blocks kept. */
 const BLOCKS_MAX = 64;
 /** A server without ranges is fine for a file that fits here. */
@@ -22,10 +24,10 @@ const WHOLE_BYTES_MAX = 2 ** 20;
  * uses the session but does not own it.
  * @throws {SourceError} RANKCAST_HTTP_RANGE when the server has no ranges and the file is not small; as `send`; {UsageError} RANKCAST_USAGE.
  */
-export async function openHttp(session: HttpSession, url: string): Promise<ByteSource> {
+export async function openHttp(session: HttpSession, url: string, blockBytes = BLOCK_BYTES): Promise<ByteSource> {
   const target = parseHttpUrl(url);
   const opening = await withRetries(session, target.name, session.signal, (idleMs) => openFirst(session, target, idleMs));
-  return new HttpSource(session, target, opening);
+  return new HttpSource(session, target, opening, blockBytes);
 }
 
 interface Opening {
@@ -63,6 +65,7 @@ class HttpSource implements ByteSource {
   readonly version: SourceVersion;
   readonly #session: HttpSession;
   readonly #opening: Opening;
+  readonly #blockBytes: number;
   /** By index, least recently used first. */
   readonly #blocks = new Map<number, Promise<Uint8Array>>();
   readonly #closed = new AbortController();
@@ -70,7 +73,7 @@ class HttpSource implements ByteSource {
   readonly #origin: HttpTarget;
   #location: HttpTarget;
 
-  constructor(session: HttpSession, origin: HttpTarget, opening: Opening) {
+  constructor(session: HttpSession, origin: HttpTarget, opening: Opening, blockBytes: number) {
     this.name = origin.name;
     this.#origin = origin;
     this.#location = opening.target;
@@ -78,6 +81,7 @@ class HttpSource implements ByteSource {
     this.sizeBytes = opening.version.sizeBytes;
     this.#session = session;
     this.#opening = opening;
+    this.#blockBytes = blockBytes;
   }
 
   async readInto(target: Uint8Array, offset: number, signal?: AbortSignal): Promise<void> {
@@ -86,14 +90,14 @@ class HttpSource implements ByteSource {
     if (end > this.sizeBytes) throw truncated(this.name, offset, target.length, Math.max(0, this.sizeBytes - offset), this.sizeBytes);
     this.#session.stats.bytesNeeded += target.length;
     if (end <= this.#opening.head.length) return void target.set(this.#opening.head.subarray(offset, end));
-    if (target.length >= BLOCK_BYTES * 2) return this.#fetch(target, offset, signal);
-    const first = Math.floor(offset / BLOCK_BYTES);
-    const last = Math.floor((end - 1) / BLOCK_BYTES);
+    if (target.length >= this.#blockBytes * 2) return this.#fetch(target, offset, signal);
+    const first = Math.floor(offset / this.#blockBytes);
+    const last = Math.floor((end - 1) / this.#blockBytes);
     for (let index = first; target.length > 0 && index <= last; index += 1) {
       const block = await this.#block(index);
-      const begin = Math.max(offset, index * BLOCK_BYTES);
-      const stop = Math.min(end, index * BLOCK_BYTES + block.length);
-      target.set(block.subarray(begin - index * BLOCK_BYTES, stop - index * BLOCK_BYTES), begin - offset);
+      const begin = Math.max(offset, index * this.#blockBytes);
+      const stop = Math.min(end, index * this.#blockBytes + block.length);
+      target.set(block.subarray(begin - index * this.#blockBytes, stop - index * this.#blockBytes), begin - offset);
     }
   }
 
@@ -104,7 +108,7 @@ class HttpSource implements ByteSource {
 
   /** Concurrent readers of one block share one request. */
   #block(index: number): Promise<Uint8Array> {
-    const begin = index * BLOCK_BYTES;
+    const begin = index * this.#blockBytes;
     const present = this.#blocks.get(index);
     const block = present ?? this.#fetchBlock(begin);
     this.#blocks.delete(index);
@@ -116,7 +120,7 @@ class HttpSource implements ByteSource {
   }
 
   async #fetchBlock(begin: number): Promise<Uint8Array> {
-    const block = new Uint8Array(Math.min(BLOCK_BYTES, this.sizeBytes - begin));
+    const block = new Uint8Array(Math.min(this.#blockBytes, this.sizeBytes - begin));
     await this.#fetch(block, begin, this.#session.signal);
     return block;
   }

@@ -90,8 +90,9 @@ export const DISTRIBUTION_CODES = {
   },
   RANKCAST_NODES_DIFFER: {
     class: "integrity",
-    meaning: "Every node was to read the weights for itself, and they are not the same everywhere.",
-    remedy: "Put the same file on every node, or let one node fetch it for all of them (--fetch once-per-job).",
+    meaning: "Every node was to read the weights, or a part of them, for itself, and they are not the same everywhere.",
+    remedy:
+      "Put the same file on every node, or let one node fetch it for all of them (--fetch once-per-job, with --limit stripeBytesMin=1e15 where a server gives nodes different files).",
   },
   RANKCAST_UNPROTECTED: {
     class: "usage",
