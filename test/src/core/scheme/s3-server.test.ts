@@ -66,6 +66,40 @@ describe("object stores made by others", () => {
       }
     });
 
+    it("gives parts of an object to nodes that share the reading, all of one version, and keeps nothing", async () => {
+      for (const [uri, variables] of [
+        ["s3://weights/run 1/m+é.pt", s3()],
+        ["gs://weights/run 1/m+é.pt", gs()],
+      ] as const) {
+        const cacheDir = join(directory(), uri.slice(0, 2));
+        const before = server.requests.length;
+        const opened = [];
+        for (const [access, stripeBytesMin] of [
+          ["stripes", 300_000],
+          ["stripes-only", 300_001],
+          ["stripes", 300_001],
+        ] as const) {
+          const limits = compileLimits({ stripeBytesMin, httpRetryMs: 1 });
+          const { entry, close } = await resolve(uri, variables, { access, limits, cacheDir });
+          const part = entry && Buffer.from(await readBytes(entry, 200_000, 50_000));
+          expect(part).to.deep.equal(bytes.subarray(200_000, 250_000));
+          opened.push({ etag: entry?.version.etag, isLocal: entry?.file !== undefined });
+          await close();
+        }
+        const etag = opened[0]?.etag;
+        expect(etag).to.match(/^"[^"]+"$/);
+        // The last one was too small to be shared, and was downloaded.
+        expect(opened).to.deep.equal([
+          { etag, isLocal: false },
+          { etag, isLocal: false },
+          { etag: undefined, isLocal: true },
+        ]);
+        const methods = server.requests.slice(before).map(({ method }) => method);
+        expect(methods.slice(0, 5)).to.deep.equal(["HEAD", "GET", "GET", "GET", "GET"]);
+        expect(methods[5]).to.equal("HEAD");
+      }
+    });
+
     it("refuses a wrong secret and an unknown key, and its reason reaches the message", async () => {
       for (const [uri, right, secret] of [
         ["s3://weights/run 1/m+é.pt", s3(), "AWS_SECRET_ACCESS_KEY"],
