@@ -92,7 +92,7 @@ export const DISTRIBUTION_CODES = {
     class: "integrity",
     meaning: "Every node was to read the weights, or a part of them, for itself, and they are not the same everywhere.",
     remedy:
-      "Put the same file on every node, or let one node fetch it for all of them (--fetch once-per-job, with --limit stripeBytesMin=1e15 where a server gives nodes different files).",
+      "Put the same file on every node, or let one node fetch it for all of them (--fetch once-per-job, with --limit stripeBytesMin=1000000000000000 where a server gives nodes different files).",
   },
   RANKCAST_UNPROTECTED: {
     class: "usage",
