@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { CheckpointError, type ErrorDetails } from "@rankcast/core";
 import { nativeMemory, type ProcessVariables, readEnvironment, readMemoryUse } from "@rankcast/core/runtime";
-import { type AttemptCoordination, AttemptRecord, leadTo, rootRankOf, socketOf } from "./attempt-coordination.ts";
+import { type AttemptCoordination, AttemptRecord, leadTo, socketOf } from "./attempt-coordination.ts";
 import type { JobEpoch, JobNode } from "./cluster/job-node.ts";
 import { openJobNode } from "./cluster/open-job-node.ts";
 import { fetchWeights } from "./fetch/fetch-weights.ts";
@@ -71,9 +71,9 @@ export class ManyNodeCoordination implements AttemptCoordination {
   }
 
   rankFailed(failure: RankFailure): void {
-    const { failure: known } = this.said;
     const own = launchError({ type: "failure", failures: [failure], error: null }, this.#options.compiled.script);
-    this.#node?.fail(known !== null && rootRankOf(known) !== failure.rank ? known : own);
+    // Other nodes may have no rank yet that heard of it: what is told here is all they get.
+    this.#node?.fail(this.said.better(own) as Error);
   }
 
   /** What came first in the whole job is the same on all nodes; about a rank of its own a launcher knows more. */
