@@ -54,7 +54,7 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   ...["pickleValueBytesFloor", "treeHeapBytesFloor", "inflateRatioBytesFloor", "inflateTotalBytesFloor", "materialisedBytesFloor"],
   ...["collidingNumberKeys", "treeRepeatedValues", "manifestBytes", "materialisedRatio", "densifiedBytes"],
 ]);
-const BEYOND_FILES = /^(revKey|http|redirects|idleMs|inFlightBytes|windowBytes|broadcast|replica)/;
+const BEYOND_FILES = /^(revKey|http|redirects|idleMs|inFlightBytes|windowBytes|broadcast|replica|stripe)/;
 
 describe("limits", () => {
   const read = async (path: string, limits: Readonly<Record<string, number>>): Promise<void> => {

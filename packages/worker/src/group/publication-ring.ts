@@ -44,8 +44,10 @@ export class PublicationRing {
     const native = nativeMemory(this.#noMmap);
     if (native === null || process.platform !== "linux" || !this.#keeps) return this.#publishOnce(stateDict);
     if (this.#layout?.fits(stateDict) !== true) {
+      // Made before anything is given up: a state dict that is refused leaves the layout that replicas look at as it is.
+      const next = new PublicationLayout(stateDict, (nbytes) => createRewritableSegment(nbytes, native));
       if (this.#layout) this.#retired.push(this.#layout);
-      this.#layout = new PublicationLayout(stateDict, (nbytes) => createRewritableSegment(nbytes, native));
+      this.#layout = next;
       this.#kept = new Set();
     }
     const layout = this.#layout;
