@@ -174,7 +174,18 @@ function sharedMemoryNames(): string[] {
 }
 
 function filesBelow(directory: string): string[] {
-  if (!existsSync(directory)) return [];
+  for (;;) {
+    if (!existsSync(directory)) return [];
+    try {
+      return listFiles(directory);
+    } catch (error) {
+      // A folder went away while it was listed: somebody is still cleaning up.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
+  }
+}
+
+function listFiles(directory: string): string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => !entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1))

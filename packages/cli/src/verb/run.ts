@@ -41,7 +41,9 @@ async function run(script: string, args: readonly string[], flags: Readonly<Reco
     if (!(error instanceof CheckpointError) || error.class === "usage") throw error;
     const { table } = error.details;
     if (typeof table === "string" && !json) process.stderr.write(`${table}\n`);
-    printError(error, { json, colour: readTerminalEnvironment().colour, write: (text) => void process.stderr.write(text) });
+    // A rank's last words may have no line end of their own: the document begins on a line of its own all the same.
+    const write = (text: string): void => void process.stderr.write(json ? `\n${text}` : text);
+    printError(error, { json, colour: readTerminalEnvironment().colour, write });
     process.exitCode = launchExitCode(error);
   }
 }
