@@ -10,7 +10,7 @@ const SEED = Number(process.env["RANKCAST_SOAK_SEED"] ?? 20_260);
 const PROGRAM = fileURLToPath(new URL("soak-rank.js", import.meta.url));
 /** A run of some minutes cannot tell a slope from the heap's breathing; from ten minutes on it must. */
 const TELLING_MINUTES = 10;
-const BREATHING_MIB = 24;
+const BREATHING_MIB = 64;
 const MIB_PER_MINUTE_MAX = 0.5;
 
 interface SoakDocument {
