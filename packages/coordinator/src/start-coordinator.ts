@@ -13,7 +13,7 @@ import { NodeCoordinator } from "./node/node-coordinator.ts";
 
 /** How to start a coordinator. */
 export interface CoordinatorOptions {
-  /** Ranks of the job. One node for now: all of them run here. */
+  /** Ranks of the job; all of them run on this node. Jobs of several nodes are coordinated by `launch` and `joinGroup`. */
   readonly worldSize: number;
   /** Equal for all processes of the job. Default: random. */
   readonly jobId?: string;

@@ -54,7 +54,10 @@ const BARRIER = { begin: "round/begin", prepared: "round/prepared", committed: "
 export async function runUpdate(round: UpdateRound): Promise<UpdateOutcome> {
   const { session, replicas, sequence } = round;
   // Registered before anything can fail, so that a failure on another rank reaches this one wherever it is.
-  const failed = rejectionOf(session.nextDecision(BARRIER.prepared));
+  let stopListening = (): void => undefined;
+  const failed = new Promise<never>((_, reject) => {
+    stopListening = session.onFailedDecision(BARRIER.prepared, reject);
+  });
   failed.catch(() => undefined);
   const begin = arrive(round, "begin");
   begin.catch(() => undefined);
@@ -78,6 +81,8 @@ export async function runUpdate(round: UpdateRound): Promise<UpdateOutcome> {
     session.forget(sequence);
     await (committing ? replicas.rollBack() : replicas.discard());
     throw error;
+  } finally {
+    stopListening();
   }
 }
 

@@ -14,6 +14,7 @@ import {
   openCoordinatorChannel,
   type Published,
 } from "../grpc/coordinator-channel.ts";
+import { type FailureListener, FailureListeners } from "./failure-listeners.ts";
 import { fromWireError, toWireError } from "./wire-error.ts";
 
 /** What a rank brings to a barrier. */
@@ -61,6 +62,7 @@ export class RankSession {
   readonly #generations = new Map<string, number>();
   // One promise per decision that is only listened for: rounds that pass without the barrier would pile up listeners otherwise.
   readonly #listening = new Map<string, Promise<unknown>>();
+  readonly #failureListeners = new FailureListeners();
   readonly #publications = new Map<number, Waiter<Published>>();
   // Publications that came before anyone asked: another rank started the round.
   readonly #early = new Map<number, Published>();
@@ -128,6 +130,11 @@ export class RankSession {
     const forget = (): void => void this.#listening.delete(key);
     decided.then(forget, forget);
     return decided;
+  }
+
+  /** Hears when the next decision of a barrier is a failure, without arriving; call the returned function to hear no more. */
+  onFailedDecision(barrier: string, listener: FailureListener): () => void {
+    return this.#failureListeners.on(decisionKey(barrier, this.#nextGeneration(barrier)), () => this.nextDecision(barrier), listener);
   }
 
   /** Asks for weights; the first rank's request starts the work. `published` waits for them. */
