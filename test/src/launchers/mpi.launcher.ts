@@ -9,14 +9,26 @@ import { documentsIn, expectJobLoaded, RANK_PROGRAM, type RankDocument, rankComm
 const DISAGREE = fileURLToPath(new URL("../scenario/programs/disagree.js", import.meta.url));
 const MPIRUN_MS = 90_000;
 
+/**
+ * mpirun calls `shell options host command`; the command runs here. Each host's daemon keeps its files in a folder of that host: a daemon that
+ * starts takes away the empty folders of its job, and two that share one can take it from each other before it is filled. The one that loses
+ * ends without a word, and mpirun waits for it for ever (seen with Open MPI 4.1.4 in one run of thirty).
+ */
+const REMOTE_SHELL = `#!/bin/bash
+while [[ "$1" == -* ]]; do shift; done
+export OMPI_MCA_orte_tmpdir_base="$TMPDIR/$1"
+mkdir -p "$OMPI_MCA_orte_tmpdir_base"
+shift
+exec bash -c "$*"
+`;
+
 describe("under Open MPI", function () {
   this.timeout(120_000);
   const sandbox = commandSandbox();
 
   /** Runs `node program...` as four ranks on two hosts. */
   const mpirun = (hosts: string, rankCount: number, program: readonly string[]) => {
-    // mpirun calls `shell options host command`: everything before the command is dropped, the command runs here.
-    const shell = sandbox().write("shell", '#!/bin/bash\nwhile [[ "$1" == -* ]]; do shift; done\nshift\nexec bash -c "$*"\n');
+    const shell = sandbox().write("shell", REMOTE_SHELL);
     chmodSync(shell, 0o755);
     const args = [
       "--allow-run-as-root",
