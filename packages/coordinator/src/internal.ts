@@ -17,6 +17,7 @@ export { headDigest } from "./broadcast/requests.ts";
 export { ServeSide } from "./broadcast/serve-side.ts";
 export { tcpLane } from "./broadcast/tcp-lane.ts";
 export type { ThreadMessage } from "./broadcast/thread-message.ts";
+export { MeetingPlace } from "./cluster/meeting-place.ts";
 export { type FetchedWeights, type FetchWeights, fetchWeights } from "./fetch/fetch-weights.ts";
 export { openClusterChannel } from "./grpc/cluster-channel.ts";
 export { type ClusterServer, startClusterServer } from "./grpc/cluster-server.ts";

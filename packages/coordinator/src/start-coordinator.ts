@@ -1,9 +1,7 @@
 /** The public door: a coordinator that listens. */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { importReaders, nativeMemory, readEnvironment, readMemoryUse } from "@rankcast/core/runtime";
+import { importReaders, meetingPath, nativeMemory, ownDirectory, readEnvironment, readMemoryUse } from "@rankcast/core/runtime";
 import { fetchAndCast } from "./fetch/cast-weights.ts";
 import { fetchWeights } from "./fetch/fetch-weights.ts";
 import { startCoordinationServer } from "./grpc/coordination-server.ts";
@@ -56,9 +54,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     metrics?.take(event);
     options.onEvent?.(event);
   };
-  nativeMemory(readEnvironment().noMmap);
-  const directory = options.address === undefined ? mkdtempSync(join(tmpdir(), "rankcast-")) : null;
-  const address = options.address ?? `unix:${join(directory ?? "", "coordinator.sock")}`;
+  const { noMmap, runtimeDirectory } = readEnvironment();
+  nativeMemory(noMmap);
+  // A name of its own: nobody meets here, and it goes away with this process, however that ends.
+  const own = options.address === undefined ? ownDirectory(meetingPath(runtimeDirectory, randomBytes(8).toString("hex"))) : null;
+  const address = options.address ?? `unix:${join(own?.path ?? "", "coordinator.sock")}`;
   const node = new NodeCoordinator({
     jobId,
     epoch,
@@ -69,9 +69,6 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     onEvent,
     barrierTimeoutMs: options.barrierTimeoutMs ?? BARRIER_TIMEOUT_MS,
   });
-  const removeDirectory = (): void => {
-    if (directory) rmSync(directory, { recursive: true, force: true });
-  };
   try {
     const server = await startCoordinationServer(address, token, node);
     // Ranks are being started, or are on their way here: half of the code that the first load needs is read meanwhile.
@@ -82,14 +79,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
         node.close();
         await server.close();
         await metrics?.close();
-        removeDirectory();
+        own?.leave();
       })();
       return closing;
     };
     return { address, token, jobId, epoch, metricsUrl: metrics?.url ?? null, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     await metrics?.close();
-    removeDirectory();
+    own?.leave();
     throw error;
   }
 }

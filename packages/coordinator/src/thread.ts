@@ -1,5 +1,4 @@
 /** A coordinator in a thread of a rank's process: what runs when no launcher of ours started the ranks. */
-import { rmSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { toErrorRecord } from "@rankcast/core/runtime";
 import { startCoordinator } from "./start-coordinator.ts";
@@ -11,7 +10,6 @@ interface ThreadOptions {
   readonly jobId: string;
   readonly epoch: number;
   readonly localWorldSize: number;
-  readonly directory: string;
   /** Null: the job has one node. */
   readonly nodes: Omit<NodeOptions, "address" | "token" | "jobId" | "epoch" | "localWorldSize"> | null;
 }
@@ -19,7 +17,7 @@ interface ThreadOptions {
 const options = workerData as ThreadOptions;
 
 try {
-  const { address, token, jobId, epoch, localWorldSize, directory, nodes } = options;
+  const { address, token, jobId, epoch, localWorldSize, nodes } = options;
   const coordinator =
     nodes === null
       ? await startCoordinator({ address, token, jobId, epoch, worldSize: localWorldSize })
@@ -27,7 +25,6 @@ try {
   parentPort?.on("message", (message: { readonly type: "close" }) => {
     if (message.type !== "close") return;
     void coordinator.close().then(() => {
-      rmSync(directory, { recursive: true, force: true });
       // The port would keep the thread alive.
       parentPort?.close();
     });

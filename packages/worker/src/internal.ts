@@ -1,6 +1,7 @@
 /** Names that only sister packages and tests may use. No promise of stability. */
 
 export { findHead, type HeadEndpoint, jobIdOf } from "./group/find-head.ts";
+export { awaitMeetingToken, leaveMeetingToken } from "./group/meeting-token.ts";
 export type { ChannelListener, CoordinatorChannel } from "./grpc/coordinator-channel.ts";
 export { type PackedValue, packValue } from "./pool/pack-value.ts";
 export type { PoolGroup } from "./pool/pool-options.ts";

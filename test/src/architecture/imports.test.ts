@@ -24,6 +24,7 @@ const FOLDER_ORDER = new Map([
       "tensor",
       "memory",
       "source",
+      "meeting",
       "manifest",
       "scheme",
       "container",

@@ -4,12 +4,15 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { uniqueTag } from "@rankcast/core/runtime";
 import { expect } from "chai";
-import { type CommandSandbox, commandSandbox, type RunningCommand } from "../support/command-sandbox.js";
+import { type CommandSandbox, commandSandbox, RANKCAST, type RunningCommand } from "../support/command-sandbox.js";
+import { expectFailure } from "../support/expect-failure.js";
 import { FIXTURES } from "../support/fixtures.js";
+import { freePort } from "../support/launch-nodes.js";
 import { torchrunVariables } from "../support/launch-ranks.js";
 
 const WEIGHTS = `${FIXTURES}accepted/torch-zip/state_dict_t213.pt`;
 const HOLD = fileURLToPath(new URL("programs/hold.js", import.meta.url));
+const BARE = fileURLToPath(new URL("programs/bare-coordinator.js", import.meta.url));
 const RANKS = 3;
 
 describe("scenario: killed ranks under a launcher of one's own", function () {
@@ -46,6 +49,30 @@ describe("scenario: killed ranks under a launcher of one's own", function () {
       });
     }
   }
+
+  it("SIGKILL of a program that has started a coordinator of its own", async () => {
+    const coordinator = sandbox().start([BARE]);
+    await coordinator.waitForStderr("listening");
+    expect(meetingFolders(sandbox())).to.have.length(1);
+    coordinator.kill("SIGKILL");
+    await coordinator.ended;
+    expect(await sandbox().leftovers()).to.deep.equal([]);
+    expect(meetingFolders(sandbox())).to.deep.equal([]);
+  });
+
+  it("SIGKILL of the head of several nodes while it waits for the others, who leave nothing either when they give up", async () => {
+    const flags = ["--nnodes", "2", "--rdzv-endpoint", `127.0.0.1:${await freePort()}`, "--json"];
+    const head = sandbox().start([RANKCAST, "load", WEIGHTS, ...flags, "--node-rank", "0"]);
+    await head.waitForStderr("waiting for nodes");
+    expect(meetingFolders(sandbox())).to.have.length(1);
+    head.kill("SIGKILL");
+    await head.ended;
+    expect(await sandbox().leftovers()).to.deep.equal([]);
+    expect(meetingFolders(sandbox())).to.deep.equal([]);
+    const other = await sandbox().run(["load", WEIGHTS, ...flags, "--node-rank", "1", "--join-timeout", "1"]);
+    await expectFailure(other, sandbox());
+    expect(meetingFolders(sandbox())).to.deep.equal([]);
+  });
 
   it("what a whole machine left behind when it lost its power is removed by the next job, and nothing else", async () => {
     const base = join(sandbox().temporary, `rankcast-${process.getuid?.() ?? "user"}`);

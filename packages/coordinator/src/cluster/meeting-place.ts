@@ -1,7 +1,7 @@
 /** How nodes that share a machine find their head without being told: it leaves its address and a token in the user's private directory. */
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { meetingDirectory, meetingName } from "@rankcast/core/runtime";
+import { isAbandoned, isMeetingDirectory, meetingName, meetingPath, type OwnedDirectory, ownDirectory } from "@rankcast/core/runtime";
 
 /** Where the head is, and what proves that one may talk to it. */
 export interface HeadNotice {
@@ -11,32 +11,44 @@ export interface HeadNotice {
 
 /** See the module comment. */
 export class MeetingPlace {
-  readonly #directory: () => string;
+  readonly #path: string;
+  #owned: OwnedDirectory | null = null;
 
   /** `parts` are what the nodes of one job, and no others, have in common. */
   constructor(runtimeDirectory: string | undefined, parts: readonly (string | number)[]) {
-    this.#directory = () => meetingDirectory(runtimeDirectory, meetingName(["head", ...parts]));
+    this.#path = meetingPath(runtimeDirectory, meetingName(["head", ...parts]));
   }
 
-  /** Leaves the notice, in one step. */
+  /**
+   * Leaves the notice, in one step. It goes away with this process, however that ends.
+   * @throws {UsageError} RANKCAST_USAGE when the directory is somebody else's or cannot be made.
+   */
   leave(notice: HeadNotice): void {
-    const path = join(this.#directory(), "head");
+    this.#owned ??= ownDirectory(this.#path);
+    const path = join(this.#path, "head");
     writeFileSync(`${path}.new`, JSON.stringify(notice), { mode: 0o600 });
     renameSync(`${path}.new`, path);
   }
 
-  /** The notice; null while there is none. */
+  /**
+   * The notice; null while there is none.
+   * @throws {UsageError} RANKCAST_USAGE when the directory is somebody else's: waiting would not help.
+   */
   read(): HeadNotice | null {
+    if (!isMeetingDirectory(this.#path)) return null;
     try {
-      const { address, token } = JSON.parse(readFileSync(join(this.#directory(), "head"), "utf8")) as HeadNotice;
+      if (isAbandoned(this.#path)) return null;
+      const { address, token } = JSON.parse(readFileSync(join(this.#path, "head"), "utf8")) as HeadNotice;
       return { address, token };
     } catch {
+      // Not there yet, or just taken away.
       return null;
     }
   }
 
-  /** Takes it away. */
+  /** Takes away what this process has left. */
   clear(): void {
-    rmSync(this.#directory(), { recursive: true, force: true });
+    this.#owned?.leave();
+    this.#owned = null;
   }
 }

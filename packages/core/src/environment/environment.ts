@@ -58,6 +58,8 @@ export interface Environment {
   readonly offline: boolean;
   /** `RANKCAST_NO_MMAP`: do as if files could not be mapped. */
   readonly noMmap: boolean;
+  /** `XDG_RUNTIME_DIR`: a directory that only this user can enter. */
+  readonly runtimeDirectory?: string;
   readonly torchHome?: string;
   readonly xdgCacheHome?: string;
   readonly mmengineHome?: string;
@@ -82,6 +84,7 @@ export function readEnvironment(variables: Variables = process.env): Environment
     noMmap: flag("RANKCAST_NO_MMAP"),
     ...present({
       rankcastHome: text("RANKCAST_HOME"),
+      runtimeDirectory: text("XDG_RUNTIME_DIR"),
       torchHome: text("TORCH_HOME"),
       xdgCacheHome: text("XDG_CACHE_HOME"),
       mmengineHome: text("MMENGINE_HOME"),

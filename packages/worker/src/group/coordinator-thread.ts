@@ -18,8 +18,6 @@ export interface CoordinatorThreadOptions {
   readonly jobId: string;
   readonly epoch: number;
   readonly localWorldSize: number;
-  /** Private directory of the socket; removed when the coordinator closes. */
-  readonly directory: string;
   /** Null: the job has one node. */
   readonly nodes: NodesOptions | null;
 }

@@ -3,12 +3,10 @@
  * its own (never on the user's event loop, which training code blocks) and the others meet it at a path that follows from the job.
  */
 import { randomBytes } from "node:crypto";
-import { readFileSync, renameSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { DistributionError } from "@rankcast/core";
-import { meetingDirectory, meetingName } from "@rankcast/core/runtime";
+import { meetingName, meetingPath, ownDirectory } from "@rankcast/core/runtime";
 import { type CoordinatorThread, type NodesOptions, startCoordinatorThread } from "./coordinator-thread.ts";
-import { ownDirectory } from "./own-directory.ts";
+import { awaitMeetingToken, leaveMeetingToken } from "./meeting-token.ts";
 
 /** How to reach a coordinator. */
 export interface CoordinatorAddress {
@@ -34,78 +32,41 @@ export interface MeetingPoint {
 
 /**
  * Starts the node's coordinator (local rank 0) or waits for it (the others).
- * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when it does not appear in time.
+ * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when it does not appear in time; {UsageError} RANKCAST_USAGE when the place where
+ * they meet is not this user's.
  */
 export async function meetCoordinator(point: MeetingPoint): Promise<CoordinatorAddress> {
-  if (point.localWorldSize === 1) return startOwn(point, meetingDirectory(point.runtimeDirectory, randomBytes(8).toString("hex")));
-  const directory = meetingDirectory(point.runtimeDirectory, meetingName([point.jobId, point.epoch, point.nodeKey]));
-  return point.localRank === 0 ? startOwn(point, directory) : waitForToken(directory, point.timeoutMs);
+  const { runtimeDirectory, jobId, epoch, nodeKey, localRank, localWorldSize, timeoutMs } = point;
+  if (localWorldSize === 1) return startOwn(point, meetingPath(runtimeDirectory, randomBytes(8).toString("hex")));
+  const path = meetingPath(runtimeDirectory, meetingName([jobId, epoch, nodeKey]));
+  if (localRank === 0) return startOwn(point, path);
+  return { address: addressIn(path), token: await awaitMeetingToken(path, timeoutMs), thread: null };
 }
 
-async function startOwn(point: MeetingPoint, directory: string): Promise<CoordinatorAddress> {
-  const socket = join(directory, "coordinator.sock");
-  const tokenFile = join(directory, "token");
-  const { letGo } = ownDirectory(directory);
+async function startOwn(point: MeetingPoint, path: string): Promise<CoordinatorAddress> {
+  const owned = ownDirectory(path);
+  const { jobId, epoch, localWorldSize, nodes } = point;
   const token = randomBytes(32).toString("hex");
-  const address = `unix:${socket}`;
-  const thread = await startCoordinatorThread({
-    address,
-    token,
-    jobId: point.jobId,
-    epoch: point.epoch,
-    localWorldSize: point.localWorldSize,
-    directory,
-    nodes: point.nodes,
-  });
-  // The token appears only once the socket accepts, in one step: whoever sees it can connect.
-  writeFileSync(`${tokenFile}.new`, token, { mode: 0o600 });
-  renameSync(`${tokenFile}.new`, tokenFile);
-  return {
-    address,
-    token,
-    thread: {
-      async close() {
-        await thread.close();
-        letGo();
+  const address = addressIn(path);
+  try {
+    const thread = await startCoordinatorThread({ address, token, jobId, epoch, localWorldSize, nodes });
+    leaveMeetingToken(path, token);
+    return {
+      address,
+      token,
+      thread: {
+        async close() {
+          await thread.close();
+          owned.leave();
+        },
       },
-    },
-  };
+    };
+  } catch (error) {
+    owned.leave();
+    throw error;
+  }
 }
 
-function waitForToken(directory: string, timeoutMs: number): Promise<CoordinatorAddress> {
-  const found = (): CoordinatorAddress | null => {
-    try {
-      return {
-        address: `unix:${join(directory, "coordinator.sock")}`,
-        token: readFileSync(join(directory, "token"), "utf8"),
-        thread: null,
-      };
-    } catch {
-      return null;
-    }
-  };
-  return new Promise((resolve, reject) => {
-    const finish = (settle: () => void): void => {
-      clearTimeout(timer);
-      watcher.close();
-      settle();
-    };
-    const timer = setTimeout(() => {
-      const error = new DistributionError(
-        "RANKCAST_COORDINATOR_UNREACHABLE",
-        `local rank 0 did not start the node's coordinator within ${timeoutMs} ms`,
-        {
-          details: { timeoutMs },
-          remedy: "Check that local rank 0 of this node also calls joinGroup, and that all ranks have the same job id.",
-        },
-      );
-      finish(() => reject(error));
-    }, timeoutMs);
-    const look = (): void => {
-      const address = found();
-      if (address) finish(() => resolve(address));
-    };
-    const watcher = watch(directory, look);
-    look();
-  });
+function addressIn(path: string): string {
+  return `unix:${join(path, "coordinator.sock")}`;
 }
