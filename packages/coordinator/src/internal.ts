@@ -13,10 +13,13 @@ export {
   type StripeReader,
   startNodeBroadcast,
 } from "./broadcast/node-broadcast.ts";
+export { Pull } from "./broadcast/pull.ts";
 export { headDigest } from "./broadcast/requests.ts";
 export { ServeSide } from "./broadcast/serve-side.ts";
 export { tcpLane } from "./broadcast/tcp-lane.ts";
 export type { ThreadMessage } from "./broadcast/thread-message.ts";
+// cluster
+export { LinkPlanner } from "./cluster/link-planner.ts";
 export { MeetingPlace } from "./cluster/meeting-place.ts";
 export { type FetchedWeights, type FetchWeights, fetchWeights } from "./fetch/fetch-weights.ts";
 export { openClusterChannel } from "./grpc/cluster-channel.ts";
@@ -45,6 +48,7 @@ export { dialNode } from "./link/dial-node.ts";
 export { answer, greet, type LinkKind } from "./link/handshake.ts";
 export { formatLinkAddress, isLoopback, type LinkCertificates, type LinkKey, parseLinkAddress, protectionOf } from "./link/link-key.ts";
 export { LINK_LIMITS, type LinkLimits, type LinkListener, type LinkListenerOptions, listenForLinks } from "./link/link-listener.ts";
+export { readLinkConnections } from "./link/read-link-connections.ts";
 export { readLinkKey } from "./link/read-link-key.ts";
 export { NodeCoordinator, type NodeCoordinatorOptions } from "./node/node-coordinator.ts";
 // round

@@ -10,6 +10,7 @@ import { type CoordinationServer, startCoordinationServer } from "./grpc/coordin
 import { launchError } from "./launch/launch-error.ts";
 import type { RankFailure } from "./launch/launch-event.ts";
 import type { CompiledLaunchOptions, SpawnAttempt, SpawnSettings } from "./launch/launch-options.ts";
+import { readLinkConnections } from "./link/read-link-connections.ts";
 import { readLinkKey } from "./link/read-link-key.ts";
 import type { CoordinatorEvent } from "./node/coordinator-event.ts";
 import { BARRIER_TIMEOUT_MS } from "./start-coordinator.ts";
@@ -100,7 +101,8 @@ export class ManyNodeCoordination implements AttemptCoordination {
 
   #open({ runId, signal }: SpawnAttempt): Promise<JobNode> {
     const { compiled, variables, barrierTimeoutMs, onEvent } = this.#options;
-    const { rendezvous, nodeRank, nodeCount, nprocPerNode, maxRestarts, joinTimeoutMs, nodeTimeoutMs, insecure } = compiled;
+    const { rendezvous, nodeRank, nodeCount, nprocPerNode, maxRestarts, joinTimeoutMs, nodeTimeoutMs, linkConnections, insecure } =
+      compiled;
     const { noMmap } = readEnvironment();
     nativeMemory(noMmap);
     return openJobNode({
@@ -122,6 +124,7 @@ export class ManyNodeCoordination implements AttemptCoordination {
       heartbeatMs: Math.min(HEARTBEAT_MS, nodeTimeoutMs / 4),
       barrierTimeoutMs: barrierTimeoutMs ?? BARRIER_TIMEOUT_MS,
       noMmap,
+      linkConnections: linkConnections ?? readLinkConnections(variables),
       fetch: fetchWeights,
       pssBytes: () => readMemoryUse().pssBytes,
       onEvent: (event) => {

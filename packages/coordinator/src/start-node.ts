@@ -12,6 +12,7 @@ import { Lobby } from "./cluster/lobby.ts";
 import { type Endpoint, openJobNode } from "./cluster/open-job-node.ts";
 import { fetchWeights } from "./fetch/fetch-weights.ts";
 import { startCoordinationServer } from "./grpc/coordination-server.ts";
+import { readLinkConnections } from "./link/read-link-connections.ts";
 import { readLinkKey } from "./link/read-link-key.ts";
 import { HEARTBEAT_MS } from "./many-node-coordination.ts";
 import { BARRIER_TIMEOUT_MS } from "./start-coordinator.ts";
@@ -99,6 +100,7 @@ function nodeOptionsOf(options: NodeOptions, ranks: readonly number[]): Paramete
     heartbeatMs: Math.min(HEARTBEAT_MS, nodeTimeoutMs / 4),
     barrierTimeoutMs: BARRIER_TIMEOUT_MS,
     noMmap,
+    linkConnections: readLinkConnections(variables),
     fetch: fetchWeights,
     pssBytes: () => readMemoryUse().pssBytes,
   };

@@ -13,12 +13,16 @@ export {
   broadcastKey,
   checkOffer,
   contentDigest,
+  DEFAULT_HOP,
+  type HopCost,
 } from "./broadcast/broadcast-offer.ts";
 export { chooseChunkBytes } from "./broadcast/choose-chunk-bytes.ts";
+export { chooseConnections, type LinkTerms } from "./broadcast/choose-connections.ts";
 export { extendChecksum, startChecksum } from "./broadcast/chunk-checksum.ts";
 export { type Chunk, type ChunkLayout, layoutChunks } from "./broadcast/chunk-layout.ts";
 export { ChunkSet } from "./broadcast/chunk-set.ts";
-export { type BroadcastPlan, CHAIN_NODES_MAX, type NodePlan, planBroadcast } from "./broadcast/plan-broadcast.ts";
+export { type BroadcastPlan, type NodePlan, planBroadcast } from "./broadcast/plan-broadcast.ts";
+export { CHAIN_NODES_MAX, chainMs, hopMs, type TreeTerms, treeMs } from "./broadcast/plan-tree.ts";
 export type { ReceiverEvent, ReceiverInstruction } from "./broadcast/receiver-event.ts";
 export {
   createReceiverState,
@@ -29,9 +33,10 @@ export {
   type ReceiverState,
   wantedChunks,
 } from "./broadcast/receiver-state.ts";
+export type { SenderEvent, SenderInstruction } from "./broadcast/sender-event.ts";
 export { createSenderState, type SenderOptions, type SenderState, type Subscription } from "./broadcast/sender-state.ts";
 export { stepReceiver } from "./broadcast/step-receiver.ts";
-export { type SenderEvent, type SenderInstruction, stepSender } from "./broadcast/step-sender.ts";
+export { stepSender } from "./broadcast/step-sender.ts";
 export { applyDelta } from "./delta/apply-delta.ts";
 export { blocksOf } from "./delta/delta-format.ts";
 export { encodeDelta } from "./delta/encode-delta.ts";

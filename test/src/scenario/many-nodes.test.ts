@@ -54,7 +54,7 @@ describe("scenario: many nodes", function () {
     const url = origin().serve("/model.pt", bytes);
     // Each node has a cache of its own, as nodes without a common disk have.
     const envOf = (nodeRank: number) => ({ RANKCAST_HOME: join(sandbox().directory, `cache-${nodeRank}`) });
-    const options = { nodes: 3, nprocPerNode: 2, unranked: true, envOf };
+    const options = { nodes: 3, nprocPerNode: 2, unranked: true, envOf, flags: () => ["--link-connections", "3"] };
     const reports = reportsOf(await runNodes(sandbox(), "load", [url, "--digest", "--updates", "2"], options));
     expect(origin().requests.filter((line) => line.startsWith("GET"))).to.deep.equal(["GET /model.pt"]);
     expect(origin().bodyBytes).to.equal(bytes.length);

@@ -112,7 +112,7 @@ export class FillSide {
     const next = (): void => {
       if (index >= layout.count || filled.stopped) {
         for (const source of sources) source.close();
-        if (index >= layout.count) this.#options.tell({ type: "complete", key, descriptors });
+        if (index >= layout.count) this.#options.tell({ type: "complete", key, descriptors, roundTripMs: null });
         return;
       }
       const chunk = layout.chunk(index);
@@ -158,7 +158,8 @@ export class FillSide {
           onSwitched: (from, to, reason) => this.#options.tell({ type: "switched", key, from, to, reason }),
           onComplete: () =>
             this.#guard(offer, () => {
-              this.#options.tell({ type: "complete", key, descriptors: segments.map((segment) => segment.publish()) });
+              const roundTripMs = filled.driver?.roundTripMs ?? null;
+              this.#options.tell({ type: "complete", key, descriptors: segments.map((segment) => segment.publish()), roundTripMs });
             }),
           onFailed: (error) => {
             this.#end(key);

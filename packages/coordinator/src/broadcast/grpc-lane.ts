@@ -45,6 +45,7 @@ function connectionOf(stream: LaneStream): LaneConnection {
   });
   for (const event of ["end", "close", "cancelled"] as const) stream.on(event, finish);
   return {
+    roundTripMs: null,
     start(listener) {
       tell = listener.onClose;
       stream.on("data", (bytes) => listener.onBytes(bytes));

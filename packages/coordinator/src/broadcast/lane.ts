@@ -10,6 +10,8 @@ export interface LaneListener {
 
 /** One connection. */
 export interface LaneConnection {
+  /** How long the other side took to answer the first packet; null where nobody can tell. Dialled connections only. */
+  readonly roundTripMs: number | null;
   /** Begins delivery; called once. */
   start(listener: LaneListener): void;
   /** Sends the parts in order. They must stay as they are until `written`, which is not called when the connection closes before. */

@@ -13,6 +13,8 @@ export { type BroadcastId, type BroadcastNodeAddress, type BroadcastOffer, choos
 /** Bytes that were brought here. */
 export interface ReceivedSegments {
   readonly descriptors: readonly SegmentDescriptor[];
+  /** The fastest answer that a source has given to being dialled; null where nobody can tell. */
+  readonly roundTripMs: number | null;
   /** Gives the memory back once every consumer has attached; what is still served from it stays. Safe to call twice. */
   release(): void;
 }

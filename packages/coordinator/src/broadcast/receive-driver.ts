@@ -18,7 +18,9 @@ import { afterInput } from "./after-input.ts";
 import type { ChunkTarget } from "./chunk-intake.ts";
 import { DIGEST_BYTES } from "./frame.ts";
 import type { Lane } from "./lane.ts";
-import { openProbe, openPull, type Pull, type PullTerms } from "./pull.ts";
+import { openProbe } from "./probe.ts";
+import { Pull } from "./pull.ts";
+import type { PullTerms } from "./pull-connection.ts";
 
 /** What receiving needs. */
 export interface ReceiveOptions {
@@ -53,6 +55,8 @@ export class ReceiveDriver {
   #state: ReceiverState;
   /** The open pull; a closed one says nothing any more. */
   #pull: Pull | null = null;
+  #links = 0;
+  #roundTripMs: number | null = null;
   #probe: { close(): void } | null = null;
   #timer: NodeJS.Timeout | null = null;
   #over = false;
@@ -75,7 +79,14 @@ export class ReceiveDriver {
       digest: Buffer.from(digest).toString("hex", 0, DIGEST_BYTES),
     };
     this.#state = createReceiverState(
-      { ...RECEIVER_TIMES, chunkCount: plan.layout.count, own, sources: plan.node(nodeRank).sources, giveUpMs: options.giveUpMs },
+      {
+        ...RECEIVER_TIMES,
+        chunkCount: plan.layout.count,
+        own,
+        sources: plan.node(nodeRank).sources,
+        connections: plan.connections,
+        giveUpMs: options.giveUpMs,
+      },
       options.nowMs(),
     );
   }
@@ -83,6 +94,11 @@ export class ReceiveDriver {
   /** Bytes that are here and verified. */
   get received(): ChunkSet {
     return this.#state.received;
+  }
+
+  /** The fastest answer that a source has given to being dialled; null when nobody can tell. */
+  get roundTripMs(): number | null {
+    return this.#roundTripMs;
   }
 
   /** Begins. */
@@ -113,14 +129,19 @@ export class ReceiveDriver {
     const { offer, plan, nodeRank } = this.#options;
     switch (instruction.type) {
       case "pull":
-        this.#openPull(instruction.source, instruction.want);
+        this.#openPull(instruction.source, instruction.connections, instruction.want);
+        return;
+      case "connect":
+        this.#pull?.connect(instruction.connection, instruction.want);
+        return;
+      case "reask":
+        this.#pull?.reask(instruction.connection, instruction.missing);
         return;
       case "probe":
         this.#openProbe(instruction.source, instruction.want);
         return;
       case "stop":
-        this.#pull?.close(this.#state.phase === "complete");
-        this.#pull = null;
+        this.#closePull(this.#state.phase === "complete");
         return;
       case "switched":
         this.#listener.onSwitched(instruction.from, instruction.to, instruction.reason);
@@ -145,28 +166,34 @@ export class ReceiveDriver {
     this.#timer = setTimeout(() => afterInput(() => this.#take({ type: "timer", nowMs: this.#options.nowMs() })), delayMs);
   }
 
-  #openPull(source: number, want: ChunkSet): void {
+  #openPull(source: number, connections: readonly number[], want: ChunkSet): void {
     const nowMs = (): number => this.#options.nowMs();
-    const opened = openPull(this.#options.lane, this.#addresses.get(source) ?? "", this.#terms, want, this.#target, {
+    const { lane } = this.#options;
+    this.#closePull(false);
+    this.#links += 1;
+    const from = { lane, address: this.#addresses.get(source) ?? "", terms: this.#terms, link: this.#links };
+    const opened = new Pull(from, this.#target, {
       onBytes: () => this.#take({ type: "bytes", nowMs: nowMs() }),
-      onChunk: (chunk, checksum) => {
+      onChunk: (connection, chunk, checksum) => {
         if (!this.#state.received.has(chunk)) this.#listener.onChunk(chunk, checksum);
-        this.#take({ type: "chunk", source, chunk, nowMs: nowMs() });
+        this.#take({ type: "chunk", source, connection, chunk, nowMs: nowMs() });
       },
-      onCorrupt: (chunk) => {
-        this.#pull = null;
-        this.#take({ type: "corrupt", source, chunk, nowMs: nowMs() });
-      },
-      onBroken: (reason) => {
-        this.#pull = null;
-        this.#take({ type: "broken", source, reason, nowMs: nowMs() });
-      },
+      onCorrupt: (connection, chunk) => this.#take({ type: "corrupt", source, connection, chunk, nowMs: nowMs() }),
+      onBroken: (connection, reason) => this.#take({ type: "broken", source, connection, reason, nowMs: nowMs() }),
       onWriteFailed: (error) => {
         this.#finish(false);
         this.#listener.onFailed(asCheckpointError(error));
       },
     });
     this.#pull = opened;
+    for (const connection of connections) opened.connect(connection, want);
+  }
+
+  #closePull(finished: boolean): void {
+    const { roundTripMs = null } = this.#pull ?? {};
+    if (roundTripMs !== null) this.#roundTripMs = Math.min(roundTripMs, this.#roundTripMs ?? roundTripMs);
+    this.#pull?.close(finished);
+    this.#pull = null;
   }
 
   #openProbe(source: number, want: ChunkSet): void {
@@ -179,8 +206,7 @@ export class ReceiveDriver {
   #finish(finished: boolean): void {
     this.#over = true;
     if (this.#timer) clearTimeout(this.#timer);
-    this.#pull?.close(finished);
+    this.#closePull(finished);
     this.#probe?.close();
-    this.#pull = null;
   }
 }

@@ -2,7 +2,7 @@
 import { DIGEST_BYTES, encodeHead, type FrameHead } from "./frame.ts";
 import { FrameError, type FrameListener, FrameParser } from "./frame-parser.ts";
 import type { LaneConnection } from "./lane.ts";
-import type { ServeDriver } from "./serve-driver.ts";
+import type { ServeDriver, ServedConnection } from "./serve-driver.ts";
 
 /** Finds broadcasts. */
 export interface BroadcastTable {
@@ -12,9 +12,9 @@ export interface BroadcastTable {
   readonly bitmapBytesMax: number;
 }
 
-/** Serves one connection until it ends. `subscription` is a number no other connection of this node has. */
-export function serveConnection(connection: LaneConnection, subscription: number, table: BroadcastTable): void {
-  const requests = new Requests(connection, subscription, table);
+/** Serves one connection until it ends. */
+export function serveConnection(connection: LaneConnection, table: BroadcastTable): void {
+  const requests = new Requests(connection, table);
   const parser = new FrameParser(requests);
   connection.start({
     onBytes(bytes) {
@@ -31,25 +31,24 @@ export function serveConnection(connection: LaneConnection, subscription: number
 
 class Requests implements FrameListener {
   readonly #connection: LaneConnection;
-  readonly #subscription: number;
   readonly #table: BroadcastTable;
   readonly #abandoned = new AbortController();
   #head: FrameHead | null = null;
   #payload: Buffer = Buffer.alloc(0);
   #payloadBytes = 0;
   #asked = false;
-  #driver: ServeDriver | null = null;
+  #served: ServedConnection | null = null;
 
-  constructor(connection: LaneConnection, subscription: number, table: BroadcastTable) {
+  constructor(connection: LaneConnection, table: BroadcastTable) {
     this.#connection = connection;
-    this.#subscription = subscription;
     this.#table = table;
   }
 
   /** @throws {FrameError} for what no receiver says. */
   onHead(head: FrameHead): void {
-    const asks = head.type === "subscribe" || head.type === "probe";
-    if (head.payloadBytes > (asks ? this.#table.bitmapBytesMax : 0)) throw new FrameError("a request is too long");
+    const asks = head.type === "subscribe" || head.type === "join" || head.type === "probe";
+    const carries = asks || head.type === "lost";
+    if (head.payloadBytes > (carries ? this.#table.bitmapBytesMax : 0)) throw new FrameError("a request is too long");
     if (head.type === "chunk" || head.type === "have") throw new FrameError("a receiver sent what only senders send");
     // One request per connection; the rest is about it.
     if (asks === this.#asked) throw new FrameError("requests came in a wrong order");
@@ -69,21 +68,24 @@ class Requests implements FrameListener {
   onFrameEnd(): void {
     const head = this.#head;
     if (head === null) return;
-    if (head.type === "subscribe" || head.type === "probe") void this.#answer(head, this.#payload);
-    else if (this.#driver !== null && (head.type === "acknowledged" || head.type === "alive" || head.type === "finished")) {
-      this.#driver.hear(head.type, this.#subscription, head.number);
-      if (head.type === "finished") this.#connection.destroy();
+    if (head.type === "subscribe" || head.type === "join" || head.type === "probe") void this.#answer(head, this.#payload);
+    else if (head.type === "lost") this.#served?.lost(head.number, this.#payload);
+    else if (head.type === "acknowledged") this.#served?.acknowledged(head.number);
+    else if (head.type === "alive") this.#served?.alive();
+    else if (head.type === "finished") {
+      this.#served?.finished();
+      this.#connection.destroy();
     }
   }
 
   close(): void {
     this.#abandoned.abort();
-    this.#driver?.gone(this.#subscription);
-    this.#driver = null;
+    this.#served?.gone();
+    this.#served = null;
   }
 
   async #answer(head: FrameHead, bitmap: Buffer): Promise<void> {
-    const { digest, type, number, creditBytes } = head;
+    const { digest, type } = head;
     // Who asks whether something is here wants to know now.
     const driver = await this.#table.find(digest, type === "probe" ? AbortSignal.abort() : this.#abandoned.signal);
     if (this.#abandoned.signal.aborted) return;
@@ -92,8 +94,7 @@ class Requests implements FrameListener {
         this.#connection.write([encodeHead({ type: "have", digest, number: driver?.count(bitmap) ?? 0 })], () => undefined);
       else if (driver === null) this.#connection.destroy();
       else {
-        this.#driver = driver;
-        driver.subscribe(this.#subscription, this.#connection, number, bitmap, creditBytes);
+        this.#served = driver.subscribe(this.#connection, head, bitmap);
       }
     } catch {
       // Its bitmap is of another broadcast, or the bytes cannot be read any more.

@@ -9,7 +9,7 @@ import {
   stepSender,
 } from "@rankcast/core/runtime";
 import { afterInput } from "./after-input.ts";
-import { encodeHead } from "./frame.ts";
+import { encodeHead, type FrameHead } from "./frame.ts";
 import type { LaneConnection } from "./lane.ts";
 
 /** What serving needs. */
@@ -31,25 +31,46 @@ export interface ServeListener {
   onFinished(nodeRank: number): void;
 }
 
+/** One connection of a receiver. After `gone` nothing more may be said. */
+export interface ServedConnection {
+  acknowledged(chunk: number): void;
+  alive(): void;
+  /** Another connection of its link is lost. @throws {RangeError} when the bitmap is not one of this broadcast. */
+  lost(connection: number, bitmap: Uint8Array): void;
+  finished(): void;
+  gone(): void;
+}
+
+/** What a request to be served says. */
+export type SubscribeTerms = Pick<FrameHead, "number" | "link" | "connection" | "creditBytes">;
+
+interface ServedLink {
+  readonly subscription: number;
+  readonly connections: Map<number, LaneConnection>;
+}
+
 /** One broadcast being served. */
 export class ServeDriver {
   readonly #options: ServeOptions;
   readonly #listener: ServeListener;
-  readonly #connections = new Map<number, LaneConnection>();
+  /** Links that live, by receiver and its number for the link. */
+  readonly #links = new Map<string, ServedLink>();
+  readonly #bySubscription = new Map<number, ServedLink>();
   readonly #checksums: Uint32Array;
   #state: SenderState;
+  #subscriptions = 0;
   #timer: NodeJS.Timeout | null = null;
   #over = false;
   /** Connections that subscribed and are not over: their sockets may hold bytes. */
-  readonly #live = new Set<number>();
+  readonly #live = new Set<LaneConnection>();
   #whenIdle: (() => void) | null = null;
 
   constructor(options: ServeOptions, listener: ServeListener) {
     this.#options = options;
     this.#listener = listener;
-    const { layout } = options.plan;
+    const { layout, connections } = options.plan;
     this.#checksums = new Uint32Array(layout.count);
-    this.#state = createSenderState({ layout, stallMs: options.stallMs });
+    this.#state = createSenderState({ layout, stallMs: options.stallMs, connections });
   }
 
   /** A chunk is here and verified. */
@@ -58,38 +79,38 @@ export class ServeDriver {
     this.#take({ type: "available", chunk, nowMs: this.#options.nowMs() });
   }
 
-  /** A node wants chunks over this connection. @throws {RangeError} when the bitmap is not one of this broadcast. */
-  subscribe(subscription: number, connection: LaneConnection, nodeRank: number, bitmap: Uint8Array, creditBytes: number): void {
+  /**
+   * A node wants chunks over this connection, alone or with the others of its link. @throws {RangeError} when the bitmap is not one of this broadcast,
+   * or the link has this connection already.
+   */
+  subscribe(connection: LaneConnection, terms: SubscribeTerms, bitmap: Uint8Array): ServedConnection {
+    const { number: nodeRank, connection: number } = terms;
     const want = ChunkSet.fromBytes(this.#options.plan.layout.count, bitmap);
-    this.#connections.set(subscription, connection);
-    this.#live.add(subscription);
+    const key = `${nodeRank}/${terms.link}`;
+    const link = this.#links.get(key) ?? this.#newLink(key);
+    const { subscription, connections } = link;
+    if (connections.has(number)) throw new RangeError(`link ${key} has connection ${number} already`);
+    connections.set(number, connection);
+    this.#live.add(connection);
     // Not a number is no credit either.
-    const credit = creditBytes >= 0 ? Math.min(creditBytes, this.#options.creditBytes) : 0;
-    this.#take({ type: "subscribe", subscription, nodeRank, want, creditBytes: credit, nowMs: this.#options.nowMs() });
+    const creditBytes = terms.creditBytes >= 0 ? Math.min(terms.creditBytes, this.#options.creditBytes) : 0;
+    const now = (): { readonly nowMs: number } => ({ nowMs: this.#options.nowMs() });
+    this.#take({ type: "subscribe", subscription, connection: number, nodeRank, want, creditBytes, ...now() });
+    return {
+      acknowledged: (chunk) => this.#take({ type: "acknowledged", subscription, connection: number, chunk, ...now() }),
+      alive: () => this.#take({ type: "alive", subscription, connection: number, ...now() }),
+      lost: (lost, missing) => {
+        const left = ChunkSet.fromBytes(this.#options.plan.layout.count, missing);
+        this.#take({ type: "lost", subscription, connection: lost, missing: left, ...now() });
+      },
+      finished: () => this.#finished(nodeRank, subscription),
+      gone: () => this.#gone(key, link, number, connection),
+    };
   }
 
   /** How many of these chunks are here. @throws {RangeError} when the bitmap is not one of this broadcast. */
   count(bitmap: Uint8Array): number {
     return ChunkSet.fromBytes(this.#options.plan.layout.count, bitmap).and(this.#state.available).count;
-  }
-
-  /** What a connection said after it subscribed. */
-  hear(type: "acknowledged" | "alive" | "finished", subscription: number, number: number): void {
-    const nowMs = this.#options.nowMs();
-    if (type === "acknowledged") this.#take({ type, subscription, chunk: number, nowMs });
-    else if (type === "alive") this.#take({ type, subscription, nowMs });
-    else {
-      this.#take({ type, nodeRank: number, nowMs });
-      this.#listener.onFinished(number);
-    }
-  }
-
-  /** A connection is over. */
-  gone(subscription: number): void {
-    this.#connections.delete(subscription);
-    this.#live.delete(subscription);
-    this.#take({ type: "gone", subscription, nowMs: this.#options.nowMs() });
-    if (this.#live.size === 0) this.#whenIdle?.();
   }
 
   /** Ends every connection of this broadcast; resolves when no socket holds bytes of it any more. */
@@ -99,9 +120,34 @@ export class ServeDriver {
       this.#whenIdle = resolve;
     });
     if (this.#timer) clearTimeout(this.#timer);
-    for (const connection of this.#connections.values()) connection.destroy();
-    this.#connections.clear();
+    for (const connection of this.#live) connection.destroy();
     if (this.#live.size > 0) await idle;
+  }
+
+  #newLink(key: string): ServedLink {
+    this.#subscriptions += 1;
+    const link = { subscription: this.#subscriptions, connections: new Map<number, LaneConnection>() };
+    this.#links.set(key, link);
+    this.#bySubscription.set(link.subscription, link);
+    return link;
+  }
+
+  #finished(nodeRank: number, subscription: number): void {
+    // Every connection of a link says so.
+    const isOver = !this.#state.subscriptions.has(subscription);
+    this.#take({ type: "finished", nodeRank, subscription, nowMs: this.#options.nowMs() });
+    if (!isOver) this.#listener.onFinished(nodeRank);
+  }
+
+  #gone(key: string, link: ServedLink, number: number, connection: LaneConnection): void {
+    link.connections.delete(number);
+    if (link.connections.size === 0) {
+      this.#bySubscription.delete(link.subscription);
+      if (this.#links.get(key) === link) this.#links.delete(key);
+    }
+    this.#live.delete(connection);
+    this.#take({ type: "gone", subscription: link.subscription, connection: number, nowMs: this.#options.nowMs() });
+    if (this.#live.size === 0) this.#whenIdle?.();
   }
 
   #take(event: SenderEvent): void {
@@ -114,15 +160,16 @@ export class ServeDriver {
   #execute(instruction: SenderInstruction): void {
     switch (instruction.type) {
       case "send":
-        this.#send(instruction.subscription, instruction.chunk);
+        this.#send(instruction.subscription, instruction.connection, instruction.chunk);
         return;
       case "slow":
         this.#listener.onSlow(instruction.nodeRank, instruction.silentMs);
         return;
+      case "stalled":
+        this.#listener.onStalled(instruction.nodeRank, instruction.silentMs);
+        return;
       case "cut":
-        this.#connections.get(instruction.subscription)?.destroy();
-        this.#connections.delete(instruction.subscription);
-        if (instruction.reason === "stalled") this.#listener.onStalled(instruction.nodeRank, instruction.silentMs);
+        this.#bySubscription.get(instruction.subscription)?.connections.get(instruction.connection)?.destroy();
         return;
       case "setTimer": {
         if (this.#timer) clearTimeout(this.#timer);
@@ -132,8 +179,8 @@ export class ServeDriver {
     }
   }
 
-  #send(subscription: number, chunk: number): void {
-    const connection = this.#connections.get(subscription);
+  #send(subscription: number, number: number, chunk: number): void {
+    const connection = this.#bySubscription.get(subscription)?.connections.get(number);
     if (connection === undefined) return;
     let read: ReturnType<ServeOptions["read"]>;
     try {

@@ -36,7 +36,6 @@ export class ServeSide implements BroadcastTable {
   readonly #waiting = new Map<string, Set<(driver: ServeDriver | null) => void>>();
   readonly #pool: Uint8Array[] = [];
   #bound: BoundLane | null = null;
-  #connections = 0;
 
   constructor(options: { readonly bounds: BroadcastBounds; readonly noMmap: boolean }, tell: (message: ThreadMessage) => void) {
     this.#bounds = options.bounds;
@@ -47,10 +46,7 @@ export class ServeSide implements BroadcastTable {
 
   /** Listens. @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when the address cannot be bound. */
   async listen(lane: Lane, address: string): Promise<BoundLane> {
-    this.#bound = await lane.listen(address, (connection) => {
-      this.#connections += 1;
-      serveConnection(connection, this.#connections, this);
-    });
+    this.#bound = await lane.listen(address, (connection) => serveConnection(connection, this));
     return this.#bound;
   }
 

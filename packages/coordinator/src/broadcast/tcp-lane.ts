@@ -18,8 +18,10 @@ const DIAL_MS = 10_000;
 
 /** The lane of a job. */
 export function tcpLane(key: LinkKey): Lane {
+  // One for all connections of the thread: what is read is taken before the next read begins, and one stays in the cache.
+  const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   return {
-    connect: (address) => dial(address, key),
+    connect: (address) => dial(address, key, buffer),
     async listen(address, onConnection) {
       return listenForLinks({
         address,
@@ -34,15 +36,16 @@ export function tcpLane(key: LinkKey): Lane {
 }
 
 function accepted(socket: Duplex): LaneConnection {
-  return connection(socket, (listener) => socket.on("data", (bytes: Buffer) => listener.onBytes(bytes)));
+  return connection(socket, null, (listener) => socket.on("data", (bytes: Buffer) => listener.onBytes(bytes)));
 }
 
-function connection(socket: Duplex, deliver: (listener: LaneListener) => void): LaneConnection {
+function connection(socket: Duplex, roundTripMs: number | null, deliver: (listener: LaneListener) => void): LaneConnection {
   let reason = "the other node closed the connection";
   socket.on("error", (error: Error) => {
     reason = error.message;
   });
   return {
+    roundTripMs,
     start(listener) {
       socket.on("close", () => listener.onClose(reason));
       // Half-open connections serve nobody here.
@@ -79,13 +82,13 @@ class HandshakeStream extends Duplex {
   }
 }
 
-async function dial(address: string, key: LinkKey): Promise<LaneConnection> {
+async function dial(address: string, key: LinkKey, buffer: Buffer): Promise<LaneConnection> {
   const where = parseLinkAddress(address);
   const protection = where.type === "unix" || isLoopback(where.host) ? "plain" : protectionOf(where.host, key);
   let listener: LaneListener | null = null;
   const early = new HandshakeStream(() => socket);
   const onread = {
-    buffer: Buffer.allocUnsafeSlow(READ_BYTES),
+    buffer,
     callback(count: number, bytes: Uint8Array): boolean {
       if (listener) listener.onBytes(bytes.subarray(0, count));
       else early.push(Buffer.from(bytes.subarray(0, count)));
@@ -98,6 +101,14 @@ async function dial(address: string, key: LinkKey): Promise<LaneConnection> {
   // The types of `tls.connect` do not know `onread`, which it hands to the connection below.
   const options = { ...target, onread };
   const socket: Socket = tls ? connectTls({ ...tls, ...options }) : connect(options);
+  let dialledMs = performance.now();
+  let roundTripMs: number | null = null;
+  socket.once("lookup", () => {
+    dialledMs = performance.now();
+  });
+  socket.once("connect", () => {
+    roundTripMs = performance.now() - dialledMs;
+  });
   const timer = setTimeout(() => socket.destroy(new Error(`no handshake within ${DIAL_MS} ms`)), DIAL_MS);
   // After the handshake nobody listens to the stream any more, and the connection has listeners of its own.
   early.on("error", () => undefined);
@@ -119,7 +130,7 @@ async function dial(address: string, key: LinkKey): Promise<LaneConnection> {
   } finally {
     clearTimeout(timer);
   }
-  return connection(socket, (each) => {
+  return connection(socket, roundTripMs, (each) => {
     listener = each;
   });
 }

@@ -57,7 +57,13 @@ export type ThreadMessage =
   | { readonly type: "unready"; readonly error: ErrorRecord }
   /** Bytes here and verified so far. */
   | { readonly type: "progress"; readonly key: string; readonly bytes: number }
-  | { readonly type: "complete"; readonly key: string; readonly descriptors: readonly SegmentDescriptor[] }
+  | {
+      readonly type: "complete";
+      readonly key: string;
+      readonly descriptors: readonly SegmentDescriptor[];
+      /** See `ReceivedSegments`. */
+      readonly roundTripMs: number | null;
+    }
   | { readonly type: "failed"; readonly key: string; readonly error: ErrorRecord }
   /** A stripe's bytes were taken: its memory may be used again. */
   | { readonly type: "taken"; readonly key: string; readonly chunk: number }

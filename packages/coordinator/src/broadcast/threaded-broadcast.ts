@@ -23,6 +23,13 @@ export interface ThreadedOptions {
   onEvent(event: BroadcastEvent): void;
 }
 
+interface Outcome {
+  readonly descriptors: readonly SegmentDescriptor[];
+  readonly roundTripMs: number | null;
+}
+
+const NOTHING_RECEIVED: Outcome = { descriptors: [], roundTripMs: null };
+
 interface Open {
   readonly id: BroadcastId;
   readonly kind: "offer" | "receive";
@@ -30,7 +37,7 @@ interface Open {
   readonly awaited: Set<number>;
   readonly onProgress: (bytes: number) => void;
   readonly stripes: StripeFeed | null;
-  resolve(descriptors: readonly SegmentDescriptor[]): void;
+  resolve(outcome: Outcome): void;
   reject(error: unknown): void;
   settled: boolean;
 }
@@ -78,12 +85,13 @@ export class ThreadedBroadcast implements NodeBroadcast {
   async receive(offer: BroadcastOffer, options: ReceiveOptions = {}): Promise<ReceivedSegments> {
     const striped = options.own !== undefined;
     const nodeRank = this.#nodeRank;
-    const descriptors = await this.#begin(offer, "receive", options, () =>
+    const { descriptors, roundTripMs } = await this.#begin(offer, "receive", options, () =>
       this.#threads.command({ type: "receive", offer, nodeRank, striped }),
     );
     let released = false;
     return {
       descriptors,
+      roundTripMs,
       release: () => {
         if (!released) this.#threads.command({ type: "release", key: broadcastKey(offer.id) });
         released = true;
@@ -96,7 +104,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
     if (open === undefined) return;
     this.#open.delete(broadcastKey(id));
     this.#threads.command({ type: "end", id });
-    if (open.kind === "offer") open.resolve([]);
+    if (open.kind === "offer") open.resolve(NOTHING_RECEIVED);
     else open.reject(new DOMException("the broadcast was ended", "AbortError"));
   }
 
@@ -108,12 +116,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
     return this.#closing;
   }
 
-  async #begin(
-    offer: BroadcastOffer,
-    kind: Open["kind"],
-    options: ReceiveOptions,
-    command: () => void,
-  ): Promise<readonly SegmentDescriptor[]> {
+  async #begin(offer: BroadcastOffer, kind: Open["kind"], options: ReceiveOptions, command: () => void): Promise<Outcome> {
     const { signal, onProgress = () => undefined, own } = options;
     checkOffer(offer, this.#options.limits);
     signal?.throwIfAborted();
@@ -132,7 +135,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
         signal?.addEventListener("abort", abort, { once: true });
         command();
         stripes?.failed.catch((error: unknown) => this.#settle(key, (open) => open.reject(error)));
-        if (kind === "offer" && awaited.size === 0) this.#settle(key, (open) => open.resolve([]));
+        if (kind === "offer" && awaited.size === 0) this.#settle(key, (open) => open.resolve(NOTHING_RECEIVED));
       });
     } catch (error) {
       // A failed broadcast serves nobody: others must not build on what this node could not finish.
@@ -155,7 +158,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
         if (!open.settled) open.onProgress(message.bytes);
         return;
       case "complete":
-        if (open.kind === "receive") this.#settle(key, () => open.resolve(message.descriptors));
+        if (open.kind === "receive") this.#settle(key, () => open.resolve(message));
         return;
       case "failed":
         this.#settle(key, () => open.reject(fromErrorRecord(message.error)));
@@ -188,7 +191,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
 
   #arrived(key: string, open: Open, receiver: number): void {
     open.awaited.delete(receiver);
-    if (open.kind === "offer" && open.awaited.size === 0) this.#settle(key, () => open.resolve([]));
+    if (open.kind === "offer" && open.awaited.size === 0) this.#settle(key, () => open.resolve(NOTHING_RECEIVED));
   }
 
   #settle(key: string, settle: (open: Open) => void): void {

@@ -6,17 +6,27 @@ import type { FarNode, Hello, RankConnection, RankMessage } from "../grpc/coordi
 import type { NodeCoordinator } from "../node/node-coordinator.ts";
 import type { DescribedWeights, NodeFacts } from "../round/other-nodes.ts";
 import { fromWireError } from "../round/root-cause.ts";
+import type { LinkPlanner } from "./link-planner.ts";
+
+/** What the head gives. */
+export interface FarRanksHost {
+  /** To the node. */
+  send(message: HeadMessage): void;
+  readonly links: LinkPlanner;
+}
 
 /** See the module comment. One per node and epoch. */
 export class FarRanks {
   readonly #coordinator: NodeCoordinator;
   readonly #far: FarNode;
   readonly #send: (message: HeadMessage) => void;
+  readonly #links: LinkPlanner;
   readonly #connections = new Map<number, RankConnection>();
 
-  constructor(coordinator: NodeCoordinator, nodeRank: number, send: (message: HeadMessage) => void) {
+  constructor(coordinator: NodeCoordinator, nodeRank: number, { send, links }: FarRanksHost) {
     this.#coordinator = coordinator;
     this.#send = send;
+    this.#links = links;
     this.#far = { nodeRank, sendToRanks: (message) => send({ type: "rank", rank: null, message }) };
   }
 
@@ -30,9 +40,12 @@ export class FarRanks {
       case "gone":
         this.#end(message.rank);
         return;
-      case "ready":
-        this.#coordinator.nodeReady(nodeRank, message.sequence, message.facts as NodeFacts);
+      case "ready": {
+        const facts = message.facts as NodeFacts;
+        if (facts.roundTripMs !== undefined) this.#links.learn(nodeRank, facts.roundTripMs);
+        this.#coordinator.nodeReady(nodeRank, message.sequence, facts);
         return;
+      }
       case "failed":
         this.#coordinator.nodeFailed(nodeRank, message.sequence, asCheckpointError(fromWireError(message.cause)) as CheckpointError);
         return;

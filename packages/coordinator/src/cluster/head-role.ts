@@ -9,6 +9,7 @@ import { type LinkListener, listenForLinks } from "../link/link-listener.ts";
 import { NodeCoordinator } from "../node/node-coordinator.ts";
 import { FarRanks } from "./far-ranks.ts";
 import type { JobNodeOptions, NodeRole, Uplink, UplinkListener } from "./job-node.ts";
+import { LinkPlanner } from "./link-planner.ts";
 import { LiveCaster } from "./live-caster.ts";
 import { LiveSegments } from "./live-segments.ts";
 import { NodeCaster } from "./node-caster.ts";
@@ -130,11 +131,13 @@ export class HeadRole implements NodeRole {
     const { options } = this.#head;
     const { key, fetch, pssBytes, onEvent, barrierTimeoutMs } = options;
     const nodeRank = 0;
+    const links = new LinkPlanner(options.linkConnections);
     const others = new NodeCaster({
       membership,
       nodeRank,
       broadcast,
       generations: new Generations(options.noMmap),
+      links,
       listener: {
         onPhase: (phase) => onEvent?.({ type: "phase", phase }),
         onBytes: (bytes, totalBytes) => onEvent?.({ type: "bytes", bytes, totalBytes }),
@@ -143,7 +146,7 @@ export class HeadRole implements NodeRole {
     });
     const { topology } = membership;
     const own = new LiveSegments(broadcast, (message) => coordinator.nodeBrought(nodeRank, message));
-    const live = new LiveCaster(membership, (target, command) => {
+    const live = new LiveCaster(membership, links, (target, command) => {
       const node = membership.nodes[target];
       if (target === nodeRank) own.take(command);
       else if (node) this.#driver.lines.get(node.nodeId)?.send(command);
@@ -164,7 +167,7 @@ export class HeadRole implements NodeRole {
     for (const node of membership.nodes) {
       if (node.nodeRank === nodeRank) continue;
       const send = (message: HeadMessage): void => this.#driver.lines.get(node.nodeId)?.send(message);
-      this.#far.set(node.nodeId, new FarRanks(coordinator, node.nodeRank, send));
+      this.#far.set(node.nodeId, new FarRanks(coordinator, node.nodeRank, { send, links }));
     }
     return coordinator;
   }

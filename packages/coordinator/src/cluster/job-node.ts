@@ -35,6 +35,8 @@ export interface JobNodeOptions {
   readonly heartbeatMs: number;
   readonly barrierTimeoutMs: number;
   readonly noMmap: boolean;
+  /** Connections of each link between nodes, as the head says; null: planned. */
+  readonly linkConnections: number | null;
   readonly fetch: FetchWeights;
   readonly pssBytes: () => number | null;
   readonly onEvent?: ((event: CoordinatorEvent) => void) | undefined;

@@ -2,10 +2,11 @@
 import type { BroadcastReport } from "@rankcast/core";
 import type { Membership, PlacedSegments, SegmentDescriptor } from "@rankcast/core/runtime";
 import type { Generations } from "../broadcast/generations.ts";
-import { type BroadcastOffer, chooseChunkBytes, type NodeBroadcast, type StripeReader } from "../broadcast/node-broadcast.ts";
+import type { BroadcastOffer, NodeBroadcast, StripeReader } from "../broadcast/node-broadcast.ts";
 import type { CompleteSegments, FetchListener, StripedWeights } from "../fetch/fetch-weights.ts";
 import type { HeadMessage } from "../grpc/cluster-server.ts";
 import { type DescribedWeights, describeWeights, type OtherNodes, type ReceivedWeights } from "../round/other-nodes.ts";
+import type { LinkPlanner } from "./link-planner.ts";
 import { receiveWeights } from "./receive-weights.ts";
 
 /** What a caster works with. */
@@ -14,6 +15,7 @@ export interface CasterParts {
   readonly nodeRank: number;
   readonly broadcast: NodeBroadcast;
   readonly generations: Generations;
+  readonly links: LinkPlanner;
   readonly listener: FetchListener;
   /** To one other node. */
   send(nodeId: string, message: HeadMessage): void;
@@ -103,15 +105,9 @@ export class NodeCaster implements OtherNodes {
 
   #announce(sequence: number, owners: readonly number[], weights: DescribedWeights, isUpdate: boolean): BroadcastOffer {
     const { manifest, flat, shared, segmentBytes, stripes, delta, version } = weights;
-    const { membership } = this.#parts;
+    const { membership, links } = this.#parts;
     const bytes = segmentBytes.reduce((sum, each) => sum + each, 0);
-    const offer: BroadcastOffer = {
-      id: broadcastId(membership, sequence),
-      segmentBytes,
-      chunkBytes: chooseChunkBytes(bytes, membership.nodes.length),
-      owners,
-      nodes: membership.nodes.map(({ nodeRank, address }) => ({ nodeRank, address })),
-    };
+    const offer: BroadcastOffer = { id: broadcastId(membership, sequence), owners, ...links.plan(segmentBytes, membership.nodes) };
     this.#travelled = { sequence, report: { bytes, encoding: delta ? "delta" : "full" } };
     this.#tellAll({
       type: "offer",

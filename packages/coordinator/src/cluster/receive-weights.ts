@@ -40,10 +40,16 @@ export async function receiveWeights(
   const received = await broadcast.receive(offer, { signal, onProgress: (bytes) => listener.onBytes(bytes, total), own });
   const weights = delta ? await rebuild(generations, delta, received) : received;
   if (isUpdate) generations.hold(sequence, manifest, weights.descriptors);
-  return { placed: { segments: weights.descriptors, ...where }, release: () => weights.release() };
+  const { roundTripMs } = received;
+  const release = (): void => weights.release();
+  return { placed: { segments: weights.descriptors, ...where }, ...(roundTripMs === null ? {} : { roundTripMs }), release };
 }
 
-async function rebuild(generations: Generations, delta: DeltaTerms, received: ReceivedSegments): Promise<ReceivedSegments> {
+async function rebuild(
+  generations: Generations,
+  delta: DeltaTerms,
+  received: ReceivedSegments,
+): Promise<Omit<ReceivedSegments, "roundTripMs">> {
   try {
     const segments = await generations.apply(delta, received.descriptors);
     return {

@@ -193,12 +193,13 @@ export class RelayWeights {
     } finally {
       await part?.close();
     }
-    const { placed, release } = received;
+    const { placed, release, roundTripMs } = received;
     round.release = release;
     if (!this.#rounds.has(sequence)) release();
     else this.#publish(sequence, round, manifest, placed);
     this.#host.listener.onPhase("loading");
-    return { digest: null, origin: part?.origin() ?? newReadStats(), sharedBytes: sharedBytesOf(placed) };
+    const facts = { digest: null, origin: part?.origin() ?? newReadStats(), sharedBytes: sharedBytesOf(placed) };
+    return roundTripMs === undefined ? facts : { ...facts, roundTripMs };
   }
 
   /** This node's part of what all nodes read together. */

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { resolve } from "node:path";
 import type { Writable } from "node:stream";
-import { UsageError } from "@rankcast/core";
+import { compileLimits, UsageError } from "@rankcast/core";
 import { type HostFacts, type ProcessVariables, quote } from "@rankcast/core/runtime";
 import type { LaunchEvent } from "./launch-event.ts";
 import { RUN_FLAGS, type RunFlag, type RunFlagOption } from "./run-flags.ts";
@@ -102,6 +102,8 @@ export interface CompiledLaunchOptions {
   readonly graceMs: number;
   readonly joinTimeoutMs: number;
   readonly nodeTimeoutMs: number;
+  /** Null: planned. */
+  readonly linkConnections: number | null;
   readonly insecure: boolean;
 }
 
@@ -156,6 +158,7 @@ export function compileLaunchOptions(options: LaunchOptions, variables: ProcessV
     graceMs: read("graceSeconds").seconds() * 1000,
     joinTimeoutMs: read("joinTimeout").seconds() * 1000,
     nodeTimeoutMs: read("nodeTimeout").seconds() * 1000,
+    linkConnections: read("linkConnections").optional((flag) => flag.count(1, compileLimits().broadcastConnections)),
     insecure: read("insecure").switch(),
   });
 }

@@ -26,11 +26,15 @@ export interface NodeFacts {
   readonly digest: string | null;
   readonly origin: ReadStats;
   readonly sharedBytes: number;
+  /** How fast its neighbour answered when it was dialled; absent where nothing was, or nobody can tell. */
+  readonly roundTripMs?: number;
 }
 
 /** Weights that came from another node. */
 export interface ReceivedWeights {
   readonly placed: PlacedSegments;
+  /** See `NodeFacts`. */
+  readonly roundTripMs?: number;
   release(): void;
 }
 

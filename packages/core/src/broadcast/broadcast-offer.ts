@@ -16,6 +16,19 @@ export interface BroadcastNodeAddress {
   readonly address: string;
 }
 
+/** What it costs to pass a chunk on to the next node, as far as the head knows. Whoever plans the same must know the same, so it travels with the offer. */
+export interface HopCost {
+  /** A message there and its answer back. */
+  readonly roundTripMs: number;
+  /** What a chunk costs beyond its time on the wire, at every node: checksum, copy, two threads. */
+  readonly handlingMs: number;
+  /** Of one link. */
+  readonly bytesPerSecond: number;
+}
+
+/** What is assumed of a network that nobody has measured: a rack with 10 Gbit/s, and a machine with cores to spare. */
+export const DEFAULT_HOP: HopCost = { roundTripMs: 0.2, handlingMs: 2, bytesPerSecond: 1.25e9 };
+
 /** One broadcast. The shard space is the concatenation of the segments, each cut in chunks on its own. */
 export interface BroadcastOffer {
   readonly id: BroadcastId;
@@ -26,6 +39,10 @@ export interface BroadcastOffer {
   readonly owners: readonly number[];
   /** Everyone who takes part, in membership order. */
   readonly nodes: readonly BroadcastNodeAddress[];
+  /** Connections of each link. Absent: 1. */
+  readonly connections?: number;
+  /** Absent: `DEFAULT_HOP`. */
+  readonly hop?: HopCost;
 }
 
 /** The name of a broadcast as a key of tables. */
@@ -48,7 +65,7 @@ export function contentDigest({ id, segmentBytes, chunkBytes }: BroadcastOffer):
  * @throws {DistributionError} RANKCAST_BROADCAST_OFFER
  */
 export function checkOffer(offer: BroadcastOffer, limits: Limits): void {
-  const { id, segmentBytes, chunkBytes, owners, nodes } = offer;
+  const { id, segmentBytes, chunkBytes, owners, nodes, connections = 1, hop = DEFAULT_HOP } = offer;
   const refuse = (field: string, why: string): never => {
     throw new DistributionError("RANKCAST_BROADCAST_OFFER", `broadcast ${id.epoch}/${id.sequence}: ${field} ${why}`, {
       details: { field, epoch: id.epoch, sequence: id.sequence },
@@ -59,6 +76,13 @@ export function checkOffer(offer: BroadcastOffer, limits: Limits): void {
   }
   if (!isCount(chunkBytes) || chunkBytes === 0 || chunkBytes > limits.broadcastChunkBytes) {
     refuse("chunkBytes", `is ${chunkBytes}, not a number from 1 to ${limits.broadcastChunkBytes}`);
+  }
+  if (!isCount(connections) || connections === 0 || connections > limits.broadcastConnections) {
+    refuse("connections", `is ${connections}, not a number from 1 to ${limits.broadcastConnections}`);
+  }
+  const { roundTripMs, handlingMs, bytesPerSecond } = hop;
+  if (!(roundTripMs >= 0 && handlingMs >= 0 && bytesPerSecond > 0) || !Number.isFinite(roundTripMs + handlingMs + bytesPerSecond)) {
+    refuse("hop", "must hold times from 0 on and a rate above 0");
   }
   let chunks = 0;
   for (const nbytes of segmentBytes) {

@@ -1,11 +1,10 @@
 /** Who pulls from whom. Planned from the offer alone, so every node finds the same without a word (law L6). */
 import { createHash } from "node:crypto";
-import type { BroadcastOffer } from "./broadcast-offer.ts";
+import { type BroadcastOffer, DEFAULT_HOP } from "./broadcast-offer.ts";
 import { type ChunkLayout, layoutChunks } from "./chunk-layout.ts";
 import { ChunkSet } from "./chunk-set.ts";
+import { treeParents } from "./plan-tree.ts";
 
-/** Nodes of one chain; longer ones are weighed against chains under a tree. */
-export const CHAIN_NODES_MAX = 64;
 /** Neighbouring chunks of one owner are joined up to this, because an origin answers few large ranges faster than many small ones. */
 const STRIPE_BYTES = 16 * 2 ** 20;
 
@@ -24,6 +23,8 @@ export interface NodePlan {
 export interface BroadcastPlan {
   readonly shape: "chain" | "tree" | "ring";
   readonly layout: ChunkLayout;
+  /** Of each link. */
+  readonly connections: number;
   /** Of shape, order and chunks; nodes that plan differently must not talk. */
   readonly digest: string;
   /** @throws {RangeError} for a node that takes no part. */
@@ -31,21 +32,25 @@ export interface BroadcastPlan {
 }
 
 /**
- * Plans a checked offer. One owner: a pipelined chain from it, in membership order; above 64 nodes the shorter, in chunk times, of one chain
- * and of chains under a binary tree. Several owners: a ring of all nodes, and chunks belong to owners in stripes.
+ * Plans a checked offer. One owner: a pipelined chain from it, in membership order; above 64 nodes the faster of one chain and of chains under a
+ * binary tree, by what a hop costs. Several owners: a ring of all nodes, and chunks belong to owners in stripes.
  */
 export function planBroadcast(offer: BroadcastOffer): BroadcastPlan {
   const layout = layoutChunks(offer);
+  const { connections = 1, hop = DEFAULT_HOP } = offer;
   const striped = offer.owners.length > 1;
   const order = orderNodes(offer);
-  const parents = striped ? ringParents(order.length) : treeParents(order.length, layout.count);
+  const parents = striped
+    ? ringParents(order.length)
+    : treeParents(order.length, { chunkCount: layout.count, chunkBytes: offer.chunkBytes, hop });
   const shape = striped ? "ring" : parents.every((parent, at) => parent === at - 1) ? "chain" : "tree";
   const placeOf = new Map(order.map((nodeRank, place) => [nodeRank, place]));
   return {
     shape,
     layout,
+    connections,
     digest: createHash("sha256")
-      .update(JSON.stringify([offer.id, offer.segmentBytes, offer.chunkBytes, offer.owners, order, parents]))
+      .update(JSON.stringify([offer.id, offer.segmentBytes, offer.chunkBytes, offer.owners, order, parents, connections]))
       .digest("hex"),
     node(nodeRank) {
       const place = placeOf.get(nodeRank);
@@ -79,32 +84,6 @@ function ownedChunks({ owners, chunkBytes }: BroadcastOffer, { count }: ChunkLay
 
 function ringParents(nodeCount: number): number[] {
   return Array.from({ length: nodeCount }, (_, place) => (place + nodeCount - 1) % nodeCount);
-}
-
-/**
- * The parent of each place; place 0 is the owner and its own parent is -1. A chain of n nodes ends after `n - 2 + k` chunk times for k
- * chunks; a tree whose inner nodes send everything twice after about `2k` and its depth. So long transfers are chains at any size.
- */
-function treeParents(nodeCount: number, chunkCount: number): number[] {
-  const chain = Array.from({ length: nodeCount }, (_, place) => place - 1);
-  if (nodeCount <= CHAIN_NODES_MAX) return chain;
-  const tips = tipCount(nodeCount);
-  const inner = 2 * tips - 1;
-  const chainSteps = nodeCount - 2 + chunkCount;
-  const treeSteps = 2 * (Math.log2(tips) + chunkCount) + Math.ceil((nodeCount - inner) / tips);
-  if (chainSteps <= treeSteps) return chain;
-  return Array.from({ length: nodeCount }, (_, place) => {
-    if (place === 0) return -1;
-    // A heap: places 1 .. inner - 1 are the binary tree, the last `tips` of it begin the chains, which take the rest in turn.
-    return place < inner ? (place - 1) >> 1 : place - tips;
-  });
-}
-
-/** The number of chains, a power of two, so that none is longer than 64. */
-function tipCount(nodeCount: number): number {
-  let tips = 2;
-  while (Math.ceil((nodeCount - (2 * tips - 1)) / tips) + 1 > CHAIN_NODES_MAX) tips *= 2;
-  return tips;
 }
 
 /** Up the tree to the root first, then the rest by distance in order, nearest earlier places first. */

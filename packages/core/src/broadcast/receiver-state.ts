@@ -8,7 +8,8 @@
  *       └──────────────────────────► failed
  * ```
  *
- * It pulls from one source at a time. A source whose connection breaks is asked again once and then passed over. One that is silent much
+ * It pulls from one source at a time, over a link of one connection or several. A connection that breaks while another of the link lives costs
+ * only itself. A source whose last connection breaks is asked again once and then passed over. One that is silent much
  * longer than chunks usually take is doubted, and questions go out, one after the other: to the source itself, over a fresh connection,
  * and then to the others, nearest first, how much they have of what is missing here. Another becomes the source when the present one does
  * not answer, or has clearly less. A source that is only waiting for its own is left alone: repairing that link is its business, and a
@@ -23,6 +24,8 @@ export interface ReceiverOptions {
   readonly own: ChunkSet;
   /** From whom to pull, best first. */
   readonly sources: readonly number[];
+  /** Connections of a link. */
+  readonly connections: number;
   /** A source that sends nothing is never doubted earlier. */
   readonly doubtMs: number;
   /** One from which bytes come, but no chunk gets complete, is never doubted earlier. */
@@ -72,6 +75,19 @@ export interface OpenProbe {
   readonly back: boolean;
 }
 
+/** The connections to the source, by numbers that are not used again in the link. */
+export interface LinkState {
+  readonly open: ReadonlySet<number>;
+  /** Number of the next one. */
+  readonly next: number;
+  /** Breaks since one that was opened again has brought a chunk. */
+  readonly breaks: number;
+  /** When one that broke is opened again; null: it is not. */
+  readonly reopenMs: number | null;
+}
+
+const NO_LINK: LinkState = { open: new Set(), next: 0, breaks: 0, reopenMs: null };
+
 /** The whole machine. */
 export interface ReceiverState {
   readonly options: ReceiverOptions;
@@ -79,6 +95,7 @@ export interface ReceiverState {
   readonly received: ChunkSet;
   /** Whom chunks are pulled from. */
   readonly source: number | null;
+  readonly link: LinkState;
   readonly records: ReadonlyMap<number, SourceRecord>;
   readonly probe: OpenProbe | null;
   /** Usual time between two chunks. */
@@ -102,6 +119,7 @@ export function createReceiverState(options: ReceiverOptions, nowMs: number): Re
     phase: "receiving",
     received: ChunkSet.none(options.chunkCount),
     source: null,
+    link: NO_LINK,
     records: new Map(),
     probe: null,
     intervalMs: null,

@@ -1,4 +1,5 @@
 /** The receiver's one function: what happened in, what to do out. */
+import { loseConnection, openLink, praiseConnection, reopenIfDue } from "./link-connections.ts";
 import type { ReceiverEvent, ReceiverInstruction } from "./receiver-event.ts";
 import {
   doubtDueMs,
@@ -9,7 +10,6 @@ import {
   usualMs,
   wantedChunks,
 } from "./receiver-state.ts";
-
 import { askAgain, leave, recordOf, returnOf } from "./source-records.ts";
 
 /** The state after an event, and what the driver must do, in order. */
@@ -40,7 +40,7 @@ const NEWEST = 0.25;
 /**
  * One step. `state` stays as it was.
  *
- * Guarantees: at most one pull and one probe are open; a chunk is counted once however often it comes; it completes exactly when every
+ * Guarantees: at most one link and one probe are open; a chunk is counted once however often it comes; it completes exactly when every
  * chunk was counted and fails only by silence or repeated corruption; after either nothing more is asked for.
  */
 export function stepReceiver(state: ReceiverState, event: ReceiverEvent): ReceiverStep {
@@ -61,6 +61,7 @@ function take(draft: Draft, event: ReceiverEvent): void {
       draft.state = { ...state, lastByteMs: nowMs };
       return;
     case "chunk":
+      if (event.source === state.source) praiseConnection(draft, event.connection);
       takeChunk(draft, event.source, event.chunk);
       return;
     case "own":
@@ -68,10 +69,10 @@ function take(draft: Draft, event: ReceiverEvent): void {
       completeIfWhole(draft);
       return;
     case "corrupt":
-      takeCorruption(draft, event.source, event.chunk);
+      takeCorruption(draft, event);
       return;
     case "broken":
-      if (event.source === state.source) takeBreak(draft, event.reason);
+      takeConnectionBreak(draft, event.source, event.connection, event.reason);
       return;
     case "have":
       takeAnswer(draft, event.source, event.available);
@@ -83,13 +84,13 @@ function take(draft: Draft, event: ReceiverEvent): void {
 }
 
 function takeChunk(draft: Draft, source: number, chunk: number): void {
+  draft.state = { ...draft.state, lastByteMs: draft.nowMs };
   const { state, nowMs } = draft;
-  draft.state = { ...state, lastByteMs: nowMs };
   if (state.received.has(chunk)) return;
   const passed = state.lastChunkMs === null ? null : nowMs - state.lastChunkMs;
   const intervalMs = passed === null ? state.intervalMs : mean(state.intervalMs, passed);
   draft.state = {
-    ...draft.state,
+    ...state,
     received: state.received.with(chunk),
     records: state.records.has(source)
       ? new Map(state.records).set(source, { ...recordOf(state, source), breaks: 0, reason: null })
@@ -116,14 +117,19 @@ function completeIfWhole(draft: Draft): boolean {
   return true;
 }
 
-function takeCorruption(draft: Draft, source: number, chunk: number): void {
+function takeCorruption(draft: Draft, { source, connection, chunk }: ReceiverEvent & { readonly type: "corrupt" }): void {
   const times = (draft.state.corruptions.get(chunk) ?? 0) + 1;
   draft.state = { ...draft.state, corruptions: new Map(draft.state.corruptions).set(chunk, times) };
   if (times > draft.state.options.corruptionsMax) fail(draft, { kind: "corrupt", chunk, source, times });
-  else if (source === draft.state.source) takeBreak(draft, `chunk ${chunk} had a wrong checksum`);
+  else takeConnectionBreak(draft, source, connection, `chunk ${chunk} had a wrong checksum`);
 }
 
-/** The pull is over: the same source once more, then the next. */
+function takeConnectionBreak(draft: Draft, source: number, connection: number, reason: string): void {
+  if (source !== draft.state.source || !draft.state.link.open.has(connection)) return;
+  if (!loseConnection(draft, source, connection)) takeBreak(draft, reason);
+}
+
+/** The link is over: the same source once more, then the next. */
 function takeBreak(draft: Draft, reason: string): void {
   const { state, nowMs } = draft;
   const { source } = state;
@@ -162,7 +168,7 @@ function pull(draft: Draft, source: number): void {
   if (want.count === 0) return;
   const probe = draft.state.probe?.source === source ? null : draft.state.probe;
   draft.state = { ...draft.state, source, quietSinceMs: draft.nowMs, probe };
-  draft.instructions.push({ type: "pull", source, want });
+  openLink(draft, source, want);
 }
 
 function takeAnswer(draft: Draft, source: number, available: number | null): void {
@@ -237,6 +243,7 @@ function takeTimer(draft: Draft): void {
     pullNext(draft);
     return;
   }
+  reopenIfDue(draft, source);
   if (probe !== null) {
     if (nowMs < probe.dueMs) return;
     takeAnswer(draft, probe.source, null);
@@ -269,6 +276,7 @@ function askForTimer(draft: Draft): void {
     }
   } else if (state.probe !== null) dueMs = Math.min(dueMs, state.probe.dueMs);
   else if (wantedChunks(state).count > 0) dueMs = Math.min(dueMs, doubtDueMs(state), returnOf(state)?.dueMs ?? dueMs);
+  if (state.source !== null) dueMs = Math.min(dueMs, state.link.reopenMs ?? dueMs);
   if (state.timerDueMs !== null && state.timerDueMs <= dueMs) return;
   draft.state = { ...state, timerDueMs: dueMs };
   draft.instructions.push({ type: "setTimer", dueMs });

@@ -116,6 +116,8 @@ export const DEFAULT_LIMITS = {
   broadcastChunks: 2 ** 20,
   /** Bytes on their way to one receiver: enough for 10 Gbit/s over 25 ms. */
   broadcastCreditBytes: 32 * MIB,
+  /** Connections of one link between nodes; each holds a socket and a window of the kernel at both ends. */
+  broadcastConnections: 16,
   /** A receiver that takes nothing for this long is given up. */
   broadcastStallMs: 10_000,
   /** A node that gets no byte of a broadcast for this long gives up; longer than an origin may be silent. */

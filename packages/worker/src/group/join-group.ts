@@ -26,6 +26,8 @@ export interface JoinGroupOptions {
   readonly joinTimeoutMs?: number;
   /** How long a node may be silent before it is given up. Default `RANKCAST_NODE_TIMEOUT` (seconds), else 10 000. */
   readonly nodeTimeoutMs?: number;
+  /** Connections that tensor bytes take from node to node, as node 0 says. Default `RANKCAST_LINK_CONNECTIONS`, else planned by size and latency. */
+  readonly linkConnections?: number;
 }
 
 const APPEAR_TIMEOUT_MS = 60_000;
@@ -117,7 +119,7 @@ function jobName(detected: DetectedRank, variables: Variables): string {
 type Variables = { readonly [name: string]: string | undefined };
 
 function nodesOf(
-  { joinTimeoutMs, nodeTimeoutMs }: JoinGroupOptions,
+  { joinTimeoutMs, nodeTimeoutMs, linkConnections }: JoinGroupOptions,
   variables: Variables,
   { detected, jobId }: { readonly detected: DetectedRank; readonly jobId: string },
 ): NodesOptions {
@@ -130,7 +132,7 @@ function nodesOf(
     // Local ranks follow the order of ranks, and only local rank 0 asks.
     isHead: nodeRank === null ? rank === 0 : nodeRank === 0,
     endpoint: findHead(detected, jobId, variables),
-    variables: { ...variables },
+    variables: { ...variables, ...(linkConnections === undefined ? {} : { RANKCAST_LINK_CONNECTIONS: String(linkConnections) }) },
     joinTimeoutMs: joinTimeoutMs ?? seconds("RANKCAST_JOIN_TIMEOUT") ?? JOIN_TIMEOUT_MS,
     nodeTimeoutMs: nodeTimeoutMs ?? seconds("RANKCAST_NODE_TIMEOUT") ?? NODE_TIMEOUT_MS,
   };

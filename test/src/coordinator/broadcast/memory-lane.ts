@@ -68,6 +68,7 @@ export class MemoryLane implements Lane {
 }
 
 class End implements LaneConnection {
+  readonly roundTripMs = null;
   carry: (bytes: Buffer) => void = () => undefined;
   onDestroy: () => void = () => undefined;
   #listener: LaneListener | null = null;

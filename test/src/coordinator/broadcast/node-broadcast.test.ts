@@ -69,15 +69,17 @@ describe("node broadcast", function () {
     return [{ kind: "file", path, offset: 65_536, nbytes: size - 65_536 - 11, sizeBytes: size, mtimeMs, inode: ino }, memory.publish()];
   }
 
-  for (const [what, more] of [
+  for (const [what, more, connections = 1] of [
     ["over TCP", {}],
     ["over TCP without mappings", { noMmap: true }],
     ["over gRPC", { lane: "grpc" }],
+    ["over TCP in four connections", {}, 4],
+    ["over gRPC in three connections", { lane: "grpc" }, 3],
   ] as const) {
     it(`brings every byte to five nodes ${what}`, async () => {
       const nodes = await start(5, more);
       const descriptors = twoSegments();
-      const offer = offerOf(nodes, descriptors);
+      const offer = offerOf(nodes, descriptors, { connections });
       const [owner, ...receivers] = nodes;
       const seen: number[] = [];
       const [, ...received] = await Promise.all([
@@ -85,6 +87,7 @@ describe("node broadcast", function () {
         ...receivers.map((each) => each.receive(offer, { onProgress: (bytes) => seen.push(bytes) })),
       ]);
       for (const each of received) expect(each?.descriptors.map(digestOf)).to.deep.equal(descriptors.map(digestOf));
+      for (const each of received) expect(each?.roundTripMs ?? -1).to.satisfy((ms: number) => ("lane" in more ? ms === -1 : ms >= 0));
       expect(Math.max(...seen)).to.equal(offer.segmentBytes.reduce((sum, nbytes) => sum + nbytes));
     });
   }

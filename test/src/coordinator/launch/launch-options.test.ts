@@ -1,7 +1,7 @@
 /** Options of a launch: every flag, every variable, every refusal. */
 import { fileURLToPath } from "node:url";
 import { type LaunchOptions, RUN_FLAGS } from "@rankcast/coordinator";
-import { compileLaunchOptions, parseStreamSelection } from "@rankcast/coordinator/internal";
+import { compileLaunchOptions, parseStreamSelection, readLinkConnections } from "@rankcast/coordinator/internal";
 import { UsageError } from "@rankcast/core";
 import type { HostFacts, ProcessVariables } from "@rankcast/core/internal";
 import { expect } from "chai";
@@ -43,6 +43,18 @@ describe("launch options", () => {
       keepsOutput: true,
     });
     expect(compiled.tee(7)).to.deep.equal({ stdout: true, stderr: true });
+  });
+
+  it("take connections per link, or leave them to the plan", () => {
+    expect(compile({}).linkConnections).to.equal(null);
+    expect(compile({ linkConnections: 3 }).linkConnections).to.equal(3);
+    expect(compile({}, { PET_LINK_CONNECTIONS: "2" }).linkConnections).to.equal(2);
+    for (const wrong of [0, 17, "many"]) expect(() => compile({ linkConnections: wrong })).to.throw(/--link-connections: expected/);
+    expect(readLinkConnections({})).to.equal(null);
+    expect(readLinkConnections({ RANKCAST_LINK_CONNECTIONS: "5" })).to.equal(5);
+    for (const wrong of ["0", "17", "-1", "2.5", "x"]) {
+      expect(() => readLinkConnections({ RANKCAST_LINK_CONNECTIONS: wrong }), wrong).to.throw(/from 1 to 16/);
+    }
   });
 
   for (const [text, facts, expected] of [

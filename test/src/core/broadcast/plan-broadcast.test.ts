@@ -2,11 +2,16 @@
 import { compileLimits } from "@rankcast/core";
 import {
   type BroadcastOffer,
+  type BroadcastPlan,
   CHAIN_NODES_MAX,
   ChunkSet,
+  chainMs,
   checkOffer,
   chooseChunkBytes,
+  chooseConnections,
   contentDigest,
+  DEFAULT_HOP,
+  hopMs,
   layoutChunks,
   planBroadcast,
 } from "@rankcast/core/internal";
@@ -24,6 +29,27 @@ function offerOf(nodes: number, chunks: number, more: Partial<BroadcastOffer> = 
     nodes: Array.from({ length: nodes }, (_, nodeRank) => ({ nodeRank, address: `host-${nodeRank}:1` })),
     ...more,
   };
+}
+
+/** When the last node has the last chunk, sent as planned: a node's card carries one chunk at a time, to its successors in turn. */
+function lastArrivalMs(plan: BroadcastPlan, chunkMs: number, hop: number): number {
+  const arrivals = new Map<number, number[]>([[0, new Array<number>(plan.layout.count).fill(0)]]);
+  let last = 0;
+  for (const [rank, here] of arrivals) {
+    const there = plan.node(rank).successors.map((): number[] => []);
+    let free = 0;
+    for (const atMs of here) {
+      for (const each of there) {
+        free = Math.max(free, atMs) + chunkMs;
+        each.push(free + hop);
+      }
+    }
+    plan.node(rank).successors.forEach((successor, at) => {
+      arrivals.set(successor, there[at] ?? []);
+    });
+    last = Math.max(last, here.at(-1) ?? 0);
+  }
+  return last;
 }
 
 describe("broadcast plan", () => {
@@ -76,16 +102,52 @@ describe("broadcast plan", () => {
     );
   });
 
+  const large = (nodes: number, chunks: number, more: Partial<BroadcastOffer> = {}): BroadcastOffer =>
+    offerOf(nodes, chunks, { chunkBytes: 4 * MIB, segmentBytes: [chunks * 4 * MIB], ...more });
+
   it("is a chain up to 64 nodes and where there is much to send, chains under a tree otherwise", () => {
-    expect(planBroadcast(offerOf(CHAIN_NODES_MAX, 1)).shape).to.equal("chain");
-    expect(planBroadcast(offerOf(1024, 16)).shape).to.equal("tree");
-    expect(planBroadcast(offerOf(1024, 4000)).shape).to.equal("chain");
-    expect(planBroadcast(offerOf(8, 16, { owners: [0, 1, 2] })).shape).to.equal("ring");
+    expect(planBroadcast(large(CHAIN_NODES_MAX, 1)).shape).to.equal("chain");
+    expect(planBroadcast(large(1024, 16)).shape).to.equal("tree");
+    expect(planBroadcast(large(1024, 4000)).shape).to.equal("chain");
+    expect(planBroadcast(large(8, 16, { owners: [0, 1, 2] })).shape).to.equal("ring");
     const depths = new Map([[0, 0]]);
-    const plan = planBroadcast(offerOf(1024, 16));
+    const plan = planBroadcast(large(1024, 16));
     for (const [rank, depth] of depths) for (const each of plan.node(rank).successors) depths.set(each, depth + 1);
     expect(depths.size).to.equal(1024);
     expect(Math.max(...depths.values())).to.be.at.most(CHAIN_NODES_MAX + 5);
+  });
+
+  it("counts what a hop costs: latency makes trees of what would be chains, a slow link chains of trees", () => {
+    const hop = { roundTripMs: 0.2, handlingMs: 2, bytesPerSecond: 1.25e9 };
+    expect(planBroadcast(large(1024, 2000, { hop })).shape).to.equal("chain");
+    expect(planBroadcast(large(1024, 2000, { hop: { ...hop, roundTripMs: 30 } })).shape).to.equal("tree");
+    expect(planBroadcast(large(1024, 1500, { hop: { ...hop, bytesPerSecond: 1.25e9 } })).shape).to.equal("tree");
+    expect(planBroadcast(large(1024, 1500, { hop: { ...hop, bytesPerSecond: 1.25e8 } })).shape).to.equal("chain");
+    // Another plan is another broadcast.
+    const slow = { ...hop, bytesPerSecond: 1.25e8 };
+    expect(planBroadcast(large(1024, 1500)).digest).to.not.equal(planBroadcast(large(1024, 1500, { hop: slow })).digest);
+  });
+
+  it("takes the shape that its own prediction, chunk by chunk, finds fastest", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 65, max: 600 }),
+        fc.integer({ min: 1, max: 300 }),
+        fc.constantFrom(0.1, 1, 20),
+        fc.constantFrom(1.25e8, 1.25e9, 1.25e10),
+        (nodes, chunkCount, roundTripMs, bytesPerSecond) => {
+          const hop = { roundTripMs, handlingMs: 2, bytesPerSecond };
+          const plan = planBroadcast(large(nodes, chunkCount, { hop }));
+          const chunkMs = (4 * MIB * 1000) / bytesPerSecond;
+          const took = lastArrivalMs(plan, chunkMs, hopMs(hop));
+          const chain = chunkCount * chunkMs + hopMs(hop) + (nodes - 2) * (chunkMs + hopMs(hop));
+          expect(chainMs(nodes, { chunkCount, chunkBytes: 4 * MIB, hop })).to.be.closeTo(chain, 1e-6 * chain);
+          expect(took).to.be.at.most(chain * (1 + 1e-9));
+          if (plan.shape === "chain") expect(took).to.be.closeTo(chain, 1e-6 * chain);
+        },
+      ),
+      { numRuns: 40 },
+    );
   });
 
   it("is the same for the same offer, and another for any other", () => {
@@ -111,12 +173,30 @@ describe("broadcast plan", () => {
     expect(chooseChunkBytes(1, 1000)).to.equal(MIB);
   });
 
+  it("chooses one connection on a machine and for what is small, a few between machines, more where one window does not fill the way", () => {
+    const terms = { totalBytes: 1024 * MIB, chunkBytes: 4 * MIB, creditBytes: 32 * MIB, oneMachine: false, hop: DEFAULT_HOP };
+    expect(chooseConnections(terms)).to.equal(4);
+    expect(chooseConnections({ ...terms, oneMachine: true })).to.equal(1);
+    expect(chooseConnections({ ...terms, totalBytes: 8 * MIB })).to.equal(1);
+    expect(chooseConnections({ ...terms, totalBytes: 64 * MIB })).to.equal(2);
+    const far = { ...DEFAULT_HOP, roundTripMs: 60 };
+    expect(chooseConnections({ ...terms, chunkBytes: 2 * MIB, hop: far })).to.equal(8);
+    // Each connection needs a chunk on its way and one behind it.
+    expect(chooseConnections({ ...terms, hop: far })).to.equal(4);
+  });
+
   it("refuses offers that cannot be carried out", () => {
     const limits = compileLimits({ broadcastChunks: 100 });
     checkOffer(offerOf(3, 100), limits);
     const wrong: Partial<BroadcastOffer>[] = [
       { chunkBytes: 0 },
       { chunkBytes: 2 ** 40 },
+      { connections: 0 },
+      { connections: 17 },
+      { connections: 1.5 },
+      { hop: { roundTripMs: -1, handlingMs: 0, bytesPerSecond: 1 } },
+      { hop: { roundTripMs: 0, handlingMs: 0, bytesPerSecond: 0 } },
+      { hop: { roundTripMs: Number.POSITIVE_INFINITY, handlingMs: 0, bytesPerSecond: 1 } },
       { segmentBytes: [-1] },
       { segmentBytes: [801] },
       { segmentBytes: [Number.NaN] },

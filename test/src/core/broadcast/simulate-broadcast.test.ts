@@ -26,6 +26,7 @@ function clusterOf(seed: number): Simulation {
     chunkMs: 1 + random() * 40,
     latencyMs: 0.1 + random() * 5,
     creditChunks: 1 + Math.floor(random() * 8),
+    connections: random() < 0.4 ? 1 : 2 + Math.floor(random() * 4),
     faults: {
       cut: odds(0, 0.2),
       corrupt: odds(1, 0.05),
@@ -97,6 +98,25 @@ describe("a simulated chain of 8", () => {
       const outcome = simulate({ ...chain, seed, faults: { ...NO_FAULTS, cut: 0.05 } });
       expect(outcome.repeated, `seed ${seed}`).to.equal(0);
       expect(outcome.completedMs.every((each) => each !== null)).to.equal(true);
+    }
+  });
+
+  it("loses a connection of several without losing the link, and sends nothing twice that has arrived", () => {
+    for (let seed = 1; seed <= 50; seed += 1) {
+      const several = { ...chain, seed, connections: 4, faults: { ...NO_FAULTS, cut: 0.05 } };
+      const outcome = simulate(several);
+      expect(outcome.violations, `seed ${seed}`).to.deep.equal([]);
+      expect(outcome.repeated, `seed ${seed}`).to.equal(0);
+      // The simulated way does not give back the time of what was on it when a connection was cut.
+      expect(last(outcome), `seed ${seed}`).to.be.at.most(2 * last(simulate({ ...several, connections: 1 })));
+    }
+  });
+
+  it("goes on over the connections that live when one swallows everything", () => {
+    for (let seed = 1; seed <= 50; seed += 1) {
+      const outcome = simulate({ ...chain, seed, connections: 4, faults: { ...NO_FAULTS, blackhole: 0.2 } });
+      expect(outcome.violations, `seed ${seed}`).to.deep.equal([]);
+      expect(last(outcome), `seed ${seed}`).to.be.lessThan(30_000);
     }
   });
 

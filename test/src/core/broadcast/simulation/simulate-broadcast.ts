@@ -15,10 +15,9 @@ import {
   stepSender,
 } from "@rankcast/core/internal";
 import { EventQueue } from "./event-queue.ts";
-import type { SimulatedConnection as Connection, SimulatedNode as Node } from "./simulated-node.ts";
+import { type EventBody, isOpen, type NetworkHost, SimulatedNetwork } from "./simulated-network.ts";
+import type { SimulatedNode as Node } from "./simulated-node.ts";
 import { chance, type Faults, type Outcome, type Simulation } from "./simulation.ts";
-
-type EventBody<T> = T extends unknown ? Omit<T, "nowMs"> : never;
 
 /** Runs until nothing more happens. */
 export function simulate(simulation: Simulation): Outcome {
@@ -29,20 +28,19 @@ class Cluster {
   readonly #simulation: Simulation;
   readonly #random: () => number;
   readonly #nodes: Node[] = [];
-  readonly #connections = new Map<number, Connection>();
+  readonly #network: SimulatedNetwork;
   readonly #completedMs: (number | null)[];
   readonly #failed: (string | null)[];
   readonly #violations: string[] = [];
   readonly #fired = new Set<keyof Faults>();
   readonly #queue = new EventQueue();
   #nowMs = 0;
-  #repeated = 0;
-  #inFlightMax = 0;
 
   constructor(simulation: Simulation) {
     this.#simulation = simulation;
     this.#random = chance(simulation.seed);
-    const { nodes, chunks, owners, faults, halt } = simulation;
+    this.#network = new SimulatedNetwork(this.#networkHost());
+    const { nodes, chunks, owners, faults, halt, connections = 1 } = simulation;
     const offer: BroadcastOffer = {
       id: { jobId: "job", epoch: 0, sequence: 0 },
       segmentBytes: [chunks],
@@ -62,10 +60,10 @@ class Cluster {
       const begin = this.#random() * 500;
       const end = this.#random() < 0.5 ? Number.POSITIVE_INFINITY : begin + this.#random() * 5000;
       // Long enough that chance does not cut every connection of a node in turn.
-      const options = { ...RECEIVER_TIMES, giveUpMs: 120_000, chunkCount: chunks, own, sources };
+      const options = { ...RECEIVER_TIMES, giveUpMs: 120_000, chunkCount: chunks, own, sources, connections };
       this.#nodes.push({
         receiver: createReceiverState(options, startMs),
-        sender: createSenderState({ layout: plan.layout, stallMs: 10_000 }),
+        sender: createSenderState({ layout: plan.layout, stallMs: 10_000, connections }),
         startMs,
         diesMs,
         frozen: halt?.nodeRank === rank ? [halt.atMs, Number.POSITIVE_INFINITY] : freezes ? [begin, end] : [Number.POSITIVE_INFINITY, 0],
@@ -95,10 +93,28 @@ class Cluster {
       completedMs: this.#completedMs,
       failed: this.#failed,
       gone,
-      repeated: this.#repeated,
-      inFlightMax: this.#inFlightMax,
+      repeated: this.#network.repeated,
+      inFlightMax: this.#network.inFlightMax,
       violations: this.#violations,
       fired: this.#fired,
+    };
+  }
+
+  #networkHost(): NetworkHost {
+    const now = (): number => this.#nowMs;
+    return {
+      simulation: this.#simulation,
+      violations: this.#violations,
+      get nowMs() {
+        return now();
+      },
+      node: (rank) => this.#node(rank),
+      random: this.#random,
+      strikes: (fault, odds) => this.#strikes(fault, odds),
+      at: (atMs, run) => this.#at(atMs, run),
+      on: (rank, run) => this.#on(rank, run),
+      receiver: (rank, event) => this.#receiver(rank, event),
+      sender: (rank, event) => this.#sender(rank, event),
     };
   }
 
@@ -153,9 +169,7 @@ class Cluster {
   }
 
   #die(rank: number): void {
-    for (const connection of this.#connections.values()) {
-      if (connection.receiver === rank || connection.source === rank) this.#close(connection, "the other node ended");
-    }
+    this.#network.cutOff(rank);
   }
 
   #receiver(rank: number, event: EventBody<ReceiverEvent>): void {
@@ -165,14 +179,20 @@ class Cluster {
     for (const instruction of step.instructions) {
       switch (instruction.type) {
         case "pull":
-          if (node.pull?.open) this.#violations.push(`node ${rank} pulls twice`);
-          this.#pull(rank, instruction.source, instruction.want);
+          if (node.pull && isOpen(node.pull)) this.#violations.push(`node ${rank} pulls twice`);
+          this.#network.pull(rank, instruction.source, instruction.connections, instruction.want);
+          break;
+        case "connect":
+          if (node.pull) this.#network.connect(node.pull, instruction.connection, instruction.want);
+          break;
+        case "reask":
+          if (node.pull) this.#network.reask(node.pull, instruction.connection, instruction.missing);
           break;
         case "probe":
-          this.#probe(rank, instruction.source, instruction.want);
+          this.#network.probe(rank, instruction.source, instruction.want);
           break;
         case "stop":
-          if (node.pull) this.#leave(node.pull);
+          for (const connection of node.pull?.connections.values() ?? []) this.#network.leave(connection);
           node.pull = null;
           break;
         case "setTimer":
@@ -193,108 +213,14 @@ class Cluster {
     const step = stepSender(node.sender, { ...event, nowMs: this.#nowMs } as SenderEvent);
     node.sender = step.state;
     for (const instruction of step.instructions) {
-      if (instruction.type === "send") this.#send(rank, instruction.subscription, instruction.chunk);
+      if (instruction.type === "send") this.#network.send(instruction.subscription, instruction.connection, instruction.chunk);
       else if (instruction.type === "setTimer") {
         this.#setTimer(rank, "senderTimer", instruction.dueMs, () => this.#sender(rank, { type: "timer" }));
       } else if (instruction.type === "cut") {
-        if (instruction.reason === "protocol") this.#violations.push(`node ${rank} cut node ${instruction.nodeRank} for what it said`);
-        const connection = this.#connections.get(instruction.subscription);
-        if (connection) this.#close(connection, "cut");
+        const { subscription, reason } = instruction;
+        if (reason === "protocol") this.#violations.push(`node ${rank} cut subscription ${subscription} for what it said`);
+        this.#network.cut(subscription, instruction.connection);
       }
     }
-  }
-
-  #pull(rank: number, source: number, want: ChunkSet): void {
-    const { latencyMs, faults, creditChunks } = this.#simulation;
-    const id = this.#connections.size + 1;
-    const dead = this.#strikes("blackhole", faults.blackhole);
-    const connection: Connection = { id, receiver: rank, source, open: true, subscribed: false, dead, freeMs: 0, inFlight: 0 };
-    this.#connections.set(id, connection);
-    this.#node(rank).pull = connection;
-    if (this.#nowMs >= this.#node(source).diesMs) {
-      this.#at(this.#nowMs + 2 * latencyMs, () => this.#close(connection, "refused"));
-      return;
-    }
-    const atMs = Math.max(this.#nowMs + 2 * latencyMs, this.#node(source).startMs);
-    this.#at(atMs, () =>
-      this.#on(source, () => {
-        if (!connection.open) return;
-        connection.subscribed = true;
-        this.#sender(source, { type: "subscribe", subscription: id, nodeRank: rank, want, creditBytes: creditChunks });
-      }),
-    );
-  }
-
-  #probe(rank: number, source: number, want: ChunkSet): void {
-    const { latencyMs } = this.#simulation;
-    const answer = (available: number | null): void =>
-      this.#at(this.#nowMs + latencyMs, () => this.#on(rank, () => this.#receiver(rank, { type: "have", source, available })));
-    this.#at(this.#nowMs + latencyMs, () => {
-      if (this.#nowMs >= this.#node(source).diesMs) answer(null);
-      else this.#on(source, () => answer(want.and(this.#node(source).sender.available).count));
-    });
-  }
-
-  #send(rank: number, id: number, chunk: number): void {
-    const { chunkMs, latencyMs, faults, creditChunks, slow } = this.#simulation;
-    const connection = this.#connections.get(id);
-    if (connection === undefined || !connection.open) return;
-    if (!this.#node(rank).sender.available.has(chunk)) this.#violations.push(`node ${rank} sent chunk ${chunk} without having it`);
-    connection.inFlight += 1;
-    this.#inFlightMax = Math.max(this.#inFlightMax, connection.inFlight);
-    if (connection.inFlight > creditChunks)
-      this.#violations.push(`${connection.inFlight} chunks on their way with credits for ${creditChunks}`);
-    if (connection.dead) return;
-    connection.freeMs =
-      Math.max(connection.freeMs, this.#nowMs) +
-      chunkMs * (slow?.nodeRank === connection.receiver ? slow.times : 1) * (0.5 + this.#random());
-    this.#at(connection.freeMs + latencyMs, () => {
-      if (!connection.open) return;
-      if (this.#strikes("cut", faults.cut)) this.#close(connection, "reset");
-      else this.#on(connection.receiver, () => this.#deliver(connection, chunk));
-    });
-  }
-
-  #deliver(connection: Connection, chunk: number): void {
-    const { receiver, source } = connection;
-    if (!connection.open) return;
-    if (this.#strikes("corrupt", this.#simulation.faults.corrupt)) {
-      this.#leave(connection);
-      this.#node(receiver).pull = null;
-      this.#receiver(receiver, { type: "corrupt", source, chunk });
-      return;
-    }
-    connection.inFlight -= 1;
-    const fresh = !this.#node(receiver).receiver.received.has(chunk);
-    if (!fresh) this.#repeated += 1;
-    this.#at(this.#nowMs + this.#simulation.latencyMs, () =>
-      this.#on(source, () => connection.open && this.#sender(source, { type: "acknowledged", subscription: connection.id, chunk })),
-    );
-    this.#receiver(receiver, { type: "chunk", source, chunk });
-    if (fresh) this.#sender(receiver, { type: "available", chunk });
-  }
-
-  /** The receiver closes. */
-  #leave(connection: Connection): void {
-    connection.open = false;
-    if (connection.subscribed) {
-      this.#at(this.#nowMs + this.#simulation.latencyMs, () =>
-        this.#on(connection.source, () => this.#sender(connection.source, { type: "gone", subscription: connection.id })),
-      );
-    }
-  }
-
-  /** Both ends find it closed. */
-  #close(connection: Connection, reason: string): void {
-    if (!connection.open) return;
-    this.#leave(connection);
-    const { receiver, source } = connection;
-    this.#at(this.#nowMs, () =>
-      this.#on(receiver, () => {
-        if (this.#node(receiver).pull !== connection) return;
-        this.#node(receiver).pull = null;
-        this.#receiver(receiver, { type: "broken", source, reason });
-      }),
-    );
   }
 }

@@ -1,16 +1,24 @@
 /** What a simulated cluster remembers of its nodes and connections. */
 import type { ReceiverState, SenderState } from "@rankcast/core/internal";
 
-/** A pull as the network sees it. */
+/** One connection of a link as the network sees it. */
 export interface SimulatedConnection {
-  readonly id: number;
-  readonly receiver: number;
-  readonly source: number;
+  readonly number: number;
+  readonly link: SimulatedLink;
   open: boolean;
   subscribed: boolean;
   dead: boolean;
+  readonly inFlight: Set<number>;
+}
+
+/** A pull: connections that share the way from source to receiver. */
+export interface SimulatedLink {
+  readonly subscription: number;
+  readonly receiver: number;
+  readonly source: number;
+  readonly connections: Map<number, SimulatedConnection>;
+  /** When the way has carried what was sent so far. */
   freeMs: number;
-  inFlight: number;
 }
 
 /** A node: both machines and its fate. */
@@ -20,7 +28,7 @@ export interface SimulatedNode {
   startMs: number;
   diesMs: number;
   frozen: readonly [number, number];
-  pull: SimulatedConnection | null;
+  pull: SimulatedLink | null;
   /** Counts timers: one that was replaced does not fire. */
   receiverTimer: number;
   senderTimer: number;

@@ -27,6 +27,8 @@ export interface Simulation {
   readonly chunkMs: number;
   readonly latencyMs: number;
   readonly creditChunks: number;
+  /** Of each link; 1 when left out. */
+  readonly connections?: number;
   /** A node whose link brings chunks so many times slower. */
   readonly slow?: { readonly nodeRank: number; readonly times: number };
   /** A node that stands still from this time on. */
@@ -42,7 +44,7 @@ export interface Outcome {
   readonly gone: readonly boolean[];
   /** Chunks that came more often than once, over all nodes. */
   readonly repeated: number;
-  /** Most chunks on their way over one connection. */
+  /** Most chunks on their way over one link. */
   readonly inFlightMax: number;
   /** Broken promises; empty when all is well. */
   readonly violations: readonly string[];
