@@ -56,9 +56,11 @@ function nodeShape(message: NodeMessage): rankcast.v1.FromNode.$Properties {
       return { owned: { sequence, rank, manifest, placement: toJson(placement) } };
     }
     case "liveBrought": {
-      const { sequence, segments, cause } = message;
-      return { liveBrought: { sequence, segments: toJson(segments), cause: errorOut(cause) } };
+      const { sequence, segments, set, cause } = message;
+      return { liveBrought: { sequence, segments: toJson(segments), set, cause: errorOut(cause) } };
     }
+    case "liveEncoded":
+      return { liveEncoded: { sequence: message.sequence, segment: toJson(message.segment) } };
   }
 }
 
@@ -87,9 +89,12 @@ export function decodeNodeMessage(bytes: Uint8Array): NodeMessage {
       return { type: "owned", sequence: sequence ?? 0, rank: rank ?? 0, manifest: copied(manifest), placement: fromJson(placement) };
     }
     case "liveBrought": {
-      const { sequence, segments, cause } = wire.liveBrought;
-      return withOptional({ type: "liveBrought", sequence: sequence ?? 0, segments: fromJson(segments) }, { cause: errorIn(cause) });
+      const { sequence, segments, set, cause } = wire.liveBrought;
+      const brought = { type: "liveBrought", sequence: sequence ?? 0, segments: fromJson(segments), set: set ?? "" } as const;
+      return withOptional(brought, { cause: errorIn(cause) });
     }
+    case "liveEncoded":
+      return { type: "liveEncoded", sequence: wire.liveEncoded.sequence ?? 0, segment: fromJson(wire.liveEncoded.segment) };
     default:
       throw new WireFormatError("a node sent a message of an unknown kind");
   }
@@ -144,13 +149,15 @@ function headShape(message: HeadMessage): rankcast.v1.ToNode.$Properties {
     case "release":
       return { release: { sequence: message.sequence } };
     case "over":
-      return { over: { sequence: message.sequence } };
+      return { over: { sequence: message.sequence, passed: message.passed } };
     case "liveServe": {
       const { sequence, offer, segments } = message;
       return { liveServe: { sequence, offer: toJson(offer), segments: toJson(segments) } };
     }
     case "liveBring":
-      return { liveBring: { sequence: message.sequence, offer: toJson(message.offer) } };
+      return { liveBring: { sequence: message.sequence, offer: toJson(message.offer), kept: toJson(message.kept) } };
+    case "liveEncode":
+      return { liveEncode: { sequence: message.sequence, source: toJson(message.source) } };
     case "liveDrop":
       return { liveDrop: { sequence: message.sequence } };
   }
@@ -187,13 +194,20 @@ export function decodeHeadMessage(bytes: Uint8Array): HeadMessage {
     case "release":
       return { type: "release", sequence: wire.release.sequence ?? 0 };
     case "over":
-      return { type: "over", sequence: wire.over.sequence ?? 0 };
+      return { type: "over", sequence: wire.over.sequence ?? 0, passed: wire.over.passed ?? false };
     case "liveServe": {
       const { sequence, offer, segments } = wire.liveServe;
       return { type: "liveServe", sequence: sequence ?? 0, offer: fromJson(offer), segments: fromJson(segments) };
     }
     case "liveBring":
-      return { type: "liveBring", sequence: wire.liveBring.sequence ?? 0, offer: fromJson(wire.liveBring.offer) };
+      return {
+        type: "liveBring",
+        sequence: wire.liveBring.sequence ?? 0,
+        offer: fromJson(wire.liveBring.offer),
+        kept: fromJson(wire.liveBring.kept) ?? null,
+      };
+    case "liveEncode":
+      return { type: "liveEncode", sequence: wire.liveEncode.sequence ?? 0, source: fromJson(wire.liveEncode.source) };
     case "liveDrop":
       return { type: "liveDrop", sequence: wire.liveDrop.sequence ?? 0 };
     default:

@@ -84,7 +84,17 @@ export interface LiveBrought {
   readonly sequence: number;
   /** JSON value. */
   readonly segments: unknown;
+  /** Names memory that the node keeps; empty when it does not. */
+  readonly set: string;
   readonly cause?: WireError;
+}
+
+/** How a published version differs from an earlier one. */
+export interface LiveEncoded {
+  readonly type: "liveEncoded";
+  readonly sequence: number;
+  /** JSON value: a segment of the node; null when the version travels whole. */
+  readonly segment: unknown;
 }
 
 /** Everything a node says to the head. */
@@ -98,7 +108,8 @@ export type NodeMessage =
   | WeightsReady
   | WeightsFailed
   | WeightsOwned
-  | LiveBrought;
+  | LiveBrought
+  | LiveEncoded;
 
 /** It is in, and others are missing. */
 export interface NodeWait {
@@ -173,6 +184,8 @@ export interface WeightsRelease {
 export interface WeightsEnd {
   readonly type: "over";
   readonly sequence: number;
+  /** Every rank is on the round's generation. */
+  readonly passed: boolean;
 }
 
 /** Serve what a rank of this node has published. */
@@ -191,6 +204,16 @@ export interface LiveBring {
   readonly sequence: number;
   /** JSON value. */
   readonly offer: unknown;
+  /** JSON value: how the node keeps it; null: it does not. */
+  readonly kept: unknown;
+}
+
+/** Tell how a version that a rank of this node has published differs from an earlier one. */
+export interface LiveEncode {
+  readonly type: "liveEncode";
+  readonly sequence: number;
+  /** JSON value. */
+  readonly source: unknown;
 }
 
 /** Neither served nor looked at here any more. */
@@ -214,4 +237,5 @@ export type HeadMessage =
   | WeightsEnd
   | LiveServe
   | LiveBring
-  | LiveDrop;
+  | LiveDrop
+  | LiveEncode;

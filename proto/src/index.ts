@@ -7,6 +7,8 @@ export type {
   LiveBring,
   LiveBrought,
   LiveDrop,
+  LiveEncode,
+  LiveEncoded,
   LiveServe,
   NodeJoin,
   NodeMessage,

@@ -5,6 +5,7 @@ export { FillSide } from "./broadcast/fill-side.ts";
 export { encodeHead, HEAD_BYTES } from "./broadcast/frame.ts";
 export { FrameParser } from "./broadcast/frame-parser.ts";
 export type { BoundLane, Lane, LaneConnection, LaneListener } from "./broadcast/lane.ts";
+export { Lineage } from "./broadcast/lineage.ts";
 export {
   type BroadcastEvent,
   type NodeBroadcast,
@@ -21,8 +22,12 @@ export type { ThreadMessage } from "./broadcast/thread-message.ts";
 // cluster
 export { LinkPlanner } from "./cluster/link-planner.ts";
 export { MeetingPlace } from "./cluster/meeting-place.ts";
+export { NodeCaster } from "./cluster/node-caster.ts";
+export { RelayWeights } from "./cluster/relay-weights.ts";
+export { RoundLineage } from "./cluster/round-lineage.ts";
 export { type FetchedWeights, type FetchWeights, fetchWeights } from "./fetch/fetch-weights.ts";
 export { openClusterChannel } from "./grpc/cluster-channel.ts";
+export type { HeadMessage, NodeMessage } from "./grpc/cluster-server.ts";
 export { type ClusterServer, startClusterServer } from "./grpc/cluster-server.ts";
 export type { CoordinatorMessage, Hello, RankConnection, RankMessage } from "./grpc/coordination-server.ts";
 // launch

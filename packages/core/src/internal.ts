@@ -70,7 +70,7 @@ export { isTarHeader } from "./container/tar-header.ts";
 export { folderOf, requireRecord } from "./container/zip-folder.ts";
 // delta
 export { applyDelta } from "./delta/apply-delta.ts";
-export { BLOCK_BYTES, blocksOf, PAGE_BYTES } from "./delta/delta-format.ts";
+export { BLOCK_BYTES, type ByteRun, type ByteRuns, blocksOf, hasPage, noPages, PAGE_BYTES, type PageMap } from "./delta/delta-format.ts";
 export { encodeDelta } from "./delta/encode-delta.ts";
 // Environment
 export { type Environment, readEnvironment } from "./environment/environment.ts";

@@ -38,8 +38,8 @@ export { createSenderState, type SenderOptions, type SenderState, type Subscript
 export { stepReceiver } from "./broadcast/step-receiver.ts";
 export { stepSender } from "./broadcast/step-sender.ts";
 export { applyDelta } from "./delta/apply-delta.ts";
-export { blocksOf } from "./delta/delta-format.ts";
-export { encodeDelta } from "./delta/encode-delta.ts";
+export { type ByteRun, type ByteRuns, blocksOf, noPages, type PageMap } from "./delta/delta-format.ts";
+export { type EncodedDelta, encodeDelta } from "./delta/encode-delta.ts";
 export { readEnvironment } from "./environment/environment.ts";
 export { readToken } from "./environment/read-token.ts";
 export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "./errors/error-record.ts";

@@ -32,8 +32,10 @@ describe("wire contract between nodes", () => {
     { type: "ready", sequence: 1, facts: { digest: null, sharedBytes: 2 ** 40 } },
     { type: "failed", sequence: 1, cause },
     { type: "owned", sequence: 2, rank: 1, manifest: Uint8Array.of(1, 255), placement: { flat: [0, 64], segmentBytes: [128] } },
-    { type: "liveBrought", sequence: 2 ** 31, segments: [{ kind: "memfd", path: "/proc/1/fd/9", nbytes: 64 }] },
-    { type: "liveBrought", sequence: 2 ** 32 - 1, segments: [], cause },
+    { type: "liveBrought", sequence: 2 ** 31, segments: [{ kind: "memfd", path: "/proc/1/fd/9", nbytes: 64 }], set: "of a node" },
+    { type: "liveBrought", sequence: 2 ** 32 - 1, segments: [], set: "", cause },
+    { type: "liveEncoded", sequence: 2 ** 31, segment: { kind: "memfd", path: "/proc/1/fd/9", nbytes: 64 } },
+    { type: "liveEncoded", sequence: 2 ** 31, segment: null },
   ];
   for (const [index, message] of fromNode.entries()) {
     it(`carries ${message.type} from a node unchanged (${index})`, () =>
@@ -54,9 +56,12 @@ describe("wire contract between nodes", () => {
     { type: "rankRefused", rank: 5, kind: "", text: "" },
     { type: "offer", sequence: 1, offer: { owners: [0] }, manifest: Uint8Array.of(9), placement: { flat: [] } },
     { type: "release", sequence: 1 },
-    { type: "over", sequence: 1 },
+    { type: "over", sequence: 1, passed: true },
+    { type: "over", sequence: 2, passed: false },
     { type: "liveServe", sequence: 2 ** 31, offer: { owners: [1] }, segments: [{ nbytes: 64 }] },
-    { type: "liveBring", sequence: 2 ** 31, offer: { owners: [1] } },
+    { type: "liveBring", sequence: 2 ** 31, offer: { owners: [1] }, kept: { base: null } },
+    { type: "liveBring", sequence: 2 ** 31, offer: { owners: [1] }, kept: null },
+    { type: "liveEncode", sequence: 2 ** 31, source: { base: { generation: 3 } } },
     { type: "liveDrop", sequence: 2 ** 32 - 1 },
     { type: "rank", rank: 1, message: { type: "subscriptionEnded", subscription: 2, cause } },
   ];

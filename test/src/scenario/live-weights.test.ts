@@ -5,8 +5,10 @@ import { expect } from "chai";
 import { type CommandSandbox, commandSandbox } from "../support/command-sandbox.js";
 import { type NodesOptions, runNodes } from "../support/launch-nodes.js";
 import { documentsOf, launchRanks } from "../support/launch-ranks.js";
+import { ELEMENTS } from "./replicas/wide-model.js";
 
 const VERSIONS = 60;
+const WEIGHTS_BYTES = 2 * 4 * ELEMENTS;
 const BOUND_MS = 80_000;
 const PROGRAM = fileURLToPath(new URL("programs/live-weights.js", import.meta.url));
 const TURNS_PROGRAM = fileURLToPath(new URL("programs/live-weights-turns.js", import.meta.url));
@@ -14,7 +16,14 @@ const FULL_PROGRAM = fileURLToPath(new URL("programs/live-weights-full.js", impo
 
 interface ActorDocument {
   readonly rank: number;
-  readonly updates: readonly { readonly number: number; readonly version: string; readonly ageMs: number; readonly behind: number }[];
+  readonly nodeRank: number;
+  readonly updates: readonly {
+    readonly number: number;
+    readonly version: string;
+    readonly ageMs: number;
+    readonly behind: number;
+    readonly broadcast: { readonly bytes: number; readonly encoding: string } | null;
+  }[];
   readonly held: readonly (readonly number[] | null)[];
   readonly replies: readonly { readonly version: string; readonly behind: number }[];
   readonly ended: readonly (readonly number[])[];
@@ -46,7 +55,11 @@ describe("scenario: live weights", function () {
     it(`on several nodes, ${title}: the same`, async () => {
       const words = [PROGRAM, String(VERSIONS), String(learner)];
       const documents = await documentsOfNodes<ActorDocument>(sandbox(), words, { nodes, nprocPerNode, env });
-      expectWholeVersions(documents.filter(({ rank }) => rank !== learner).sort((a, b) => a.rank - b.rank));
+      const actors = documents.filter(({ rank }) => rank !== learner).sort((a, b) => a.rank - b.rank);
+      expectWholeVersions(actors);
+      const learnerNode = documents.find(({ rank }) => rank === learner)?.nodeRank ?? 0;
+      for (const actor of actors)
+        expectTravelled(actor, actor.nodeRank === learnerNode ? "here" : "RANKCAST_NO_MMAP" in env ? "whole" : "differences");
       expect(await sandbox().leftovers()).to.deep.equal([]);
     });
   }
@@ -95,6 +108,21 @@ async function documentsOfNodes<T>(
 /** Without what the replica itself has written into its own pages. */
 function published(values: readonly number[]): number[] {
   return values.filter((value) => value !== -1);
+}
+
+/** How versions came to the actor's node: not at all, whole each time, or (all but the first) as differences, which are small as all elements are alike. */
+function expectTravelled({ rank, updates }: ActorDocument, how: "here" | "whole" | "differences"): void {
+  updates.forEach(({ broadcast }, index) => {
+    const where = `rank ${rank}, version taken as number ${index + 1}`;
+    if (how === "here") {
+      expect(broadcast, where).to.equal(null);
+      return;
+    }
+    const isWhole = how === "whole" || index === 0;
+    expect(broadcast?.encoding, where).to.equal(isWhole ? "full" : "delta");
+    if (isWhole) expect(broadcast?.bytes, where).to.be.within(WEIGHTS_BYTES, 1.1 * WEIGHTS_BYTES);
+    else expect(broadcast?.bytes, where).to.be.below(0.05 * WEIGHTS_BYTES);
+  });
 }
 
 /** The first of the actors is slow and wants the latest; the others want every version. */

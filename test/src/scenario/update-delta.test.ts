@@ -24,8 +24,8 @@ const EXPECTED: readonly (readonly [name: string, outcome: string, generation: n
   ["everything", "full", 4],
   ["a few elements again", "delta", 5],
   ["names that nobody has", "state-dict", 5],
-  // Nodes may have different weights after a failure: nobody starts from them.
-  ["after a failure", "full", 6],
+  // A failure leaves every node on the weights before it: the next one starts from them.
+  ["after a failure", "delta", 6],
   ["and the one after", "delta", 7],
 ];
 

@@ -5,16 +5,18 @@ import {
   broadcastKey,
   ChunkSet,
   contentDigest,
-  createWrittenSegment,
   extendChecksum,
+  type NativeMemory,
   nativeMemory,
   openSegmentBytes,
   planBroadcast,
   type SegmentDescriptor,
   startChecksum,
   toErrorRecord,
-  type WrittenSegment,
 } from "@rankcast/core/runtime";
+import { GenerationDesk } from "./generation-desk.ts";
+import { type Incoming, incomingDelta, incomingFresh, incomingKept, type KeptTarget } from "./incoming.ts";
+import { KeptGenerations } from "./kept-generations.ts";
 import type { Lane } from "./lane.ts";
 import { ReceiveDriver } from "./receive-driver.ts";
 import type { BroadcastBounds, FillCommand, ServeCommand, ThreadMessage } from "./thread-message.ts";
@@ -32,7 +34,8 @@ interface Filled {
   readonly offer: BroadcastOffer;
   readonly plan: BroadcastPlan;
   readonly digest: Uint8Array;
-  readonly segments: readonly WrittenSegment[];
+  /** Null: this node has offered the bytes. */
+  readonly incoming: Incoming | null;
   readonly driver: ReceiveDriver | null;
   bytes: number;
   stopped: boolean;
@@ -41,23 +44,34 @@ interface Filled {
   released: boolean;
 }
 
+type ReceiveCommand = Extract<FillCommand, { readonly type: "receive" }>;
+type HeldGeneration = NonNullable<Extract<FillCommand, { readonly type: "offer" }>["held"]>;
+
 /** All that one node brings in. */
 export class FillSide {
   readonly #options: FillOptions;
   readonly #byKey = new Map<string, Filled>();
+  readonly #native: NativeMemory | null;
+  /** Null where memory cannot be mapped: everything is received anew. */
+  readonly #kept: KeptGenerations | null;
+  readonly #desk: GenerationDesk;
 
   constructor(options: FillOptions) {
     this.#options = options;
+    this.#native = nativeMemory(options.noMmap);
+    const keeps = this.#native !== null && process.platform === "linux";
+    this.#kept = keeps ? new KeptGenerations(this.#native, (set) => options.serve({ type: "forget", set })) : null;
+    this.#desk = new GenerationDesk(this.#kept, this.#native, options.tell);
   }
 
   /** What the coordinator says. */
   take(command: FillCommand): void {
     switch (command.type) {
       case "offer":
-        this.#guard(command.offer, () => this.#offer(command.offer, command.descriptors));
+        this.#guard(command.offer, () => this.#offer(command.offer, command.descriptors, command.held));
         return;
       case "receive":
-        this.#guard(command.offer, () => this.#receive(command.offer, command.nodeRank, command.striped));
+        this.#guard(command.offer, () => this.#receive(command));
         return;
       case "stripe":
         this.#takeStripe(command.key, command.chunk, command.bytes);
@@ -73,7 +87,11 @@ export class FillSide {
         return;
       case "close":
         for (const key of [...this.#byKey.keys()]) this.#end(key);
+        this.#desk.close();
         this.#options.serve({ type: "close" });
+        return;
+      default:
+        this.#desk.take(command);
     }
   }
 
@@ -86,33 +104,33 @@ export class FillSide {
     const filled = this.#byKey.get(key);
     if (filled === undefined) return;
     Object.assign(filled, change);
-    if (filled.opened && filled.released) for (const segment of filled.segments) segment.release();
+    if (filled.opened && filled.released) filled.incoming?.release();
   }
 
   #guard(offer: BroadcastOffer, run: () => void): void {
     try {
       run();
     } catch (error) {
-      const key = broadcastKey(offer.id);
-      this.#end(key);
-      this.#options.tell({ type: "failed", key, error: toErrorRecord(error) });
+      this.#fail(broadcastKey(offer.id), error);
     }
   }
 
   /** Checksums chunk after chunk; each may be sent as soon as it has one, so sending overlaps with the rest of the pass. */
-  #offer(offer: BroadcastOffer, descriptors: readonly SegmentDescriptor[]): void {
+  #offer(offer: BroadcastOffer, descriptors: readonly SegmentDescriptor[], held: HeldGeneration | null): void {
     const key = broadcastKey(offer.id);
-    const filled = this.#add(offer, [], () => null);
+    const filled = this.#add(offer, null, () => null);
     const { layout } = filled.plan;
-    this.#options.serve({ type: "open", offer, descriptors });
-    const native = nativeMemory(this.#options.noMmap);
-    const sources = descriptors.map((descriptor) => openSegmentBytes(descriptor, native));
-    const buffer = native === null ? Buffer.allocUnsafeSlow(offer.chunkBytes) : Buffer.alloc(0);
+    const borrowed = held ? (this.#kept?.find(held.place)?.borrow(held.place.generation) ?? null) : null;
+    this.#options.serve({ type: "open", offer, served: { descriptors, set: borrowed && held ? held.set : null } });
+    const opened = borrowed ? [] : descriptors.map((descriptor) => openSegmentBytes(descriptor, this.#native));
+    const sources = borrowed?.attached ?? opened;
+    const buffer = this.#native === null ? Buffer.allocUnsafeSlow(offer.chunkBytes) : Buffer.alloc(0);
     let index = 0;
     const next = (): void => {
       if (index >= layout.count || filled.stopped) {
-        for (const source of sources) source.close();
-        if (index >= layout.count) this.#options.tell({ type: "complete", key, descriptors, roundTripMs: null });
+        borrowed?.giveBack();
+        for (const source of opened) source.close();
+        if (index >= layout.count) this.#options.tell({ type: "complete", key, arrived: { descriptors, set: null }, roundTripMs: null });
         return;
       }
       const chunk = layout.chunk(index);
@@ -125,18 +143,11 @@ export class FillSide {
     next();
   }
 
-  #receive(offer: BroadcastOffer, nodeRank: number, striped: boolean): void {
+  #receive({ offer, nodeRank, striped, kept }: ReceiveCommand): void {
     const key = broadcastKey(offer.id);
     const { lane, bounds } = this.#options;
-    const native = nativeMemory(this.#options.noMmap);
-    const segments: WrittenSegment[] = [];
-    try {
-      for (const nbytes of offer.segmentBytes) segments.push(createWrittenSegment(Math.max(nbytes, 1), native));
-    } catch (error) {
-      for (const segment of segments) segment.release();
-      throw error;
-    }
-    const filled = this.#add(offer, segments, (plan) => {
+    const incoming = this.#incoming(offer, kept);
+    const filled = this.#add(offer, incoming, (plan) => {
       return new ReceiveDriver(
         {
           offer,
@@ -146,7 +157,7 @@ export class FillSide {
           creditBytes: bounds.creditBytes,
           giveUpMs: bounds.giveUpMs,
           own: striped ? plan.node(nodeRank).own : ChunkSet.none(plan.layout.count),
-          write: (segment, bytes, offset) => segments[segment]?.write(bytes, offset),
+          write: (segment, bytes, offset) => incoming.write(segment, bytes, offset),
           nowMs: () => performance.now(),
         },
         {
@@ -156,21 +167,34 @@ export class FillSide {
             this.#options.tell({ type: "progress", key, bytes: filled.bytes });
           },
           onSwitched: (from, to, reason) => this.#options.tell({ type: "switched", key, from, to, reason }),
-          onComplete: () =>
-            this.#guard(offer, () => {
-              const roundTripMs = filled.driver?.roundTripMs ?? null;
-              this.#options.tell({ type: "complete", key, descriptors: segments.map((segment) => segment.publish()), roundTripMs });
-            }),
-          onFailed: (error) => {
-            this.#end(key);
-            this.#options.tell({ type: "failed", key, error: toErrorRecord(error) });
-          },
+          onComplete: () => void this.#complete(key, filled, incoming),
+          onFailed: (error) => this.#fail(key, error),
         },
       );
     });
-    const descriptors = segments.map(({ path, nbytes }) => ({ kind: "memfd", path, nbytes }) as const);
-    this.#options.serve({ type: "open", offer, descriptors });
+    this.#options.serve({ type: "open", offer, served: incoming.served });
     filled.driver?.start();
+  }
+
+  async #complete(key: string, filled: Filled, incoming: Incoming): Promise<void> {
+    try {
+      const arrived = await incoming.complete();
+      this.#options.tell({ type: "complete", key, arrived, roundTripMs: filled.driver?.roundTripMs ?? null });
+    } catch (error) {
+      // The bytes as they travelled are whole: nodes that pull them from here go on.
+      if (this.#byKey.get(key) === filled) this.#options.tell({ type: "failed", key, error: toErrorRecord(error) });
+    }
+  }
+
+  #incoming(offer: BroadcastOffer, kept: KeptTarget | null): Incoming {
+    const { base = null } = kept ?? {};
+    if (kept && base !== null) return incomingDelta({ ...kept, base }, offer.segmentBytes, this.#kept, this.#native);
+    return kept && this.#kept ? incomingKept(kept, this.#kept) : incomingFresh(offer.segmentBytes, this.#native);
+  }
+
+  #fail(key: string, error: unknown): void {
+    this.#end(key);
+    this.#options.tell({ type: "failed", key, error: toErrorRecord(error) });
   }
 
   #takeStripe(key: string, index: number, bytes: Uint8Array): void {
@@ -179,19 +203,19 @@ export class FillSide {
     this.#guard(filled.offer, () => {
       const chunk = filled.plan.layout.chunk(index);
       const checksum = extendChecksum(startChecksum(filled.digest, chunk), bytes);
-      filled.segments[chunk.segment]?.write(bytes, chunk.offset);
+      filled.incoming?.write(chunk.segment, bytes, chunk.offset);
       this.#options.tell({ type: "taken", key, chunk: index });
       filled.driver?.filled(index, checksum);
     });
   }
 
-  #add(offer: BroadcastOffer, segments: readonly WrittenSegment[], drive: (plan: BroadcastPlan) => ReceiveDriver | null): Filled {
+  #add(offer: BroadcastOffer, incoming: Incoming | null, drive: (plan: BroadcastPlan) => ReceiveDriver | null): Filled {
     const plan = planBroadcast(offer);
     const filled: Filled = {
       offer,
       plan,
       digest: contentDigest(offer),
-      segments,
+      incoming,
       driver: drive(plan),
       bytes: 0,
       stopped: false,
@@ -213,7 +237,7 @@ export class FillSide {
     this.#stop(key);
     if (!this.#byKey.has(key)) return;
     this.#options.serve({ type: "end", key });
-    for (const segment of this.#byKey.get(key)?.segments ?? []) segment.release();
+    this.#byKey.get(key)?.incoming?.abandon();
     this.#byKey.delete(key);
   }
 }

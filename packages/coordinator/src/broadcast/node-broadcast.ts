@@ -5,8 +5,11 @@
 import type { CheckpointError, Limits } from "@rankcast/core";
 import type { BroadcastId, BroadcastOffer, SegmentDescriptor } from "@rankcast/core/runtime";
 import type { LinkKey } from "../link/link-key.ts";
+import type { KeptTarget } from "./incoming.ts";
+import type { GenerationPlace } from "./kept-generations.ts";
 import { startThreads } from "./start-threads.ts";
 import { ThreadedBroadcast } from "./threaded-broadcast.ts";
+import type { NodeGenerations } from "./threaded-generations.ts";
 
 export { type BroadcastId, type BroadcastNodeAddress, type BroadcastOffer, chooseChunkBytes } from "@rankcast/core/runtime";
 
@@ -15,6 +18,8 @@ export interface ReceivedSegments {
   readonly descriptors: readonly SegmentDescriptor[];
   /** The fastest answer that a source has given to being dialled; null where nobody can tell. */
   readonly roundTripMs: number | null;
+  /** Names the memory where it is kept for later generations; null: it is given back for good. */
+  readonly set: string | null;
   /** Gives the memory back once every consumer has attached; what is still served from it stays. Safe to call twice. */
   release(): void;
 }
@@ -40,6 +45,15 @@ export interface ReceiveOptions {
   readonly onProgress?: ((bytes: number) => void) | undefined;
   /** With several owners: fills this node's stripes. Without it they are pulled like the rest. */
   readonly own?: StripeReader | undefined;
+  /** Receives into memory that this node keeps, as a generation that later ones can start from; a difference is put onto the one before. */
+  readonly kept?: KeptTarget | undefined;
+}
+
+/** How to offer. */
+export interface OfferOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** The bytes are a generation that `generations` was told about, in this memory. */
+  readonly held?: { readonly place: GenerationPlace; readonly set: string } | undefined;
 }
 
 /** The data plane of one node. */
@@ -50,15 +64,18 @@ export interface NodeBroadcast {
   readonly lanePort: number;
   /** The node's rank, where it is given out after the door for lanes had to be known. Between broadcasts only. */
   assign(nodeRank: number): void;
+  /** What is kept from one broadcast to the next. */
+  readonly generations: NodeGenerations;
   /**
    * This node owns the bytes: serves them to whoever pulls, until `end`. Resolves when every node that is planned to pull from here has
    * everything, was given up (policy `drop`), or the broadcast was ended.
    * @throws {CheckpointError} RANKCAST_BROADCAST_OFFER, RANKCAST_RECEIVER_STALLED (policy `fail`), RANKCAST_SEGMENT_GONE, RANKCAST_SOURCE_CHANGED; or the signal's reason.
    */
-  offer(offer: BroadcastOffer, descriptors: readonly SegmentDescriptor[], options?: { readonly signal?: AbortSignal }): Promise<void>;
+  offer(offer: BroadcastOffer, descriptors: readonly SegmentDescriptor[], options?: OfferOptions): Promise<void>;
   /**
    * Brings all bytes here, serving them meanwhile and after, until `end`. Resolves when complete and verified.
-   * @throws {CheckpointError} RANKCAST_BROADCAST_OFFER, RANKCAST_BROADCAST_STALLED, RANKCAST_BROADCAST_CORRUPT, RANKCAST_MEMORY_FULL; or the signal's reason. Nothing is left behind.
+   * @throws {CheckpointError} RANKCAST_BROADCAST_OFFER, RANKCAST_BROADCAST_STALLED, RANKCAST_BROADCAST_CORRUPT, RANKCAST_MEMORY_FULL, RANKCAST_DELTA (the generation that
+   * a difference starts from is not here, or is another one); or the signal's reason. Nothing is left behind.
    */
   receive(offer: BroadcastOffer, options?: ReceiveOptions): Promise<ReceivedSegments>;
   /** Stops serving, and forgets the broadcast and its memory. An `offer` that is open resolves, a `receive` that is open rejects. */

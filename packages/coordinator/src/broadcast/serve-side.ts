@@ -1,24 +1,16 @@
 /** The serving thread: listens, finds the broadcast a connection asks for, reads bytes from segments. */
-import {
-  type BroadcastOffer,
-  broadcastKey,
-  contentDigest,
-  nativeMemory,
-  openSegmentBytes,
-  planBroadcast,
-  type SegmentBytes,
-  type SegmentDescriptor,
-  toErrorRecord,
-} from "@rankcast/core/runtime";
+import { type BroadcastOffer, broadcastKey, contentDigest, nativeMemory, planBroadcast, toErrorRecord } from "@rankcast/core/runtime";
+import type { Arrived } from "./incoming.ts";
 import type { BoundLane, Lane } from "./lane.ts";
 import { type BroadcastTable, headDigest, serveConnection } from "./requests.ts";
 import { ServeDriver } from "./serve-driver.ts";
+import { ServedSets } from "./served-sets.ts";
 import type { BroadcastBounds, ServeCommand, ThreadMessage } from "./thread-message.ts";
 
 interface Served {
   readonly digest: string;
   readonly driver: ServeDriver;
-  readonly segments: readonly SegmentBytes[];
+  readonly set: ReturnType<ServedSets["open"]>;
 }
 
 /** Ended broadcasts that are remembered, so that a straggler is told at once. */
@@ -28,7 +20,7 @@ const ENDED_KEPT = 256;
 export class ServeSide implements BroadcastTable {
   readonly bitmapBytesMax: number;
   readonly #bounds: BroadcastBounds;
-  readonly #noMmap: boolean;
+  readonly #sets: ServedSets;
   readonly #tell: (message: ThreadMessage) => void;
   readonly #byKey = new Map<string, Served>();
   readonly #byDigest = new Map<string, Served>();
@@ -39,7 +31,7 @@ export class ServeSide implements BroadcastTable {
 
   constructor(options: { readonly bounds: BroadcastBounds; readonly noMmap: boolean }, tell: (message: ThreadMessage) => void) {
     this.#bounds = options.bounds;
-    this.#noMmap = options.noMmap;
+    this.#sets = new ServedSets(nativeMemory(options.noMmap));
     this.#tell = tell;
     this.bitmapBytesMax = Math.ceil(options.bounds.chunks / 8);
   }
@@ -55,7 +47,7 @@ export class ServeSide implements BroadcastTable {
     switch (command.type) {
       case "open":
         try {
-          this.#open(command.offer, command.descriptors);
+          this.#open(command.offer, command.served);
         } catch (error) {
           this.#tell({ type: "failed", key: broadcastKey(command.offer.id), error: toErrorRecord(error) });
         }
@@ -65,6 +57,9 @@ export class ServeSide implements BroadcastTable {
         return;
       case "end":
         this.#end(command.key);
+        return;
+      case "forget":
+        this.#sets.forget(command.set);
         return;
       case "close":
         void this.close();
@@ -92,12 +87,12 @@ export class ServeSide implements BroadcastTable {
     await this.#bound?.close();
   }
 
-  #open(offer: BroadcastOffer, descriptors: readonly SegmentDescriptor[]): void {
+  #open(offer: BroadcastOffer, arrived: Arrived): void {
     const key = broadcastKey(offer.id);
     const digest = headDigest(contentDigest(offer));
     const plan = planBroadcast(offer);
-    const native = nativeMemory(this.#noMmap);
-    const segments = descriptors.map((descriptor) => openSegmentBytes(descriptor, native));
+    const set = this.#sets.open(arrived);
+    const { segments } = set;
     const driver = new ServeDriver(
       {
         plan,
@@ -122,7 +117,7 @@ export class ServeSide implements BroadcastTable {
         onFinished: (receiver) => this.#tell({ type: "finished", key, receiver }),
       },
     );
-    const served = { digest, driver, segments };
+    const served = { digest, driver, set };
     this.#byKey.set(key, served);
     this.#byDigest.set(digest, served);
     for (const resolve of this.#waiting.get(digest) ?? []) resolve(driver);
@@ -132,9 +127,7 @@ export class ServeSide implements BroadcastTable {
   #end(key: string): void {
     const served = this.#byKey.get(key);
     if (served === undefined) return;
-    void served.driver.close().then(() => {
-      for (const segment of served.segments) segment.close();
-    });
+    void served.driver.close().then(() => served.set.close());
     this.#byKey.delete(key);
     this.#byDigest.delete(served.digest);
     this.#ended.add(served.digest);

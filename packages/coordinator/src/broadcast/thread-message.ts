@@ -3,6 +3,8 @@
 import type { MessagePort } from "node:worker_threads";
 import type { BroadcastId, BroadcastOffer, ErrorRecord, SegmentDescriptor } from "@rankcast/core/runtime";
 import type { LinkKey } from "../link/link-key.ts";
+import type { Arrived, KeptTarget } from "./incoming.ts";
+import type { GenerationPlace, RankSet } from "./kept-generations.ts";
 
 /** Bounds of the data plane, from the limits. */
 export interface BroadcastBounds {
@@ -25,11 +27,43 @@ export interface ThreadStart {
   readonly port: MessagePort;
 }
 
+/** A rank of this node has a generation; tell how it differs from another one, if that is much less. */
+export interface EncodeCommand {
+  readonly type: "encode";
+  /** Names the answer. */
+  readonly request: number;
+  readonly place: GenerationPlace;
+  readonly source: RankSet;
+  /** The generation to start from; `source` where a rank has it still and this thread may not know it. */
+  readonly base: { readonly generation: number; readonly source: RankSet | null } | null;
+}
+
+/** Coordinator → filling thread, about generations that are kept. */
+export type GenerationCommand =
+  | EncodeCommand
+  /** A difference was sent, or will not be. */
+  | { readonly type: "forgetEncoded"; readonly request: number }
+  | { readonly type: "retain"; readonly lineage: string; readonly generations: readonly number[] }
+  | { readonly type: "drop"; readonly lineage: string; readonly generation: number }
+  | { readonly type: "forgetAll" };
+
 /** Coordinator → filling thread. */
 export type FillCommand =
-  /** The bytes are here: check them and have them served. */
-  | { readonly type: "offer"; readonly offer: BroadcastOffer; readonly descriptors: readonly SegmentDescriptor[] }
-  | { readonly type: "receive"; readonly offer: BroadcastOffer; readonly nodeRank: number; readonly striped: boolean }
+  | GenerationCommand
+  /** The bytes are here: check them and have them served. `held`: they are a generation that was named before. */
+  | {
+      readonly type: "offer";
+      readonly offer: BroadcastOffer;
+      readonly descriptors: readonly SegmentDescriptor[];
+      readonly held: { readonly place: GenerationPlace; readonly set: string } | null;
+    }
+  | {
+      readonly type: "receive";
+      readonly offer: BroadcastOffer;
+      readonly nodeRank: number;
+      readonly striped: boolean;
+      readonly kept: KeptTarget | null;
+    }
   /** The bytes of a chunk that this node reads from the origin. */
   | { readonly type: "stripe"; readonly key: string; readonly chunk: number; readonly bytes: Uint8Array }
   /** Stops bringing bytes here; what is here stays served. */
@@ -41,7 +75,9 @@ export type FillCommand =
 
 /** Filling thread → serving thread, in order. */
 export type ServeCommand =
-  | { readonly type: "open"; readonly offer: BroadcastOffer; readonly descriptors: readonly SegmentDescriptor[] }
+  | { readonly type: "open"; readonly offer: BroadcastOffer; readonly served: Arrived }
+  /** Memory that was served is given back. */
+  | { readonly type: "forget"; readonly set: string }
   | { readonly type: "available"; readonly key: string; readonly chunk: number; readonly checksum: number }
   | { readonly type: "end"; readonly key: string }
   | { readonly type: "close" };
@@ -60,10 +96,12 @@ export type ThreadMessage =
   | {
       readonly type: "complete";
       readonly key: string;
-      readonly descriptors: readonly SegmentDescriptor[];
+      readonly arrived: Arrived;
       /** See `ReceivedSegments`. */
       readonly roundTripMs: number | null;
     }
+  /** The answer to `encode`: the difference, null when the bytes travel whole. */
+  | { readonly type: "encoded"; readonly request: number; readonly descriptor: SegmentDescriptor | null }
   | { readonly type: "failed"; readonly key: string; readonly error: ErrorRecord }
   /** A stripe's bytes were taken: its memory may be used again. */
   | { readonly type: "taken"; readonly key: string; readonly chunk: number }

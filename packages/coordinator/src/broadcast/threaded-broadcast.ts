@@ -10,10 +10,12 @@ import {
   type SegmentDescriptor,
   stalledReceiverError,
 } from "@rankcast/core/runtime";
-import type { BroadcastEvent, NodeBroadcast, ReceivedSegments, ReceiveOptions } from "./node-broadcast.ts";
+import type { Arrived } from "./incoming.ts";
+import type { BroadcastEvent, NodeBroadcast, OfferOptions, ReceivedSegments, ReceiveOptions } from "./node-broadcast.ts";
 import type { BroadcastThreads } from "./start-threads.ts";
 import { fillStripes, type StripeFeed } from "./stripes.ts";
 import type { ThreadMessage } from "./thread-message.ts";
+import { ThreadedGenerations } from "./threaded-generations.ts";
 
 /** What the facade was told. */
 export interface ThreadedOptions {
@@ -23,12 +25,11 @@ export interface ThreadedOptions {
   onEvent(event: BroadcastEvent): void;
 }
 
-interface Outcome {
-  readonly descriptors: readonly SegmentDescriptor[];
+interface Outcome extends Arrived {
   readonly roundTripMs: number | null;
 }
 
-const NOTHING_RECEIVED: Outcome = { descriptors: [], roundTripMs: null };
+const NOTHING_RECEIVED: Outcome = { descriptors: [], set: null, roundTripMs: null };
 
 interface Open {
   readonly id: BroadcastId;
@@ -47,6 +48,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
   readonly #threads: BroadcastThreads;
   readonly #options: ThreadedOptions;
   readonly #open = new Map<string, Open>();
+  readonly generations: ThreadedGenerations;
   #nodeRank: number;
   #closing: Promise<void> | null = null;
   /** What ended one of the threads: nothing can be brought or served any more. */
@@ -56,6 +58,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
     this.#threads = threads;
     this.#options = options;
     this.#nodeRank = options.nodeRank;
+    this.generations = new ThreadedGenerations((command) => threads.command(command));
     threads.listen(
       (message) => this.#hear(message),
       (error) => this.#die(error),
@@ -77,20 +80,22 @@ export class ThreadedBroadcast implements NodeBroadcast {
   async offer(
     offer: BroadcastOffer,
     descriptors: readonly SegmentDescriptor[],
-    { signal }: { readonly signal?: AbortSignal } = {},
+    { signal, held = undefined }: OfferOptions = {},
   ): Promise<void> {
-    await this.#begin(offer, "offer", { signal }, () => this.#threads.command({ type: "offer", offer, descriptors }));
+    await this.#begin(offer, "offer", { signal }, () => this.#threads.command({ type: "offer", offer, descriptors, held: held ?? null }));
   }
 
   async receive(offer: BroadcastOffer, options: ReceiveOptions = {}): Promise<ReceivedSegments> {
     const striped = options.own !== undefined;
     const nodeRank = this.#nodeRank;
-    const { descriptors, roundTripMs } = await this.#begin(offer, "receive", options, () =>
-      this.#threads.command({ type: "receive", offer, nodeRank, striped }),
+    const { kept = null } = options;
+    const { descriptors, set, roundTripMs } = await this.#begin(offer, "receive", options, () =>
+      this.#threads.command({ type: "receive", offer, nodeRank, striped, kept }),
     );
     let released = false;
     return {
       descriptors,
+      set,
       roundTripMs,
       release: () => {
         if (!released) this.#threads.command({ type: "release", key: broadcastKey(offer.id) });
@@ -111,6 +116,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       for (const { id } of [...this.#open.values()]) this.end(id);
+      this.generations.die();
       await this.#threads.close();
     })();
     return this.#closing;
@@ -149,6 +155,10 @@ export class ThreadedBroadcast implements NodeBroadcast {
 
   #hear(message: ThreadMessage): void {
     if (message.type === "ready" || message.type === "unready") return;
+    if (message.type === "encoded") {
+      this.generations.encoded(message.request, message.descriptor);
+      return;
+    }
     const { key } = message;
     const open = this.#open.get(key);
     if (open === undefined) return;
@@ -158,7 +168,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
         if (!open.settled) open.onProgress(message.bytes);
         return;
       case "complete":
-        if (open.kind === "receive") this.#settle(key, () => open.resolve(message));
+        if (open.kind === "receive") this.#settle(key, () => open.resolve({ ...message.arrived, roundTripMs: message.roundTripMs }));
         return;
       case "failed":
         this.#settle(key, () => open.reject(fromErrorRecord(message.error)));
@@ -203,6 +213,7 @@ export class ThreadedBroadcast implements NodeBroadcast {
 
   #die(error: Error): void {
     this.#dead = error;
+    this.generations.die();
     for (const key of this.#open.keys()) this.#settle(key, (open) => open.reject(error));
   }
 }

@@ -56,6 +56,9 @@ export class FarRanks {
       }
       case "liveBrought":
         this.#coordinator.nodeBrought(nodeRank, message);
+        return;
+      case "liveEncoded":
+        this.#coordinator.nodeEncoded(message);
     }
   }
 

@@ -1,6 +1,5 @@
 /** The head node: its listener, the streams of all other nodes, the rendezvous, and the job's one coordinator in each epoch. */
 import type { ErrorRecord, MemberNode, Membership } from "@rankcast/core/runtime";
-import { Generations } from "../broadcast/generations.ts";
 import type { NodeBroadcast } from "../broadcast/node-broadcast.ts";
 import { type ClusterServer, type HeadMessage, type NodeMessage, startClusterServer } from "../grpc/cluster-server.ts";
 import { PROTOCOL_VERSION } from "../grpc/coordination-server.ts";
@@ -14,6 +13,7 @@ import { LiveCaster } from "./live-caster.ts";
 import { LiveSegments } from "./live-segments.ts";
 import { NodeCaster } from "./node-caster.ts";
 import { RendezvousDriver } from "./rendezvous-driver.ts";
+import { RoundLineage } from "./round-lineage.ts";
 
 /** What the head is told beside what every node is. */
 export interface HeadOptions {
@@ -136,8 +136,8 @@ export class HeadRole implements NodeRole {
       membership,
       nodeRank,
       broadcast,
-      generations: new Generations(options.noMmap),
       links,
+      lineage: new RoundLineage(broadcast),
       listener: {
         onPhase: (phase) => onEvent?.({ type: "phase", phase }),
         onBytes: (bytes, totalBytes) => onEvent?.({ type: "bytes", bytes, totalBytes }),
@@ -145,7 +145,9 @@ export class HeadRole implements NodeRole {
       send: (nodeId, message) => this.#driver.lines.get(nodeId)?.send(message),
     });
     const { topology } = membership;
-    const own = new LiveSegments(broadcast, (message) => coordinator.nodeBrought(nodeRank, message));
+    const own = new LiveSegments(broadcast, (message) =>
+      message.type === "liveEncoded" ? coordinator.nodeEncoded(message) : coordinator.nodeBrought(nodeRank, message),
+    );
     const live = new LiveCaster(membership, links, (target, command) => {
       const node = membership.nodes[target];
       if (target === nodeRank) own.take(command);

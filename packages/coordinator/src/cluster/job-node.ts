@@ -198,12 +198,17 @@ export class JobNode {
     this.#head = head ?? null;
     const coordinator = this.#role.coordinate(membership, this.#rankEpoch, this.#broadcast);
     if (coordinator) {
-      this.#current = { ranks: coordinator, close: () => coordinator.close() };
+      this.#current = { ranks: coordinator, close: () => this.#end(coordinator) };
       return;
     }
     const relay = this.#newRelay(membership, nodeRank, this.#broadcast);
     this.#relay = relay;
     this.#current = { ranks: relay, close: () => relay.close() };
+  }
+
+  #end(coordinator: NodeCoordinator): void {
+    coordinator.close();
+    this.#broadcast.generations.forgetAll();
   }
 
   #newRelay(membership: Membership, nodeRank: number, broadcast: NodeBroadcast): RelayCoordinator {
@@ -215,7 +220,6 @@ export class JobNode {
       ranks: membership.nodes[nodeRank]?.ranks ?? [],
       fetch,
       broadcast,
-      noMmap: this.#options.noMmap,
       send: (message) => this.#uplink.send(message),
       pssBytes,
       onEvent,

@@ -4,7 +4,6 @@
  */
 import { DistributionError, type LoadReportFields } from "@rankcast/core";
 import { asCheckpointError, type ErrorRecord } from "@rankcast/core/runtime";
-import { Generations } from "../broadcast/generations.ts";
 import type { NodeBroadcast } from "../broadcast/node-broadcast.ts";
 import type { FetchWeights } from "../fetch/fetch-weights.ts";
 import type { HeadMessage, NodeMessage } from "../grpc/cluster-server.ts";
@@ -19,6 +18,7 @@ import type { CoordinatorEvent } from "../node/coordinator-event.ts";
 import { fromWireError, toWireError } from "../round/root-cause.ts";
 import { LiveSegments } from "./live-segments.ts";
 import { RelayWeights } from "./relay-weights.ts";
+import { RoundLineage } from "./round-lineage.ts";
 
 /** What decides a relay. */
 export interface RelayOptions {
@@ -29,7 +29,6 @@ export interface RelayOptions {
   readonly ranks: readonly number[];
   readonly fetch: FetchWeights;
   readonly broadcast: NodeBroadcast;
-  readonly noMmap: boolean;
   readonly send: (message: NodeMessage) => void;
   readonly pssBytes: () => number | null;
   readonly onEvent?: ((event: CoordinatorEvent) => void) | undefined;
@@ -51,7 +50,7 @@ export class RelayCoordinator implements ConnectionListener {
       nodeRank,
       fetch,
       broadcast,
-      generations: new Generations(options.noMmap),
+      lineage: new RoundLineage(broadcast),
       send,
       listener: {
         onPhase: (phase) => onEvent?.({ type: "phase", phase }),
@@ -121,8 +120,9 @@ export class RelayCoordinator implements ConnectionListener {
         this.#weights.release(message.sequence);
         return;
       case "over":
-        this.#weights.end(message.sequence);
+        this.#weights.end(message.sequence, message.passed);
         return;
+      case "liveEncode":
       case "liveServe":
       case "liveBring":
       case "liveDrop":
@@ -143,6 +143,7 @@ export class RelayCoordinator implements ConnectionListener {
   close(): void {
     this.#weights.close();
     this.#live.close();
+    this.#options.broadcast.generations.forgetAll();
     for (const connection of this.#connections.values()) connection.end();
   }
 

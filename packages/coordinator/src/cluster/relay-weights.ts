@@ -1,16 +1,16 @@
 /** The weights of a job's rounds on a node that is not the head: received, fetched, or a rank's own; published to the node's ranks. */
 import { DistributionError, type FetchOptions } from "@rankcast/core";
 import { asCheckpointError, newReadStats, type PlacedSegments, type SegmentDescriptor, toErrorRecord } from "@rankcast/core/runtime";
-import type { Generations, PreparedDelta } from "../broadcast/generations.ts";
-import type { BroadcastOffer, NodeBroadcast } from "../broadcast/node-broadcast.ts";
+import type { BroadcastOffer, NodeBroadcast, OfferOptions } from "../broadcast/node-broadcast.ts";
 import type { FetchListener, FetchWeights } from "../fetch/fetch-weights.ts";
 import type { NodeMessage, WeightsOffer } from "../grpc/cluster-server.ts";
 import type { Arrive, CoordinatorMessage, LoadRequest, Publication } from "../grpc/coordination-server.ts";
-import { describeWeights, type NodeFacts, type ReceivedWeights } from "../round/other-nodes.ts";
+import { type DescribedWeights, describeDelta, describeWeights, type NodeFacts, type ReceivedWeights } from "../round/other-nodes.ts";
 import { toWireError } from "../round/root-cause.ts";
 import { weightsDigest } from "../round/weights-digest.ts";
 import { type OriginPart, openOriginPart } from "./open-origin-part.ts";
 import { type IncomingWeights, receiveWeights } from "./receive-weights.ts";
+import type { RoundLineage } from "./round-lineage.ts";
 
 /** What the owner gives. */
 export interface RelayWeightsHost {
@@ -18,7 +18,7 @@ export interface RelayWeightsHost {
   readonly fetch: FetchWeights;
   readonly listener: FetchListener;
   readonly broadcast: NodeBroadcast;
-  readonly generations: Generations;
+  readonly lineage: RoundLineage;
   /** To every rank of this node. */
   tellRanks(message: CoordinatorMessage): void;
   /** To the head. */
@@ -29,15 +29,19 @@ export interface RelayWeightsHost {
 
 interface Round {
   readonly cancel: AbortController;
-  /** The broadcast that this node takes part in. */
-  offer: BroadcastOffer | null;
+  /** The broadcasts that this node takes part in: a second one when a difference would not do. */
+  readonly offers: BroadcastOffer[];
   readonly pssBytes: number | null;
   /** Somebody has asked for the weights here, or offered them. */
   begun: boolean;
   published: CoordinatorMessage | null;
   placed: PlacedSegments | null;
   /** What other nodes pull when that is not the weights themselves. */
-  served: readonly SegmentDescriptor[] | null;
+  delta: SegmentDescriptor | null;
+  /** How the weights themselves are offered. */
+  held: OfferOptions["held"];
+  /** This node could not use the difference that it got. */
+  refusedDelta: boolean;
   release: () => void;
   pssGrowthTold: boolean;
 }
@@ -49,8 +53,6 @@ export class RelayWeights {
   /** What ranks of this node want: the head asks for parts of it when all ranks have said so. */
   readonly #asked = new Map<number, LoadRequest>();
   #lastOver = 0;
-  /** The last round that every node has passed. */
-  #settled = -1;
 
   constructor(host: RelayWeightsHost) {
     this.#host = host;
@@ -72,32 +74,33 @@ export class RelayWeights {
     if (!round) return;
     const placed = placement as PlacedSegments;
     this.#publish(sequence, round, manifest, placed);
-    const { generations } = this.#host;
-    generations.hold(sequence, manifest, placed.segments);
-    const tell = (delta: PreparedDelta | null): void => {
+    void this.#host.lineage.own(sequence, placed).then(({ held, delta, base }) => {
       if (!this.#rounds.has(sequence)) {
         delta?.release();
         return;
       }
-      const { flat, shared, segmentBytes } = describeWeights(manifest, placed);
-      const version = placed.version === undefined ? {} : { version: placed.version };
-      if (delta) round.served = [delta.descriptor];
-      round.cancel.signal.addEventListener("abort", () => delta?.release(), { once: true });
-      const travels = delta ? { segmentBytes: [delta.descriptor.nbytes], delta: delta.terms } : { segmentBytes };
-      this.#host.send({ type: "owned", sequence, rank, manifest, placement: { flat, shared, ...travels, ...version } });
-    };
-    generations.encode().then(tell, () => tell(null));
+      round.held = held;
+      const whole = describeWeights(manifest, placed);
+      if (delta) {
+        round.delta = delta.descriptor;
+        round.cancel.signal.addEventListener("abort", () => delta.release(), { once: true });
+      }
+      const { manifest: told, ...described } = delta && base !== null ? describeDelta(whole, base, delta.descriptor.nbytes) : whole;
+      this.#host.send({ type: "owned", sequence, rank, manifest: told, placement: described });
+    });
   }
 
   /** The head says where a round's weights are. */
   take(message: WeightsOffer): void {
+    const { sequence } = message;
     const offer = message.offer as BroadcastOffer;
-    const { stripes } = message.placement as { readonly stripes?: string };
-    if (stripes === undefined && offer.owners.includes(this.#host.nodeRank)) this.#serve(message.sequence, offer);
-    else {
-      const round = this.#begin(message.sequence);
-      if (round) void this.#attempt(message.sequence, () => this.#receive(message, offer, round, stripes));
+    const { stripes, delta } = message.placement as Pick<DescribedWeights, "stripes" | "delta">;
+    if (stripes === undefined && offer.owners.includes(this.#host.nodeRank)) {
+      this.#serve(sequence, offer, delta !== undefined);
+      return;
     }
+    const round = this.#begin(sequence) ?? this.#refused(sequence);
+    if (round) void this.#attempt(sequence, () => this.#receive(message, offer, round, stripes));
   }
 
   /** What a rank that joins now has missed. */
@@ -118,38 +121,38 @@ export class RelayWeights {
 
   /** Every rank has attached. */
   release(sequence: number): void {
-    this.#host.generations.settle(sequence);
-    this.#settled = sequence;
     this.#rounds.get(sequence)?.release();
   }
 
   /** The round is over. */
-  end(sequence: number): void {
+  end(sequence: number, passed: boolean): void {
     this.#lastOver = Math.max(this.#lastOver, sequence);
-    if (this.#settled !== sequence) this.#host.generations.forget();
     const round = this.#rounds.get(sequence);
     this.#rounds.delete(sequence);
     this.#asked.delete(sequence);
     round?.cancel.abort();
     round?.release();
-    if (round?.offer) this.#host.broadcast.end(round.offer.id);
+    for (const { id } of round?.offers ?? []) this.#host.broadcast.end(id);
+    this.#host.lineage.over(sequence, passed);
   }
 
   /** Ends all rounds. */
   close(): void {
-    for (const sequence of [...this.#rounds.keys()]) this.end(sequence);
+    for (const sequence of [...this.#rounds.keys()]) this.end(sequence, false);
   }
 
   #begin(sequence: number): Round | null {
     if (sequence <= this.#lastOver || this.#rounds.get(sequence)?.begun) return null;
     const round: Round = {
       cancel: new AbortController(),
-      offer: null,
+      offers: [],
       pssBytes: this.#host.pssBytes(),
       begun: true,
       published: null,
       placed: null,
-      served: null,
+      delta: null,
+      held: undefined,
+      refusedDelta: false,
       release: () => undefined,
       pssGrowthTold: false,
     };
@@ -162,10 +165,20 @@ export class RelayWeights {
       const facts = await work();
       if (this.#rounds.has(sequence)) this.#host.send({ type: "ready", sequence, facts });
     } catch (error) {
-      if (this.#rounds.has(sequence)) {
-        this.#host.send({ type: "failed", sequence, cause: toWireError(toErrorRecord(asCheckpointError(error))) });
-      }
+      const round = this.#rounds.get(sequence);
+      if (!round) return;
+      const cause = asCheckpointError(error);
+      // The head may offer the bytes themselves.
+      round.refusedDelta = cause.code === "RANKCAST_DELTA";
+      this.#host.send({ type: "failed", sequence, cause: toWireError(toErrorRecord(cause)) });
     }
+  }
+
+  #refused(sequence: number): Round | null {
+    const round = this.#rounds.get(sequence);
+    if (!round?.refusedDelta) return null;
+    round.refusedDelta = false;
+    return round;
   }
 
   async #fetch(sequence: number, round: Round, weights: string, options: FetchOptions): Promise<NodeFacts> {
@@ -183,12 +196,12 @@ export class RelayWeights {
     const { sequence, manifest, placement } = message;
     const { signal } = round.cancel;
     const part = stripes === undefined ? null : await this.#openPart(sequence, stripes, signal);
-    const told = placement as Omit<IncomingWeights, "sequence" | "manifest">;
-    const incoming = { ...told, sequence, manifest, ...(part ? { own: part.read } : {}) };
+    const told = placement as Omit<IncomingWeights, "sequence">;
+    const incoming = { ...told, sequence, ...(part ? { own: part.read } : {}) };
     let received: ReceivedWeights;
     try {
       signal.throwIfAborted();
-      round.offer = offer;
+      round.offers.push(offer);
       received = await receiveWeights(this.#host, offer, incoming, signal);
     } finally {
       await part?.close();
@@ -211,13 +224,16 @@ export class RelayWeights {
   }
 
   /** This node owns the bytes: it serves them, and says that it has them. */
-  #serve(sequence: number, offer: BroadcastOffer): void {
+  #serve(sequence: number, offer: BroadcastOffer, asDelta: boolean): void {
     const round = this.#rounds.get(sequence);
     if (!round?.placed) return;
-    const segments = round.served ?? round.placed.segments;
-    round.offer = offer;
+    const { delta, held } = round;
+    const { signal } = round.cancel;
+    const served = asDelta && delta ? this.#host.broadcast.offer(offer, [delta], { signal }) : null;
     // A receiver that does not get everything says so itself.
-    this.#host.broadcast.offer(offer, segments, { signal: round.cancel.signal }).catch(() => undefined);
+    (served ?? this.#host.broadcast.offer(offer, round.placed.segments, { signal, held })).catch(() => undefined);
+    round.offers.push(offer);
+    if (round.offers.length > 1) return;
     this.#host.send({ type: "ready", sequence, facts: { digest: null, origin: newReadStats(), sharedBytes: sharedBytesOf(round.placed) } });
   }
 

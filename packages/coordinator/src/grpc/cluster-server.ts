@@ -10,6 +10,8 @@ export type {
   LiveBring,
   LiveBrought,
   LiveDrop,
+  LiveEncode,
+  LiveEncoded,
   LiveServe,
   NodeJoin,
   NodeMessage,

@@ -12,7 +12,7 @@ import {
   type Topology,
 } from "@rankcast/core/runtime";
 import type { FetchWeights } from "../fetch/fetch-weights.ts";
-import type { LiveBrought } from "../grpc/cluster-server.ts";
+import type { LiveBrought, LiveEncoded } from "../grpc/cluster-server.ts";
 import {
   type ConnectionListener,
   type CoordinatorMessage,
@@ -200,8 +200,13 @@ export class NodeCoordinator implements ConnectionListener {
   }
 
   /** A node has a published version, or cannot bring or serve it. */
-  nodeBrought(nodeRank: number, { sequence, segments, cause }: LiveBrought): void {
-    this.#live.brought(nodeRank, sequence, cause ? { cause } : { segments: segments as readonly SegmentDescriptor[] });
+  nodeBrought(nodeRank: number, { sequence, segments, set, cause }: LiveBrought): void {
+    this.#live.brought(nodeRank, sequence, cause ? { cause } : { segments: segments as readonly SegmentDescriptor[], set: set || null });
+  }
+
+  /** A node knows how a published version differs from an earlier one. */
+  nodeEncoded({ sequence, segment }: LiveEncoded): void {
+    this.#options.place?.live.encoded(sequence, segment as SegmentDescriptor | null);
   }
 
   /** A node is gone, and its ranks with it: everything fails with `cause`, unless one of them was the node's coordinator, whose end it is then. */

@@ -10,12 +10,11 @@ import {
   type LeaseInstruction,
   type LeaseState,
   type PlacedSegments,
-  type SegmentDescriptor,
   type SubscriptionPolicy,
   stepLeases,
 } from "@rankcast/core/runtime";
 import type { CoordinatorMessage, Offer, Subscribe, Taken, Unsubscribe } from "../grpc/coordination-server.ts";
-import { type CarriageOutcome, LiveCarriages, type LiveNodes } from "./live-carriages.ts";
+import { type BroughtVersion, type CarriageOutcome, type CarriedVersion, LiveCarriages, type LiveNodes } from "./live-carriages.ts";
 
 /** What the owner does for it. */
 export interface LiveWeightsHost {
@@ -63,7 +62,7 @@ export class LiveWeights {
 
   constructor(host: LiveWeightsHost) {
     this.#host = host;
-    this.#carriages = new LiveCarriages(host.nodes);
+    this.#carriages = new LiveCarriages(host.nodes, (number) => this.#state.publications.has(number));
   }
 
   /** A rank publishes a version. @throws {DistributionError} RANKCAST_PROTOCOL for a layout whose manifest never came. */
@@ -104,14 +103,18 @@ export class LiveWeights {
   /** A node has a version, or did not get or could not serve it: subscriptions that wait there go on, or end with the cause. */
   brought(nodeRank: number, sequence: number, outcome: CarriageOutcome): void {
     const settled = this.#carriages.settle(sequence, nodeRank, outcome);
-    if (!settled) return;
+    if (!settled) {
+      this.#retain();
+      return;
+    }
     const { number, nodes } = settled;
     for (const offer of this.#waiting) {
       const { rank, id, publication } = offer;
       if (publication.number !== number || !nodes.includes(this.#host.nodeOf(rank))) continue;
       this.#waiting.delete(offer);
+      const here = this.#carriages.find(number, this.#host.nodeOf(rank));
       if ("cause" in outcome) this.#host.send(rank, { type: "subscriptionEnded", subscription: id, cause: outcome.cause });
-      else this.#give(offer, outcome.segments);
+      else if (here) this.#give(offer, here);
     }
     this.#retain();
   }
@@ -174,8 +177,8 @@ export class LiveWeights {
       targets.set(publication, nodes.add(this.#host.nodeOf(rank)));
     }
     for (const [{ number, rank }, nodes] of targets) {
-      const segments = this.#versions.get(number)?.placement.segments ?? [];
-      this.#carriages.carry(number, this.#host.nodeOf(rank), [...nodes], segments);
+      const version = this.#versions.get(number);
+      if (version) this.#carriages.carry(carriedVersion(number, rank, version), this.#host.nodeOf(rank), [...nodes]);
     }
   }
 
@@ -188,11 +191,10 @@ export class LiveWeights {
     this.#carriages.retain((number, nodeRank) => referred.has(`${number} ${nodeRank}`));
   }
 
-  /** Tells a subscriber where the version lies: in `segments` of its node, or (null) where its publisher has put it. */
-  #give({ rank, id, publication, version }: OpenOffer, segments: readonly SegmentDescriptor[] | null): void {
+  /** Tells a subscriber where the version lies: where it was brought to its node, or (null) where its publisher has put it. */
+  #give({ rank, id, publication, version }: OpenOffer, brought: BroughtVersion | null): void {
     const { manifest, placement, offeredMs } = version;
-    const { reuse, ...place } = placement;
-    const layout = reuse?.layout;
+    const layout = placement.reuse?.layout;
     const key = keyOf({ rank, id });
     // A manifest can be megabytes: it travels once per layout.
     const isKnown = layout !== undefined && this.#sent.get(key) === layout;
@@ -203,11 +205,24 @@ export class LiveWeights {
       number: publication.number,
       version: publication.version,
       manifest: isKnown ? NO_BYTES : manifest,
-      // What was brought here is not written again: nothing to keep for the next version.
-      placement: segments ? { ...place, segments } : placement,
+      placement: brought ? broughtPlacement(placement, brought) : placement,
       ageMs: Math.round(this.#host.now() - offeredMs),
     });
   }
+}
+
+function carriedVersion(number: number, rank: number, { placement: { segments, reuse } }: Version): CarriedVersion {
+  const kept = reuse && reuse.set !== null ? { lineage: `rank ${rank}`, layout: reuse.layout, set: reuse.set } : null;
+  return { number, segments, kept };
+}
+
+/** What is kept on the subscriber's node is attached once; what is not is given back for good. */
+function broughtPlacement({ reuse, ...place }: PlacedSegments, { segments, set, travelled }: BroughtVersion): PlacedSegments {
+  return {
+    ...{ ...place, segments },
+    ...(reuse && set !== null ? { reuse: { ...reuse, set } } : {}),
+    ...(travelled ? { travelled } : {}),
+  };
 }
 
 function keyOf({ rank, id }: { readonly rank: number; readonly id: number }): string {

@@ -4,7 +4,7 @@
  */
 import { type CheckpointError, DistributionError, type FetchOptions, type LoadReportFields } from "@rankcast/core";
 import { asCheckpointError, type PlacedSegments, type StateDictManifest } from "@rankcast/core/runtime";
-import { type FetchListener, type FetchWeights, publishedWeights } from "../fetch/fetch-weights.ts";
+import { type FetchedWeights, type FetchListener, type FetchWeights, publishedWeights } from "../fetch/fetch-weights.ts";
 import type { Arrive, CoordinatorMessage, Hello, LoadRequest, Publication } from "../grpc/coordination-server.ts";
 import { mergeRankResults, type RankResult } from "./merge-rank-results.ts";
 import type { DescribedWeights, NodeFacts, OtherNodes } from "./other-nodes.ts";
@@ -66,8 +66,7 @@ export class LoadRounds {
     const round = this.#open(sequence);
     const placed = placement as PlacedSegments;
     round.weights = `rank ${rank}`;
-    round.fetched = publishedWeights(manifest, placed, this.#keptManifest(manifest, placed));
-    if (placed.reuse) this.#layout = { id: placed.reuse.layout, manifest: round.fetched.manifest };
+    round.fetched = this.#described(manifest, placed);
     round.verified = true;
     this.#publish(round, manifest, placement);
     this.#offer(round, manifest, placed, "update");
@@ -94,12 +93,18 @@ export class LoadRounds {
   /** Another node did not get them. */
   nodeFailed(nodeRank: number, sequence: number, cause: CheckpointError): void {
     const round = this.#rounds.get(sequence);
-    if (round) this.#host.fail(this.#openBarrier(round), cause, nodeRank);
+    if (!round || (cause.code === "RANKCAST_DELTA" && this.#host.others.again(sequence, nodeRank))) return;
+    this.#host.fail(this.#openBarrier(round), cause, nodeRank);
   }
 
-  /** The manifest of an update that left it out because every rank has it. */
-  #keptManifest(manifest: Uint8Array, { reuse }: PlacedSegments): StateDictManifest | null {
-    if (manifest.byteLength > 0) return null;
+  /** An update's weights; its manifest is left out when every rank has it. */
+  #described(manifest: Uint8Array, placed: PlacedSegments): FetchedWeights {
+    const fetched = publishedWeights(manifest, placed, manifest.byteLength > 0 ? null : this.#keptManifest(placed));
+    if (placed.reuse) this.#layout = { id: placed.reuse.layout, manifest: fetched.manifest };
+    return fetched;
+  }
+
+  #keptManifest({ reuse }: PlacedSegments): StateDictManifest {
     if (reuse !== undefined && this.#layout?.id === reuse.layout) return this.#layout.manifest;
     throw new DistributionError("RANKCAST_PROTOCOL", "a publication without a manifest is of an unknown layout", {});
   }
@@ -131,7 +136,7 @@ export class LoadRounds {
     const round = this.#current();
     if (!round) return undefined;
     if (!passed) {
-      this.#end(round);
+      this.#end(round, false);
       return undefined;
     }
     return this.#passed(round, barrier.slice(PREFIX.length) as Stage, payloads);
@@ -139,7 +144,7 @@ export class LoadRounds {
 
   /** Ends every round: the coordinator closes or the epoch is over. */
   close(): void {
-    for (const round of [...this.#rounds.values()]) this.#end(round);
+    for (const round of [...this.#rounds.values()]) this.#end(round, false);
   }
 
   #passed(round: Round, stage: Stage, payloads: ReadonlyMap<number, unknown>): unknown {
@@ -165,7 +170,7 @@ export class LoadRounds {
 
   #lastWord(round: Round, payloads: ReadonlyMap<number, unknown>): LoadReportFields | undefined {
     const report = this.#report(round, payloads);
-    this.#end(round);
+    this.#end(round, true);
     return report;
   }
 
@@ -201,7 +206,7 @@ export class LoadRounds {
         release();
         return;
       }
-      round.fetched = { ...publishedWeights(weights.manifest, placed), release };
+      round.fetched = { ...this.#described(weights.manifest, placed), release };
       round.verified = true;
       this.#publish(round, weights.manifest, placed);
       this.#admitHeld(round);
@@ -257,12 +262,12 @@ export class LoadRounds {
     }
   }
 
-  #end(round: Round): void {
+  #end(round: Round, passed: boolean): void {
     this.#rounds.delete(round.sequence);
     this.#lastOver = Math.max(this.#lastOver, round.sequence);
     round.cancel.abort(new DistributionError("RANKCAST_CANCELLED", "the round is over", {}));
     round.fetched?.release();
-    this.#host.others.end(round.sequence);
+    this.#host.others.end(round.sequence, passed);
   }
 
   #report(round: Round, payloads: ReadonlyMap<number, unknown>): LoadReportFields | undefined {

@@ -2,7 +2,18 @@
 import { promisify } from "node:util";
 import { crc32, inflateRaw } from "node:zlib";
 import { DistributionError } from "../errors/checkpoint-error.ts";
-import { BITMAP_BYTES, BLOCK_HEADER_BYTES, type ByteRuns, DELTA_MAGIC, HEADER_BYTES, PAGE_BYTES } from "./delta-format.ts";
+import {
+  BITMAP_BYTES,
+  BLOCK_HEADER_BYTES,
+  type ByteRuns,
+  DELTA_MAGIC,
+  HEADER_BYTES,
+  hasPage,
+  noPages,
+  PAGE_BYTES,
+  type PageMap,
+  pagesOfBlock,
+} from "./delta-format.ts";
 import { xorInto } from "./encode-delta.ts";
 
 const inflate = promisify(inflateRaw);
@@ -11,25 +22,44 @@ const inflate = promisify(inflateRaw);
 const CHUNK_BYTES_MIN = 64;
 
 /**
- * Fills `target` with the new state. `base` and `target` may not overlap; what `target` held before does not matter.
+ * Fills `target` with the new state and gives the pages that differ from `base`. `base` and `target` may not overlap. Only pages in `stale` are
+ * copied from `base`: a target that holds an earlier generation needs no others. Without `stale` it does not matter what `target` held.
  * @throws {DistributionError} RANKCAST_DELTA when the difference is damaged or belongs to another old state; `target` is not usable then.
  */
-export async function applyDelta(base: ByteRuns, delta: Uint8Array, target: ByteRuns): Promise<void> {
+export async function applyDelta(base: ByteRuns, delta: Uint8Array, target: ByteRuns, stale: PageMap | null = null): Promise<PageMap> {
   const { nbytes, checksum, blocks } = readHeader(delta);
   if (nbytes !== base.nbytes || nbytes !== target.nbytes || base.blockCount !== target.blockCount) {
     throw refusal(`it is about ${nbytes} bytes, the weights have ${base.nbytes}`);
   }
-  for (let index = 0; index < base.blockCount; index += 1) target.block(index).set(base.block(index));
+  for (let index = 0; index < base.blockCount; index += 1) {
+    copyPages(base.block(index), target.block(index), stale && pagesOfBlock(stale, index));
+  }
+  const changed = noPages(target);
   const parts = readBlocks(delta, blocks, target.blockCount);
   // Blocks are independent: two of them keep zlib's threads and this one busy.
   const work = parts.values();
   const lane = async (): Promise<void> => {
-    for (const { index, bitmap, payload } of work) await applyBlock(target.block(index), bitmap, payload, index);
+    for (const { index, bitmap, payload } of work) {
+      pagesOfBlock(changed, index).set(bitmap);
+      await applyBlock(base.block(index), target.block(index), bitmap, payload, index);
+    }
   };
   await Promise.all([lane(), lane()]);
   let found = 0;
   for (let index = 0; index < target.blockCount; index += 1) found = crc32(target.block(index), found);
   if (found !== checksum) throw refusal("the new state's checksum differs: it is damaged, or the old state is another one");
+  return changed;
+}
+
+function copyPages(base: Uint8Array, target: Uint8Array, stale: Uint8Array | null): void {
+  if (stale === null) {
+    target.set(base);
+    return;
+  }
+  const pages = Math.ceil(base.length / PAGE_BYTES);
+  for (let page = 0; page < pages; page += 1) {
+    if (hasPage(stale, page)) target.set(base.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES), page * PAGE_BYTES);
+  }
 }
 
 function readHeader(delta: Uint8Array): { readonly nbytes: number; readonly checksum: number; readonly blocks: number } {
@@ -70,9 +100,9 @@ function readBlock(delta: Uint8Array, at: number): Block {
   return { index: view.getUint32(0, true), bitmap, payload: delta.subarray(payloadAt, end), end };
 }
 
-async function applyBlock(block: Uint8Array, bitmap: Uint8Array, payload: Uint8Array, index: number): Promise<void> {
+async function applyBlock(base: Uint8Array, block: Uint8Array, bitmap: Uint8Array, payload: Uint8Array, index: number): Promise<void> {
   const pages = Math.ceil(block.length / PAGE_BYTES);
-  const changed = Array.from({ length: pages }, (_, page) => page).filter((page) => ((bitmap[page >> 3] ?? 0) >> (page & 7)) & 1);
+  const changed = Array.from({ length: pages }, (_, page) => page).filter((page) => hasPage(bitmap, page));
   const expected = changed.reduce((sum, page) => sum + Math.min(PAGE_BYTES, block.length - page * PAGE_BYTES), 0);
   let xored: Uint8Array;
   try {
@@ -84,9 +114,9 @@ async function applyBlock(block: Uint8Array, bitmap: Uint8Array, payload: Uint8A
   if (xored.length !== expected) throw refusal(`block ${index} has ${xored.length} bytes for pages of ${expected}`);
   let at = 0;
   for (const page of changed) {
-    const old = block.subarray(page * PAGE_BYTES, Math.min((page + 1) * PAGE_BYTES, block.length));
-    xorInto(old, old, xored.subarray(at, at + old.length));
-    at += old.length;
+    const [begin, end] = [page * PAGE_BYTES, Math.min((page + 1) * PAGE_BYTES, block.length)];
+    xorInto(block.subarray(begin, end), base.subarray(begin, end), xored.subarray(at, at + end - begin));
+    at += end - begin;
   }
 }
 

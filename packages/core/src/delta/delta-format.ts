@@ -21,6 +21,15 @@ export const HEADER_BYTES = 20;
 /** Block header before its bitmap: index and payload bytes. */
 export const BLOCK_HEADER_BYTES = 8;
 
+/** One bit per page of every block, `BITMAP_BYTES` per block. */
+export type PageMap = Uint8Array;
+
+/** Bytes in one piece of memory; larger than one view of Node 20 may be. */
+export interface ByteRun {
+  readonly length: number;
+  subarray(begin: number, end: number): Uint8Array;
+}
+
 /** Bytes that lie in several runs of memory, seen as one. Runs are cut so that no block spans two of them. */
 export interface ByteRuns {
   readonly nbytes: number;
@@ -30,19 +39,33 @@ export interface ByteRuns {
 }
 
 /** Segments as blocks: each segment begins a new one. */
-export function blocksOf(segments: readonly Uint8Array[]): ByteRuns {
-  const blocks = segments.flatMap((segment) =>
-    Array.from({ length: Math.ceil(segment.length / BLOCK_BYTES) }, (_, index) =>
-      segment.subarray(index * BLOCK_BYTES, Math.min(segment.length, (index + 1) * BLOCK_BYTES)),
-    ),
+export function blocksOf(segments: readonly ByteRun[]): ByteRuns {
+  const places = segments.flatMap((segment) =>
+    Array.from({ length: Math.ceil(segment.length / BLOCK_BYTES) }, (_, index) => ({ segment, begin: index * BLOCK_BYTES })),
   );
   return {
     nbytes: segments.reduce((sum, { length }) => sum + length, 0),
-    blockCount: blocks.length,
+    blockCount: places.length,
     block(index) {
-      const block = blocks[index];
-      if (!block) throw new RangeError(`there is no block ${index} of ${blocks.length}`);
-      return block;
+      const place = places[index];
+      if (!place) throw new RangeError(`there is no block ${index} of ${places.length}`);
+      const { segment, begin } = place;
+      return segment.subarray(begin, Math.min(segment.length, begin + BLOCK_BYTES));
     },
   };
+}
+
+/** No page of any block. */
+export function noPages({ blockCount }: ByteRuns): PageMap {
+  return new Uint8Array(blockCount * BITMAP_BYTES);
+}
+
+/** The part of a map that is about block `index`. */
+export function pagesOfBlock(pages: PageMap, index: number): Uint8Array {
+  return pages.subarray(index * BITMAP_BYTES, (index + 1) * BITMAP_BYTES);
+}
+
+/** Whether a block's part of a map has the page. */
+export function hasPage(bitmap: Uint8Array, page: number): boolean {
+  return (((bitmap[page >> 3] ?? 0) >> (page & 7)) & 1) === 1;
 }

@@ -1,7 +1,19 @@
 /** From two states to their difference. */
+import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import { constants, crc32, deflateRaw } from "node:zlib";
-import { BITMAP_BYTES, BLOCK_BYTES, BLOCK_HEADER_BYTES, type ByteRuns, DELTA_MAGIC, HEADER_BYTES, PAGE_BYTES } from "./delta-format.ts";
+import {
+  BITMAP_BYTES,
+  BLOCK_BYTES,
+  BLOCK_HEADER_BYTES,
+  type ByteRuns,
+  DELTA_MAGIC,
+  HEADER_BYTES,
+  noPages,
+  PAGE_BYTES,
+  type PageMap,
+  pagesOfBlock,
+} from "./delta-format.ts";
 
 const deflate = promisify(deflateRaw);
 
@@ -9,6 +21,8 @@ const deflate = promisify(deflateRaw);
 const WORTH_IT = 0.7;
 // Enough to judge: with less, one unlucky block would decide.
 const JUDGED_BYTES_MIN = 4 * BLOCK_BYTES;
+// One view must show it.
+const ENCODED_BYTES_MAX = 2 ** 31;
 /** Blocks compressed at once; zlib's own threads do it. */
 const AT_ONCE = 2;
 
@@ -17,7 +31,8 @@ const CHUNK_BYTES = 2 ** 18;
 /** What was encoded. */
 export interface EncodedDelta {
   readonly bytes: Uint8Array;
-  readonly changedPages: number;
+  /** The pages that differ. */
+  readonly changed: PageMap;
 }
 
 /**
@@ -27,7 +42,8 @@ export interface EncodedDelta {
 export async function encodeDelta(base: ByteRuns, next: ByteRuns): Promise<EncodedDelta | null> {
   if (base.nbytes !== next.nbytes || base.blockCount !== next.blockCount) throw new RangeError("a delta needs two states of one layout");
   const parts: Uint8Array[] = [];
-  const progress = { seenBytes: 0, encodedBytes: HEADER_BYTES, changedPages: 0, checksum: 0 };
+  const all = noPages(next);
+  const progress = { seenBytes: 0, encodedBytes: HEADER_BYTES, checksum: 0 };
   const open: Promise<Uint8Array>[] = [];
   const takeOldest = async (): Promise<void> => {
     const part = await open.shift();
@@ -41,19 +57,20 @@ export async function encodeDelta(base: ByteRuns, next: ByteRuns): Promise<Encod
     progress.seenBytes += block.length;
     const changed = changedPagesOf(base.block(index), block);
     if (changed) {
-      progress.changedPages += changed.count;
+      pagesOfBlock(all, index).set(changed.bitmap);
       open.push(encodeBlock(index, changed));
       if (open.length >= AT_ONCE) await takeOldest();
     }
+    // Whoever shares this thread must not wait for a whole pass.
+    if (index % 8 === 7) await setImmediate();
     if (progress.seenBytes >= JUDGED_BYTES_MIN && progress.encodedBytes > WORTH_IT * progress.seenBytes) break;
   }
   while (open.length > 0) await takeOldest();
-  if (progress.encodedBytes > WORTH_IT * progress.seenBytes) return null;
-  return { bytes: Buffer.concat([headerOf(next.nbytes, progress.checksum, parts.length), ...parts]), changedPages: progress.changedPages };
+  if (progress.encodedBytes > Math.min(ENCODED_BYTES_MAX, WORTH_IT * progress.seenBytes)) return null;
+  return { bytes: Buffer.concat([headerOf(next.nbytes, progress.checksum, parts.length), ...parts]), changed: all };
 }
 
 interface ChangedPages {
-  readonly count: number;
   readonly bitmap: Uint8Array;
   /** Changed pages, XORed, one after the other. */
   readonly xored: Uint8Array;
@@ -80,7 +97,7 @@ function changedPagesOf(base: Uint8Array, next: Uint8Array): ChangedPages | null
     xorInto(xored.subarray(at, at + length), base.subarray(begin, begin + length), next.subarray(begin, begin + length));
     at += length;
   }
-  return { count: changed.length, bitmap, xored };
+  return { bitmap, xored };
 }
 
 /** `target` = `one` XOR `other`, four bytes at a time where all three are aligned. */

@@ -16,14 +16,19 @@ export interface PlacedSegments {
   readonly reuse?: SegmentReuse;
   /** The user's opaque label of an update. */
   readonly version?: string;
+  /** Set when the bytes came from another node: what went over the network. */
+  readonly travelled?: { readonly bytes: number; readonly encoding: "full" | "delta" };
 }
 
 /** Which of a layout's sets of segments holds the weights. Consumers that know the layout keep their mappings and plans. */
 export interface SegmentReuse {
   /** Equal as long as names, types, shapes and placements are. */
   readonly layout: string;
-  /** Sets are used in turn: a set is written again only after every replica has gone on to the next one. */
-  readonly set: number;
+  /**
+   * Names the memory, whatever it holds by now. Sets are used in turn: one is written again only after every replica has gone on to another. Null:
+   * this node keeps nothing, what is attached is of this generation only.
+   */
+  readonly set: string | null;
   /**
    * What every rank has from the update before: `nothing` (a new layout: manifest and segments come now), `layout` (the manifest is left
    * out, the set is new), `set` (mapped and planned already: replicas only swap).

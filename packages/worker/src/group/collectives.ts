@@ -39,7 +39,7 @@ export class Collectives {
     this.#session = session;
     this.#identity = identity;
     this.#noMmap = noMmap;
-    this.#ring = new PublicationRing(noMmap, identity.nodeCount === 1);
+    this.#ring = new PublicationRing(noMmap);
   }
 
   /** Version of the weights that the last successful round left; -1 before. */

@@ -90,7 +90,7 @@ export class LivePublisher {
     const set = this.#freeSet(stateDict) ?? 0;
     if (!reusable || this.#layout === null || !this.#layout.fits(stateDict)) this.#changeLayout(stateDict);
     const layout = this.#layout as PublicationLayout;
-    const placed = layout.write(stateDict, set);
+    const { placed, setId } = layout.write(stateDict, set);
     this.#count += 1;
     const offer = this.#count;
     this.#open.set(offer, { layout, set });
@@ -98,7 +98,7 @@ export class LivePublisher {
       offer,
       version,
       manifest: this.#manifestSent ? NO_BYTES : layout.manifest,
-      placement: reusable ? { ...placed, reuse: { layout: layout.id, set, known: "nothing" } } : placed,
+      placement: reusable ? { ...placed, reuse: { layout: layout.id, set: setId, known: "nothing" } } : placed,
     });
     this.#manifestSent = reusable;
   }

@@ -1,5 +1,5 @@
 /** One shape of published weights: its manifest, and sets of segments with the tensors that write into them. */
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { compileLimits, type StateDict, Storage, Tensor, TensorError } from "@rankcast/core";
 import {
   copyInto,
@@ -18,6 +18,7 @@ import {
 export type CreateSegment = (nbytes: number) => MemorySegment;
 
 interface SegmentSet {
+  readonly id: string;
   readonly segments: readonly MemorySegment[];
   /** One per storage of the manifest; null where it has no bytes. */
   readonly targets: readonly (Tensor | null)[];
@@ -25,7 +26,8 @@ interface SegmentSet {
 
 /** See the module comment. */
 export class PublicationLayout {
-  readonly id = randomUUID();
+  /** Digest of names, types, shapes and places: layouts of other ranks are equal when these are. */
+  readonly id: string;
   /** msgpack. */
   readonly manifest: Uint8Array;
   readonly #described: StateDictManifest;
@@ -41,6 +43,8 @@ export class PublicationLayout {
     this.#plan = planLoad(manifest, compileLimits());
     this.#createSegment = createSegment;
     this.manifest = encodeManifest(manifest);
+    const places = JSON.stringify([this.#plan.placements, this.#plan.segments.map(({ nbytes }) => nbytes)]);
+    this.id = createHash("sha256").update(this.manifest).update(places).digest("base64url");
   }
 
   /** Whether `stateDict` has the same names in the same order, types, shapes and ties, so that only values differ. */
@@ -67,9 +71,9 @@ export class PublicationLayout {
    * Writes the values into a set, which nobody may be looking at; sets are made on first use.
    * @throws {TensorError} RANKCAST_MEMORY_FULL when its segments find no room.
    */
-  write(stateDict: StateDict, set: number): PlacedSegments {
+  write(stateDict: StateDict, set: number): { readonly placed: PlacedSegments; readonly setId: string } {
     this.#sets[set] ??= this.#createSet();
-    const { targets, segments } = this.#sets[set] as SegmentSet;
+    const { id, targets, segments } = this.#sets[set] as SegmentSet;
     const written = new Set<number>();
     let index = 0;
     for (const tensor of stateDict.values()) {
@@ -81,7 +85,7 @@ export class PublicationLayout {
       copyInto(target, tensor);
     }
     const descriptors = segments.map((segment) => segment.publish());
-    return flattenPlacements(descriptors, this.#plan.placements);
+    return { placed: flattenPlacements(descriptors, this.#plan.placements), setId: id };
   }
 
   /** Gives the memory back; who has attached keeps its mappings. */
@@ -99,7 +103,7 @@ export class PublicationLayout {
       const memory = new Storage(segment.buffer, placement.byteOffset, placement.nbytes);
       return new Tensor({ dtype: tensor.dtype, shape: tensor.shape, stride: tensor.stride, storage: memory });
     });
-    return { segments, targets };
+    return { id: randomUUID(), segments, targets };
   }
 }
 

@@ -4,7 +4,7 @@
  * planned or described again.
  */
 import type { StateDict } from "@rankcast/core";
-import { createMemorySegment, createRewritableSegment, nativeMemory, type PlacedSegments } from "@rankcast/core/runtime";
+import { createMemorySegment, createRewritableSegment, type NativeMemory, nativeMemory, type PlacedSegments } from "@rankcast/core/runtime";
 import { PublicationLayout } from "./publication-layout.ts";
 
 /** A published state dict. */
@@ -17,22 +17,24 @@ export interface PublishedStateDict {
 const SETS = 2;
 const NO_BYTES = new Uint8Array(0);
 
+/** A layout with its place in the turn. */
+interface Turn {
+  readonly layout: PublicationLayout;
+  /** The set that is written next; the other one is what replicas look at. */
+  next: number;
+  /** Sets that every rank has attached. */
+  readonly kept: Set<number>;
+}
+
 /** See the module comment. */
 export class PublicationRing {
   readonly #noMmap: boolean;
-  readonly #keeps: boolean;
-  #layout: PublicationLayout | null = null;
-  /** The set that is written next; the other one is what replicas look at. */
-  #next = 0;
-  /** Sets of the layout that every rank has attached. */
-  #kept = new Set<number>();
+  #turn: Turn | null = null;
   /** What earlier layouts and portable publications left; given back once the next publication was accepted. */
-  #retired: PublicationLayout[] = [];
+  #retired: Turn[] = [];
 
-  /** `keeps`: whether every consumer maps this node's memory, so that it pays to keep segments. */
-  constructor(noMmap: boolean, keeps: boolean) {
+  constructor(noMmap: boolean) {
     this.#noMmap = noMmap;
-    this.#keeps = keeps;
   }
 
   /**
@@ -42,41 +44,54 @@ export class PublicationRing {
    */
   publish(stateDict: StateDict, lastLayout: string | null): PublishedStateDict {
     const native = nativeMemory(this.#noMmap);
-    if (native === null || process.platform !== "linux" || !this.#keeps) return this.#publishOnce(stateDict);
-    if (this.#layout?.fits(stateDict) !== true) {
-      // Made before anything is given up: a state dict that is refused leaves the layout that replicas look at as it is.
-      const next = new PublicationLayout(stateDict, (nbytes) => createRewritableSegment(nbytes, native));
-      if (this.#layout) this.#retired.push(this.#layout);
-      this.#layout = next;
-      this.#kept = new Set();
-    }
-    const layout = this.#layout;
-    const set = this.#next;
-    const known = layout.id !== lastLayout ? "nothing" : this.#kept.has(set) ? "set" : "layout";
-    const placed = layout.write(stateDict, set);
-    return { manifest: known === "nothing" ? layout.manifest : NO_BYTES, placed: { ...placed, reuse: { layout: layout.id, set, known } } };
+    if (native === null || process.platform !== "linux") return this.#publishOnce(stateDict);
+    const turn = this.#turnOf(stateDict, native);
+    const { layout, next, kept } = turn;
+    if (layout.id !== lastLayout) kept.clear();
+    const known = layout.id !== lastLayout ? "nothing" : kept.has(next) ? "set" : "layout";
+    const { placed, setId } = layout.write(stateDict, next);
+    const reuse = { layout: layout.id, set: setId, known } as const;
+    return { manifest: known === "nothing" ? layout.manifest : NO_BYTES, placed: { ...placed, reuse } };
   }
 
   /** Every rank has taken the last publication: the next one may overwrite the weights before it. */
   accepted(layoutId: string | undefined): void {
-    for (const each of this.#retired.splice(0, layoutId === undefined ? this.#retired.length - 1 : this.#retired.length)) each.release();
-    if (this.#layout === null || this.#layout.id !== layoutId) return;
-    this.#kept.add(this.#next);
-    this.#next = (this.#next + 1) % SETS;
+    const keep = layoutId === undefined ? 1 : 0;
+    for (const { layout } of this.#retired.splice(0, this.#retired.length - keep)) layout.release();
+    const turn = this.#turn;
+    if (turn?.layout.id !== layoutId) return;
+    turn?.kept.add(turn.next);
+    if (turn) turn.next = (turn.next + 1) % SETS;
   }
 
   /** Gives all memory back. */
   release(): void {
-    for (const each of this.#retired.splice(0)) each.release();
-    this.#layout?.release();
-    this.#layout = null;
+    for (const { layout } of this.#retired.splice(0)) layout.release();
+    this.#turn?.layout.release();
+    this.#turn = null;
   }
 
-  /** Without mapping every rank reads for itself, and other nodes get the bytes anew: there is nothing to keep. */
+  /** The layout that fits: the last one, one that a failed publication pushed aside, or a new one. */
+  #turnOf(stateDict: StateDict, native: NativeMemory): Turn {
+    const last = this.#turn;
+    if (last?.layout.fits(stateDict)) return last;
+    const earlier = this.#retired.findIndex(({ layout }) => layout.fits(stateDict));
+    // Made before anything is given up: a state dict that is refused leaves the layout that replicas look at as it is.
+    const turn = this.#retired.splice(earlier, earlier < 0 ? 0 : 1)[0] ?? {
+      layout: new PublicationLayout(stateDict, (nbytes) => createRewritableSegment(nbytes, native)),
+      next: 0,
+      kept: new Set<number>(),
+    };
+    if (last) this.#retired.push(last);
+    this.#turn = turn;
+    return turn;
+  }
+
+  /** Without mapping every rank reads for itself: there is nothing to keep. */
   #publishOnce(stateDict: StateDict): PublishedStateDict {
     const native = nativeMemory(this.#noMmap);
     const layout = new PublicationLayout(stateDict, (nbytes) => createMemorySegment(nbytes, native));
-    this.#retired.push(layout);
-    return { manifest: layout.manifest, placed: layout.write(stateDict, 0) };
+    this.#retired.push({ layout, next: 0, kept: new Set() });
+    return { manifest: layout.manifest, placed: layout.write(stateDict, 0).placed };
   }
 }

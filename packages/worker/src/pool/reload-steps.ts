@@ -33,6 +33,9 @@ interface Reload {
   readonly gap: Gap | null;
 }
 
+/** As many as a replica keeps mapped. */
+const SETS_MAX = 8;
+
 const NOTHING: Reload = { steps: [], gap: null };
 
 /** See the module comment. */
@@ -72,7 +75,7 @@ export class ReloadSteps {
 
   /** Replicas went on to a set of an earlier update, or attached it by `attach`. */
   swap(kept: KeptSet, options: ReplicaLoadOptions, reports: readonly ReplicaReport[], attach: () => Delivery): void {
-    const known = this.#sets.get(setKey(kept));
+    const known = kept.set === null ? undefined : this.#sets.get(setKey(kept));
     if (known) {
       this.#change(() => this.#take({ ...known, options }, reports));
       return;
@@ -131,10 +134,7 @@ export class ReloadSteps {
 
   #take(step: HeldStep, reports: readonly ReplicaReport[]): void {
     const { reuse } = step.delivery.placed;
-    if (reuse) {
-      for (const key of [...this.#sets.keys()]) if (!key.startsWith(`${reuse.layout} `)) this.#sets.delete(key);
-      this.#sets.set(setKey(reuse), step);
-    }
+    if (reuse && reuse.set !== null) this.#rememberSet(reuse, step);
     const whole = reports.every(({ missing, mismatched, ignored }) => missing.length + mismatched.length + ignored === 0);
     if (whole) {
       this.#move({ steps: [step], gap: null });
@@ -148,6 +148,15 @@ export class ReloadSteps {
         ? { steps: [], gap: { why: `more than ${DEFAULT_LIMITS.replicaReloadSteps} updates of different keys followed the last load` } }
         : { steps, gap: this.#now.gap },
     );
+  }
+
+  #rememberSet(reuse: KeptSet, step: HeldStep): void {
+    for (const key of [...this.#sets.keys()]) if (!key.startsWith(`${reuse.layout} `)) this.#sets.delete(key);
+    // The one that was not used for longest goes first.
+    this.#sets.delete(setKey(reuse));
+    this.#sets.set(setKey(reuse), step);
+    const [oldest] = this.#sets.keys();
+    if (this.#sets.size > SETS_MAX && oldest !== undefined) this.#sets.delete(oldest);
   }
 
   #move(next: Reload): void {

@@ -2,7 +2,7 @@
  * The subscriber's side of live weights: each version that is offered goes to all replicas of a pool (or to a model in the main thread)
  * between their steps, and the one before is given back once the last of them has gone on.
  */
-import { type CheckpointError, DistributionError } from "@rankcast/core";
+import { type BroadcastReport, type CheckpointError, DistributionError } from "@rankcast/core";
 import { asCheckpointError, type PlacedSegments } from "@rankcast/core/runtime";
 import type { Offered } from "../grpc/coordinator-channel.ts";
 import { type Delivery, prepareDelivery } from "../replica/delivery.ts";
@@ -19,6 +19,8 @@ export interface WeightsUpdate {
   readonly ageMs: number;
   /** Versions behind the newest one at that moment. */
   readonly behind: number;
+  /** What went over the network for it; null when it was published on this node. */
+  readonly broadcast: BroadcastReport | null;
 }
 
 /** How to subscribe. */
@@ -109,7 +111,8 @@ export class WeightSubscription implements AsyncDisposable {
     }
     this.#session.taken(this.#id, number);
     const ageMs = offered.ageMs + performance.now() - receivedMs;
-    this.#last = { number, version, ageMs, behind: this.#newest - number };
+    const broadcast = (offered.placement as PlacedSegments).travelled ?? null;
+    this.#last = { number, version, ageMs, behind: this.#newest - number, broadcast };
     this.#options.onUpdate?.(this.#last);
   }
 
@@ -119,7 +122,7 @@ export class WeightSubscription implements AsyncDisposable {
     const manifest = this.#manifest;
     const label = { generation: this.#generation(), version: offered.version, number: offered.number };
     const attach = (): Delivery => prepareDelivery({ manifest, placed, limits: {} }, this.#replicas.count, this.#noMmap);
-    if (placed.reuse) {
+    if (placed.reuse && placed.reuse.set !== null) {
       await this.#replicas.swap(placed.reuse, NO_LAYOUT, attach, label);
       return;
     }

@@ -56,8 +56,12 @@ export interface ReplicaFacts {
 /** A set of segments that a replica has attached for an earlier update. */
 export interface KeptSet {
   readonly layout: string;
-  readonly set: number;
+  /** Null: nothing is kept. */
+  readonly set: string | null;
 }
+
+/** Sets of one layout that a replica keeps mapped: those of several sources, or of a publisher with slow subscribers. */
+const KEPT_SETS_MAX = 8;
 
 /** Weights that a replica has attached. */
 interface BoundWeights {
@@ -80,7 +84,7 @@ export class ReplicaHost {
   #warnings: readonly string[] = [];
   #prepared: { plan: StateDictPlan; model: Module; renamed: number; bound: BoundWeights; reuse: SegmentReuse | null } | null = null;
   /** What the sets of one layout of updates were bound to; only the last layout's. */
-  #kept: { readonly layout: string; readonly sets: Map<number, StateDict> } | null = null;
+  #kept: { readonly layout: string; readonly sets: Map<string, StateDict> } | null = null;
   #current: BoundWeights | null = null;
   #before: BoundWeights | null = null;
 
@@ -134,7 +138,7 @@ export class ReplicaHost {
    */
   swap({ layout, set }: KeptSet, options: ReplicaLoadOptions): ReplicaReport | null {
     this.#before = null;
-    const stateDict = this.#kept?.layout === layout ? this.#kept.sets.get(set) : undefined;
+    const stateDict = set !== null && this.#kept?.layout === layout ? this.#kept.sets.get(set) : undefined;
     if (!stateDict || !this.model) return null;
     // What the model wrote while it used this set two generations ago lies over the new bytes in pages of its own.
     const native = nativeMemory(false);
@@ -142,7 +146,7 @@ export class ReplicaHost {
       if (buffer instanceof ArrayBuffer && buffer.byteLength > 0) native?.forgetWrites(buffer);
     }
     const report = this.#adopt({ stateDict, options });
-    this.#keep({ stateDict, options }, null);
+    this.#keep({ stateDict, options }, { layout, set });
     return report;
   }
 
@@ -162,12 +166,17 @@ export class ReplicaHost {
     this.#current = before;
   }
 
-  #keep(bound: BoundWeights, reuse: SegmentReuse | null): void {
+  #keep(bound: BoundWeights, reuse: KeptSet | null): void {
     this.#before = this.#current;
     this.#current = bound;
-    if (reuse === null) return;
+    if (reuse === null || reuse.set === null) return;
     if (this.#kept?.layout !== reuse.layout) this.#kept = { layout: reuse.layout, sets: new Map() };
-    this.#kept.sets.set(reuse.set, bound.stateDict);
+    const { sets } = this.#kept;
+    // The one that was not used for longest goes first.
+    sets.delete(reuse.set);
+    sets.set(reuse.set, bound.stateDict);
+    const [oldest] = sets.keys();
+    if (sets.size > KEPT_SETS_MAX && oldest !== undefined) sets.delete(oldest);
     // Others that load from this model's state from now on get copies.
     markRewritten(storagesOf(bound.stateDict), true);
   }

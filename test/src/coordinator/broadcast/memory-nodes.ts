@@ -34,7 +34,7 @@ export async function startMemoryNode(lane: MemoryLane, nodeRank: number, bounds
   const tell = (message: ThreadMessage): void => {
     told.push(message);
     if (message.type === "complete")
-      waiting.get(message.key)?.resolve(Buffer.concat(message.descriptors.map(({ path }) => readFileSync(path))));
+      waiting.get(message.key)?.resolve(Buffer.concat(message.arrived.descriptors.map(({ path }) => readFileSync(path))));
     if (message.type === "failed") waiting.get(message.key)?.reject(fromErrorRecord(message.error));
   };
   const all = { ...TEST_BOUNDS, ...bounds };
@@ -44,11 +44,11 @@ export async function startMemoryNode(lane: MemoryLane, nodeRank: number, bounds
   return {
     address,
     told,
-    offer: (offer, descriptors) => fill.take({ type: "offer", offer, descriptors }),
+    offer: (offer, descriptors) => fill.take({ type: "offer", offer, descriptors, held: null }),
     receive: (offer) =>
       new Promise((resolve, reject) => {
         waiting.set(broadcastKey(offer.id), { resolve, reject });
-        fill.take({ type: "receive", offer, nodeRank, striped: false });
+        fill.take({ type: "receive", offer, nodeRank, striped: false, kept: null });
       }),
     close: async () => {
       fill.take({ type: "close" });

@@ -1,103 +1,13 @@
 /** Live weights on several nodes: who is told what, and what must hold under every order of events. */
-import { type CoordinatorMessage, LiveWeights } from "@rankcast/coordinator/internal";
 import { expect } from "chai";
 import fc from "fast-check";
-
-const cause = { code: "RANKCAST_BROADCAST_STALLED", message: "nothing comes", record: {} };
-const segmentsOf = (where: string) => [{ kind: "memfd" as const, path: where, nbytes: 8 }];
-
-/** A job of two ranks per node, its nodes answering when the test says so. Every line is one message. */
-class Job {
-  readonly lines: string[] = [];
-  /** Nodes that have been told to serve or bring, and not to drop, by sequence. */
-  readonly open = new Map<
-    number,
-    { readonly owner: number; readonly where: string; readonly told: Map<number, "serves" | "brings" | "has"> }
-  >();
-  readonly messages: { readonly rank: number; readonly message: CoordinatorMessage }[] = [];
-  readonly live = new LiveWeights({
-    now: () => 0,
-    nodeOf: (rank) => Math.floor(rank / 2),
-    onChange: () => undefined,
-    send: (rank, message) => {
-      this.messages.push({ rank, message });
-      this.lines.push(lineOf(rank, message));
-    },
-    nodes: {
-      carry: (sequence, owner, targets, segments) => {
-        this.lines.push(`carry ${segments[0]?.path} from node ${owner} to ${targets.join(",")}`);
-        const told = new Map<number, "serves" | "brings" | "has">([
-          [owner, "serves"],
-          ...targets.map((target) => [target, "brings"] as const),
-        ]);
-        this.open.set(sequence, { owner, where: segments[0]?.path ?? "", told });
-      },
-      drop: (sequence, nodeRank) => {
-        this.lines.push(`drop on ${nodeRank}`);
-        expect(this.open.get(sequence)?.told.delete(nodeRank), "is dropped once").to.equal(true);
-        if (this.open.get(sequence)?.told.size === 0) this.open.delete(sequence);
-      },
-    },
-  });
-
-  publish(rank: number, offer: number): void {
-    const placement = {
-      segments: segmentsOf(`rank ${rank} offer ${offer}`),
-      flat: [],
-      shared: [],
-      reuse: { layout: `of ${rank}`, set: 0 },
-    };
-    this.live.offer(rank, { type: "offer", offer, version: `v${offer}`, manifest: Uint8Array.of(1), placement });
-  }
-
-  subscribe(rank: number, policy = "latest"): void {
-    this.live.subscribe(rank, { type: "subscribe", subscription: 1, policy });
-  }
-
-  taken(rank: number, number: number): void {
-    this.live.taken(rank, { type: "taken", subscription: 1, number });
-  }
-
-  unsubscribe(rank: number): void {
-    this.live.unsubscribe(rank, { type: "unsubscribe", subscription: 1 });
-  }
-
-  /** The node answers the first thing that it was told to bring (or, being asked to fail, to serve). */
-  answer(nodeRank: number, fails = false): void {
-    for (const [sequence, { told }] of this.open) {
-      if (told.get(nodeRank) !== "brings" && !(fails && told.get(nodeRank) === "serves")) continue;
-      if (fails) told.delete(nodeRank);
-      else told.set(nodeRank, "has");
-      if (told.size === 0) this.open.delete(sequence);
-      this.live.brought(nodeRank, sequence, fails ? { cause } : { segments: segmentsOf(`node ${nodeRank} sequence ${sequence}`) });
-      return;
-    }
-  }
-
-  /** Lines since the last look. */
-  look(): string[] {
-    return this.lines.splice(0);
-  }
-}
-
-function lineOf(rank: number, message: CoordinatorMessage): string {
-  switch (message.type) {
-    case "offered":
-      return `${rank} is offered ${message.number} in ${(message.placement as { segments: { path: string }[] }).segments[0]?.path}`;
-    case "newest":
-      return `${rank} hears of ${message.number}`;
-    case "freed":
-      return `${rank} may write ${message.offer}`;
-    default:
-      return `${rank} hears ${message.type}`;
-  }
-}
+import { cause, LiveJob } from "./live-job.js";
 
 const FIRST = 2 ** 31;
 
 describe("live weights on several nodes", () => {
   it("brings a version to a node once for all of its ranks, and to all nodes at once; the publisher's neighbour looks at its memory", () => {
-    const job = new Job();
+    const job = new LiveJob();
     for (const rank of [1, 2, 3, 4]) job.subscribe(rank);
     job.publish(0, 1);
     expect(job.look()).to.deep.equal(["1 is offered 1 in rank 0 offer 1", "carry rank 0 offer 1 from node 0 to 1,2"]);
@@ -110,7 +20,7 @@ describe("live weights on several nodes", () => {
   });
 
   it("who comes to a node later joins what is on its way, or gets what is there", () => {
-    const job = new Job();
+    const job = new LiveJob();
     job.subscribe(2);
     job.publish(0, 1);
     job.look();
@@ -125,7 +35,7 @@ describe("live weights on several nodes", () => {
   });
 
   it("what nobody of a node refers to any more is dropped there, and the publisher may write once nobody at all does", () => {
-    const job = new Job();
+    const job = new LiveJob();
     job.subscribe(2);
     job.subscribe(3);
     job.publish(0, 1);
@@ -142,17 +52,65 @@ describe("live weights on several nodes", () => {
   });
 
   it("latest skips what was superseded while an earlier version was on its way", () => {
-    const job = new Job();
+    const job = new LiveJob();
     job.subscribe(2);
     for (const offer of [1, 2, 3]) job.publish(0, offer);
     job.look();
     job.answer(1);
     job.taken(2, 1);
-    expect(job.look()).to.deep.equal([`2 is offered 1 in node 1 sequence ${FIRST}`, "drop on 0", "carry rank 0 offer 3 from node 0 to 1"]);
+    expect(job.look()).to.deep.equal([
+      `2 is offered 1 in node 1 sequence ${FIRST}`,
+      "drop on 0",
+      "carry rank 0 offer 3 from node 0 to 1 as the difference from 1",
+    ]);
+  });
+
+  it("what travels is the difference from the newest version of the same publisher that the node has, and the whole where it has none", () => {
+    const job = new LiveJob();
+    job.subscribe(2);
+    job.publish(0, 1);
+    job.answer(1);
+    job.taken(2, 1);
+    job.publish(0, 2);
+    job.answer(1);
+    job.taken(2, 2);
+    job.subscribe(4);
+    job.answer(2);
+    job.taken(4, 2);
+    // Another publisher's weights have nothing in common with it.
+    job.publish(1, 3);
+    job.look();
+    for (const nodeRank of [1, 2]) job.answer(nodeRank);
+    job.taken(2, 3);
+    job.look();
+    job.publish(0, 4);
+    job.taken(4, 3);
+    const lines = job.look().filter((line) => line.startsWith("carry"));
+    // Both look at the other publisher's by now.
+    expect(lines).to.deep.equal(["carry rank 0 offer 4 from node 0 to 1", "carry rank 0 offer 4 from node 0 to 2"]);
+  });
+
+  it("a node that cannot use a difference is brought the version itself, and its subscribers hear nothing of it", () => {
+    const job = new LiveJob();
+    job.subscribe(2);
+    job.publish(0, 1);
+    job.answer(1);
+    job.taken(2, 1);
+    job.publish(0, 2);
+    job.look();
+    job.answer(1, true, { ...cause, code: "RANKCAST_DELTA" });
+    expect(job.look()).to.deep.equal(["carry rank 0 offer 2 from node 0 to 1", "drop on 0"]);
+    job.answer(1);
+    expect(job.look()[0]).to.match(/^2 is offered 2 in node 1/);
+    // The version itself is no difference: what is wrong with it ends the subscription.
+    job.taken(2, 2);
+    job.publish(0, 3);
+    job.answer(1, true);
+    expect(job.look()).to.include("2 hears subscriptionEnded");
   });
 
   it("a node that cannot bring a version ends the subscriptions that wait there, and no others", () => {
-    const job = new Job();
+    const job = new LiveJob();
     job.subscribe(2);
     job.subscribe(4);
     job.publish(0, 1);
@@ -167,7 +125,7 @@ describe("live weights on several nodes", () => {
   });
 
   it("a publisher's node that cannot serve ends all that wait for it", () => {
-    const job = new Job();
+    const job = new LiveJob();
     job.subscribe(2);
     job.subscribe(4);
     job.publish(0, 1);
@@ -178,7 +136,7 @@ describe("live weights on several nodes", () => {
   });
 
   it("nobody serves memory that its publisher may write: what is on its way for nobody is stopped first", () => {
-    const job = new Job();
+    const job = new LiveJob();
     job.subscribe(2);
     job.publish(0, 1);
     job.publish(0, 2);
@@ -188,7 +146,7 @@ describe("live weights on several nodes", () => {
   });
 
   it("a publisher that leaves takes nothing from those who wait", () => {
-    const job = new Job();
+    const job = new LiveJob();
     job.subscribe(2);
     job.publish(0, 1);
     job.live.gone(0);
@@ -210,7 +168,7 @@ describe("live weights on several nodes", () => {
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
-        const job = new Job();
+        const job = new LiveJob();
         const looking = new Map<number, { readonly where: string; readonly number: number }[]>();
         const subscribed = new Set<number>();
         const written = new Set<string>();
@@ -261,7 +219,7 @@ describe("live weights on several nodes", () => {
 });
 
 /** The memory is of the rank's node, and neither dropped there nor given back to its publisher. */
-function expectWhole(job: Job, rank: number, where: string, written: ReadonlySet<string>): void {
+function expectWhole(job: LiveJob, rank: number, where: string, written: ReadonlySet<string>): void {
   const brought = /^node (\d+) sequence (\d+)$/.exec(where);
   if (brought) {
     expect(Number(brought[1])).to.equal(Math.floor(rank / 2));

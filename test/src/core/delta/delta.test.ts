@@ -74,7 +74,7 @@ describe("delta of two generations", () => {
     const next = copyOf(base);
     next[0]?.fill(7, PAGE_BYTES, 2 * PAGE_BYTES);
     const { bytes } = (await encodeDelta(blocksOf(base), blocksOf(next))) ?? { bytes: new Uint8Array(0) };
-    const apply = (delta: Uint8Array, from = base): Promise<void> =>
+    const apply = (delta: Uint8Array, from = base): Promise<unknown> =>
       applyDelta(blocksOf(from), delta, blocksOf(segments([3 * PAGE_BYTES], 0)));
     await expectError("RANKCAST_DELTA", apply(bytes, segments([3 * PAGE_BYTES], 22)));
     for (let length = 0; length < bytes.length; length += 7) await expectError("RANKCAST_DELTA", apply(bytes.subarray(0, length)));

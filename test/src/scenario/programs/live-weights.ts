@@ -32,7 +32,7 @@ async function learn(): Promise<void> {
     await group.barrier("seen");
   }
   await group.barrier("all over");
-  process.stdout.write(JSON.stringify({ rank: group.rank }));
+  process.stdout.write(JSON.stringify({ rank: group.rank, nodeRank: group.nodeRank }));
 }
 
 async function act(): Promise<void> {
@@ -74,7 +74,9 @@ async function act(): Promise<void> {
   for (let turn = 1; turn <= 4; turn += 1) await group.barrier("seen");
   await group.barrier("all over");
   const kept = await pool.runAll("distinctValues");
-  process.stdout.write(JSON.stringify({ rank: group.rank, updates, held, replies, ended, kept, behind: subscription.behind }));
+  process.stdout.write(
+    JSON.stringify({ rank: group.rank, nodeRank: group.nodeRank, updates, held, replies, ended, kept, behind: subscription.behind }),
+  );
 }
 
 function nextTurn(): Promise<void> {

@@ -6,7 +6,7 @@ export const DISTRIBUTION_CODES = {
   RANKCAST_DELTA: {
     class: "integrity",
     meaning: "The difference between two generations of weights that came from another node is damaged, or belongs to another generation.",
-    remedy: "Nothing: the update fails on every rank and the next one sends all bytes. Report it if it happens again.",
+    remedy: "Report it: a node that gets such a difference is sent all bytes instead.",
   },
   RANKCAST_RANK_VARIABLES: {
     class: "usage",
