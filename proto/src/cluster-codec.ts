@@ -46,7 +46,7 @@ function nodeShape(message: NodeMessage): rankcast.v1.FromNode.$Properties {
     case "rank":
       return { rank: { rank: message.rank, message: rankShape(message.message) } };
     case "gone":
-      return { gone: { rank: message.rank } };
+      return { gone: { rank: message.rank, reason: message.reason ?? "" } };
     case "ready":
       return { ready: { sequence: message.sequence, facts: toJson(message.facts) } };
     case "failed":
@@ -79,7 +79,7 @@ export function decodeNodeMessage(bytes: Uint8Array): NodeMessage {
     case "rank":
       return { type: "rank", rank: wire.rank.rank ?? 0, message: rankMessageOf(present(wire.rank.message)) };
     case "gone":
-      return { type: "gone", rank: wire.gone.rank ?? 0 };
+      return withOptional({ type: "gone", rank: wire.gone.rank ?? 0 }, { reason: wire.gone.reason || undefined });
     case "ready":
       return { type: "ready", sequence: wire.ready.sequence ?? 0, facts: fromJson(wire.ready.facts) };
     case "failed":

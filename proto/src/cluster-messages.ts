@@ -52,6 +52,8 @@ export interface RankSays {
 export interface RankGone {
   readonly type: "gone";
   readonly rank: number;
+  /** What has become of it, to be read behind its name. Default: it has ended. */
+  readonly reason?: string;
 }
 
 /** The node has a round's weights, complete and verified. */

@@ -150,7 +150,10 @@ export function decodeCoordinatorMessage(bytes: Uint8Array): CoordinatorMessage 
 export function coordinatorMessageOf(wire: rankcast.v1.ToRank.$Shape): CoordinatorMessage {
   switch (wire.message) {
     case "welcome":
-      return { type: "welcome", ...fill(WELCOME_DEFAULTS, wire.welcome) };
+      return withOptional(
+        { type: "welcome", ...fill(WELCOME_DEFAULTS, wire.welcome) },
+        { incarnation: wire.welcome.incarnation || undefined },
+      );
     case "decision":
       return withOptional(
         {

@@ -126,6 +126,8 @@ export interface Welcome {
   /** Where the rank is: some launchers do not tell. */
   readonly nodeRank: number;
   readonly nodeCount: number;
+  /** The coordinator's process, in the form of `Hello.incarnation`. Absent or empty: not told. */
+  readonly incarnation?: string;
 }
 
 /** The outcome of a barrier generation, the same for everyone. */

@@ -35,9 +35,10 @@ export class AttemptRecord {
     if (event.type === "failed") this.failure ??= event.error;
   }
 
-  /** The rank whose connection ended while others needed it, if that is how the attempt failed. */
+  /** The rank whose connection ended while others needed it, nobody here knows why, if that is how the attempt failed. */
   get lostRank(): number | null {
-    return this.failure?.code === "RANKCAST_RANK_LOST" ? rootRankOf(this.failure) : null;
+    const { code, details } = this.failure ?? {};
+    return code === "RANKCAST_RANK_LOST" && details?.["reason"] === undefined ? rootRankOf(this.failure) : null;
   }
 
   /**

@@ -56,6 +56,7 @@ export { LINK_LIMITS, type LinkLimits, type LinkListener, type LinkListenerOptio
 export { readLinkConnections } from "./link/read-link-connections.ts";
 export { readLinkKey } from "./link/read-link-key.ts";
 export { NodeCoordinator, type NodeCoordinatorOptions } from "./node/node-coordinator.ts";
+export { RankWatch } from "./node/rank-watch.ts";
 // round
 export type { LiveNodes } from "./round/live-carriages.ts";
 export { LiveWeights } from "./round/live-weights.ts";

@@ -51,7 +51,7 @@ export async function launch(options: LaunchJobOptions): Promise<LaunchJobResult
   const job: AttemptCoordination =
     compiled.nodeCount > 1
       ? new (await import("./many-node-coordination.ts")).ManyNodeCoordination({ compiled, variables, barrierTimeoutMs, onEvent })
-      : new OneNodeCoordination({ worldSize: compiled.nprocPerNode, barrierTimeoutMs, onEvent });
+      : new OneNodeCoordination({ worldSize: compiled.nprocPerNode, stoppedTimeoutMs: compiled.nodeTimeoutMs, barrierTimeoutMs, onEvent });
   try {
     const result = await launchRanks({
       ...options,

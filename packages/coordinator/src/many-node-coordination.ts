@@ -13,6 +13,7 @@ import type { CompiledLaunchOptions, SpawnAttempt, SpawnSettings } from "./launc
 import { readLinkConnections } from "./link/read-link-connections.ts";
 import { readLinkKey } from "./link/read-link-key.ts";
 import type { CoordinatorEvent } from "./node/coordinator-event.ts";
+import { RankWatch } from "./node/rank-watch.ts";
 import { BARRIER_TIMEOUT_MS } from "./start-coordinator.ts";
 
 /** How to coordinate. */
@@ -35,6 +36,7 @@ export class ManyNodeCoordination implements AttemptCoordination {
   #node: JobNode | null = null;
   #epoch: JobEpoch | null = null;
   #server: CoordinationServer | null = null;
+  #watch: RankWatch | null = null;
 
   constructor(options: ManyNodeOptions) {
     this.#options = options;
@@ -47,7 +49,8 @@ export class ManyNodeCoordination implements AttemptCoordination {
     this.#epoch = epoch;
     const token = randomBytes(32).toString("hex");
     const address = socketOf(attempt);
-    this.#server = await startCoordinationServer(address, token, epoch.ranks, epoch.nodeRank);
+    this.#watch = new RankWatch(epoch.ranks, { silenceMs: this.#options.compiled.nodeTimeoutMs });
+    this.#server = await startCoordinationServer(address, token, this.#watch, epoch.nodeRank);
     const node = this.#node;
     return {
       env: leadTo(address, token, attempt),
@@ -65,6 +68,8 @@ export class ManyNodeCoordination implements AttemptCoordination {
   }
 
   async end(): Promise<void> {
+    this.#watch?.close();
+    this.#watch = null;
     this.#epoch?.close();
     this.#epoch = null;
     await this.#server?.close();

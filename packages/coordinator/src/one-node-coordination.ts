@@ -7,6 +7,8 @@ import type { Coordinator } from "./start-coordinator.ts";
 /** How to coordinate. */
 export interface OneNodeOptions {
   readonly worldSize: number;
+  /** How long a rank may be stopped. */
+  readonly stoppedTimeoutMs: number;
   readonly barrierTimeoutMs?: number | undefined;
   readonly onEvent?: ((event: CoordinatorEvent) => void) | undefined;
 }
@@ -55,11 +57,12 @@ export class OneNodeCoordination implements AttemptCoordination {
   }
 
   async #start(attempt: SpawnAttempt): Promise<Coordinator> {
-    const { worldSize, barrierTimeoutMs, onEvent } = this.#options;
+    const { worldSize, stoppedTimeoutMs, barrierTimeoutMs, onEvent } = this.#options;
     // gRPC is most of what a launcher imports.
     const { startCoordinator } = await import("./start-coordinator.ts");
     return startCoordinator({
       worldSize,
+      stoppedTimeoutMs,
       jobId: attempt.runId,
       epoch: attempt.attempt,
       address: socketOf(attempt),

@@ -8,6 +8,7 @@ import { startCoordinationServer } from "./grpc/coordination-server.ts";
 import { serveMetrics } from "./metrics/serve-metrics.ts";
 import type { CoordinatorEvent } from "./node/coordinator-event.ts";
 import { NodeCoordinator } from "./node/node-coordinator.ts";
+import { RankWatch } from "./node/rank-watch.ts";
 
 /** How to start a coordinator. */
 export interface CoordinatorOptions {
@@ -23,6 +24,8 @@ export interface CoordinatorOptions {
   readonly token?: string;
   /** How long a missing rank may show no progress at a barrier. Default 600 000: ten minutes of silence are a hang, slow disks still show progress. */
   readonly barrierTimeoutMs?: number;
+  /** How long a rank's process may be stopped (SIGSTOP) before it is given up. Default 10 000. */
+  readonly stoppedTimeoutMs?: number;
   readonly onEvent?: (event: CoordinatorEvent) => void;
   /** Serve Prometheus metrics on this port of 127.0.0.1; 0 finds a free one. Default: none. */
   readonly metricsPort?: number;
@@ -42,6 +45,7 @@ export interface Coordinator extends AsyncDisposable {
 
 /** Ten minutes of silence are a hang; slow disks still show progress. */
 export const BARRIER_TIMEOUT_MS = 600_000;
+const STOPPED_TIMEOUT_MS = 10_000;
 
 /**
  * Starts a coordinator for the ranks of this node.
@@ -69,13 +73,15 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     onEvent,
     barrierTimeoutMs: options.barrierTimeoutMs ?? BARRIER_TIMEOUT_MS,
   });
+  const watch = new RankWatch(node, { silenceMs: options.stoppedTimeoutMs ?? STOPPED_TIMEOUT_MS });
   try {
-    const server = await startCoordinationServer(address, token, node);
+    const server = await startCoordinationServer(address, token, watch);
     // Ranks are being started, or are on their way here: half of the code that the first load needs is read meanwhile.
     setImmediate(() => void importReaders());
     let closing: Promise<void> | null = null;
     const close = (): Promise<void> => {
       closing ??= (async () => {
+        watch.close();
         node.close();
         await server.close();
         await metrics?.close();
@@ -85,6 +91,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     };
     return { address, token, jobId, epoch, metricsUrl: metrics?.url ?? null, close, [Symbol.asyncDispose]: close };
   } catch (error) {
+    watch.close();
     await metrics?.close();
     own?.leave();
     throw error;

@@ -15,6 +15,7 @@ import { startCoordinationServer } from "./grpc/coordination-server.ts";
 import { readLinkConnections } from "./link/read-link-connections.ts";
 import { readLinkKey } from "./link/read-link-key.ts";
 import { HEARTBEAT_MS } from "./many-node-coordination.ts";
+import { RankWatch } from "./node/rank-watch.ts";
 import { BARRIER_TIMEOUT_MS } from "./start-coordinator.ts";
 
 /** What such a node is told. Plain data. */
@@ -64,10 +65,12 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
       }
     })();
   });
-  const server = await startCoordinationServer(options.address, options.token, lobby, options.nodeRank ?? undefined);
+  const watch = new RankWatch(lobby, { silenceMs: options.nodeTimeoutMs });
+  const server = await startCoordinationServer(options.address, options.token, watch, options.nodeRank ?? undefined);
   return {
     async close() {
       await lobby.empty();
+      watch.close();
       await settled;
       if (epoch) await node?.confirm();
       epoch?.close();

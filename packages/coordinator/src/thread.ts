@@ -10,6 +10,7 @@ interface ThreadOptions {
   readonly jobId: string;
   readonly epoch: number;
   readonly localWorldSize: number;
+  readonly stoppedTimeoutMs: number;
   /** Null: the job has one node. */
   readonly nodes: Omit<NodeOptions, "address" | "token" | "jobId" | "epoch" | "localWorldSize"> | null;
 }
@@ -17,10 +18,10 @@ interface ThreadOptions {
 const options = workerData as ThreadOptions;
 
 try {
-  const { address, token, jobId, epoch, localWorldSize, nodes } = options;
+  const { address, token, jobId, epoch, localWorldSize, stoppedTimeoutMs, nodes } = options;
   const coordinator =
     nodes === null
-      ? await startCoordinator({ address, token, jobId, epoch, worldSize: localWorldSize })
+      ? await startCoordinator({ address, token, jobId, epoch, worldSize: localWorldSize, stoppedTimeoutMs })
       : await startNode({ ...nodes, address, token, jobId, epoch, localWorldSize });
   parentPort?.on("message", (message: { readonly type: "close" }) => {
     if (message.type !== "close") return;

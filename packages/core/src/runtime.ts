@@ -90,6 +90,7 @@ export { planStripes, type StripePlan } from "./segment/plan-stripes.ts";
 export { addReadStats, newReadStats, type ReadStats } from "./source/counting-source.ts";
 export { makeDirectories } from "./source/make-directories.ts";
 export { uniqueTag } from "./source/process-identity.ts";
+export { StoppedWatch } from "./source/stopped-watch.ts";
 export { bindStateDict } from "./state-dict/bind-state-dict.ts";
 export { manifestFromStateDict } from "./state-dict/manifest-from-state-dict.ts";
 export { copyInto } from "./tensor/copy.ts";

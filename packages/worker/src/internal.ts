@@ -11,3 +11,4 @@ export { type Delivery, prepareDelivery } from "./replica/delivery.ts";
 export { createReplica } from "./replica/import-replica-module.ts";
 export { FailureListeners } from "./session/failure-listeners.ts";
 export { type Arrival, RankSession } from "./session/rank-session.ts";
+export { watchedChannel } from "./session/watched-channel.ts";

@@ -29,6 +29,7 @@ describe("wire contract between nodes", () => {
     { type: "rank", rank: 0, message: { type: "arrive", barrier: "b", generation: 1, digest: "" } },
     { type: "rank", rank: 3, message: { type: "leave" } },
     { type: "gone", rank: 3 },
+    { type: "gone", rank: 3, reason: "has been stopped" },
     { type: "ready", sequence: 1, facts: { digest: null, sharedBytes: 2 ** 40 } },
     { type: "failed", sequence: 1, cause },
     { type: "owned", sequence: 2, rank: 1, manifest: Uint8Array.of(1, 255), placement: { flat: [0, 64], segmentBytes: [128] } },

@@ -16,6 +16,15 @@ export function processesMarked(name: string, value: string): number[] {
     .map(Number);
 }
 
+/** Whether a process has ended; its parent may not have heard of it yet. */
+export function hasEnded(pid: number): boolean {
+  try {
+    return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return true;
+  }
+}
+
 /** What a process was started as, for messages. */
 export function commandLine(pid: number): string {
   try {

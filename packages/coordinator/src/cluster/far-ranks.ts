@@ -38,7 +38,7 @@ export class FarRanks {
         this.#hearRank(message.rank, message.message);
         return;
       case "gone":
-        this.#end(message.rank);
+        this.#end(message.rank, message.reason);
         return;
       case "ready": {
         const facts = message.facts as NodeFacts;
@@ -91,9 +91,9 @@ export class FarRanks {
     }
   }
 
-  #end(rank: number): void {
+  #end(rank: number, reason?: string): void {
     const connection = this.#connections.get(rank);
     this.#connections.delete(rank);
-    if (connection) this.#coordinator.onEnd(connection);
+    if (connection) this.#coordinator.onEnd(connection, reason);
   }
 }

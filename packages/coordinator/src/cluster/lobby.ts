@@ -34,9 +34,9 @@ export class Lobby implements ConnectionListener {
     this.#pass((target) => target.onMessage(connection, message));
   }
 
-  onEnd(connection: RankConnection): void {
+  onEnd(connection: RankConnection, reason?: string): void {
     this.#here.delete(connection);
-    this.#pass((target) => target.onEnd(connection));
+    this.#pass((target) => target.onEnd(connection, reason));
     if (this.#here.size === 0) this.#empty?.();
   }
 

@@ -93,12 +93,12 @@ export class RelayCoordinator implements ConnectionListener {
     this.#options.send({ type: "rank", rank, message: message.type === "arrive" ? this.#weights.annotate(message) : message });
   }
 
-  onEnd(connection: RankConnection): void {
+  onEnd(connection: RankConnection, reason?: string): void {
     const { rank } = connection.hello;
     if (this.#connections.get(rank) !== connection) return;
     this.#connections.delete(rank);
     this.#options.onEvent?.({ type: "rank", rank, phase: "left" });
-    this.#options.send({ type: "gone", rank });
+    this.#options.send({ type: "gone", rank, ...(reason === undefined ? {} : { reason }) });
   }
 
   /** Takes a message of the head that is about ranks or weights. */

@@ -1,9 +1,9 @@
 /** The head node's gRPC server for other nodes. It listens nowhere: connections come in when their handshake is done. */
 import type { Duplex } from "node:stream";
-import { Server, ServerCredentials, type ServerDuplexStream, type ServiceDefinition, status } from "@grpc/grpc-js";
+import { type ServerDuplexStream, type ServiceDefinition, status } from "@grpc/grpc-js";
 import { asCheckpointError } from "@rankcast/core/runtime";
 import { CLUSTER_SERVICE, type HeadMessage, type NodeMessage } from "@rankcast/proto";
-import { MESSAGE_BYTES_MAX, refuseCompression } from "./stream-limits.ts";
+import { makeInjectedServer } from "./injected-server.ts";
 
 export type {
   HeadMessage,
@@ -18,9 +18,6 @@ export type {
   WeightsOffer,
   WeightsOwned,
 } from "@rankcast/proto";
-
-/** Time for streams to end in order when the server closes. */
-const CLOSE_GRACE_MS = 2000;
 
 /** One node's stream. */
 export interface NodeStream {
@@ -48,35 +45,10 @@ type Call = ServerDuplexStream<NodeMessage, HeadMessage>;
 
 /** Starts it. */
 export function startClusterServer(listener: NodeStreamListener): ClusterServer {
-  const server = new Server({
-    "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
-    "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
-    // A node has one stream.
-    "grpc.max_concurrent_streams": 4,
-    interceptors: [refuseCompression],
-  });
+  // A node has one stream.
+  const { server, inject, close } = makeInjectedServer({ "grpc.max_concurrent_streams": 4 });
   server.addService(CLUSTER_SERVICE as unknown as ServiceDefinition, { join: (call: Call) => serve(call, listener) });
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const sockets = new Set<Duplex>();
-  return {
-    inject(socket) {
-      sockets.add(socket);
-      socket.once("close", () => sockets.delete(socket));
-      injector.injectConnection(socket);
-    },
-    async close() {
-      let timer: NodeJS.Timeout | undefined;
-      await Promise.race([
-        new Promise<void>((resolve) => server.tryShutdown(() => resolve())),
-        new Promise<void>((resolve) => {
-          timer = setTimeout(resolve, CLOSE_GRACE_MS);
-        }),
-      ]);
-      clearTimeout(timer);
-      server.forceShutdown();
-      for (const socket of sockets) socket.destroy();
-    },
-  };
+  return { inject, close };
 }
 
 function serve(call: Call, listener: NodeStreamListener): void {

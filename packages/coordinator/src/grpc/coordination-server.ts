@@ -1,8 +1,10 @@
 /** The coordinator's gRPC server. The only file of this package that knows gRPC and the wire contract's service. */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { Server, ServerCredentials, type ServerDuplexStream, type ServiceDefinition, status } from "@grpc/grpc-js";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { type ServerDuplexStream, type ServiceDefinition, status } from "@grpc/grpc-js";
 import { DistributionError } from "@rankcast/core";
-import { asCheckpointError } from "@rankcast/core/runtime";
+import { asCheckpointError, uniqueTag } from "@rankcast/core/runtime";
 import { COORDINATION_SERVICE, type CoordinatorMessage, type Hello, type RankMessage } from "@rankcast/proto";
 
 export {
@@ -20,9 +22,10 @@ export {
   type WireError,
 } from "@rankcast/proto";
 
-import { MESSAGE_BYTES_MAX, refuseCompression } from "./stream-limits.ts";
+import { makeInjectedServer } from "./injected-server.ts";
 
-const CLOSE_GRACE_MS = 2000;
+/** Tells ranks whom to look at when nothing is heard: whoever they are connected to, which is not always who decides. */
+const INCARNATION = uniqueTag();
 
 /** Another node, as far as messages to its ranks go. */
 export interface FarNode {
@@ -47,8 +50,8 @@ export interface RankConnection {
 export interface ConnectionListener {
   onJoin(connection: RankConnection): void;
   onMessage(connection: RankConnection, message: RankMessage): void;
-  /** Once per joined connection, when its stream is over for whatever reason. */
-  onEnd(connection: RankConnection): void;
+  /** Once per joined connection, when its stream is over. `reason` is read behind the rank's name; left out: it has ended. */
+  onEnd(connection: RankConnection, reason?: string): void;
 }
 
 /** A bound server. */
@@ -70,26 +73,24 @@ export async function startCoordinationServer(
   listener: ConnectionListener,
   nodeRank?: number,
 ): Promise<CoordinationServer> {
-  const server = new Server({
-    "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
-    "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
-    "grpc.max_concurrent_streams": 16,
-    interceptors: [refuseCompression],
-  });
+  const { server, inject, close } = makeInjectedServer({ "grpc.max_concurrent_streams": 16 });
   const expected = digestOf(token);
   server.addService(COORDINATION_SERVICE as unknown as ServiceDefinition, {
     join: (call: Call) => serve(call, { listener, nodeRank, expected }),
   });
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error) => {
-      if (error) {
-        reject(
-          new DistributionError("RANKCAST_COORDINATOR_UNREACHABLE", `cannot listen on ${address}`, { details: { address }, cause: error }),
-        );
-      } else resolve();
-    });
-  });
-  return { close: () => closeServer(server) };
+  const door = createServer(inject);
+  try {
+    door.listen({ path: address.replace(/^unix:/, "") });
+    await once(door, "listening");
+  } catch (cause) {
+    throw new DistributionError("RANKCAST_COORDINATOR_UNREACHABLE", `cannot listen on ${address}`, { details: { address }, cause });
+  }
+  return {
+    async close() {
+      door.close();
+      await close();
+    },
+  };
 }
 
 function digestOf(token: string): Buffer {
@@ -154,23 +155,11 @@ function admitted({ token: _, ...hello }: Hello, nodeRank: number | undefined): 
 function connect(call: Call, hello: Hello, finish: () => void): RankConnection {
   return {
     hello,
-    send: (message) => void call.write(message),
+    send: (message) => void call.write(message.type === "welcome" ? { ...message, incarnation: INCARNATION } : message),
     refuse(kind, text) {
       fail(call, kind === "duplicate" ? status.ALREADY_EXISTS : status.INVALID_ARGUMENT, text);
       finish();
     },
     end: () => call.end(),
   };
-}
-
-async function closeServer(server: Server): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  await Promise.race([
-    new Promise<void>((resolve) => server.tryShutdown(() => resolve())),
-    new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, CLOSE_GRACE_MS);
-    }),
-  ]);
-  clearTimeout(timer);
-  server.forceShutdown();
 }

@@ -64,6 +64,7 @@ export function rankVariables(
     RANKCAST_NODE_COUNT: nodeCount,
     RANKCAST_JOB_ID: runId,
     RANKCAST_EPOCH: String(epoch),
+    RANKCAST_NODE_TIMEOUT: String(options.nodeTimeoutMs / 1000),
     RANKCAST_GUARD_FD: String(GUARD_DESCRIPTOR),
   };
 }

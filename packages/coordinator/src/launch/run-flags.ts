@@ -99,7 +99,7 @@ export const RUN_FLAGS: readonly RunFlag[] = [
   flag("signalsToHandle", "signals that are passed on to the ranks", { value: "NAMES", fallback: "SIGTERM,SIGINT,SIGHUP,SIGQUIT" }),
   flag("graceSeconds", "seconds between SIGTERM and SIGKILL", { value: "S", fallback: "30" }),
   flag("joinTimeout", "seconds all nodes may take to come together", { value: "S", fallback: "300" }),
-  flag("nodeTimeout", "seconds a node may be silent before it is given up", { value: "S", fallback: "10" }),
+  flag("nodeTimeout", "seconds a node may be silent, or a process be stopped, before it is given up", { value: "S", fallback: "10" }),
   flag("linkConnections", "connections that tensor bytes take from node to node; planned when left out", { value: "N" }),
   flag("insecure", "let nodes talk over the network without encryption", { fallback: "0" }),
 ];

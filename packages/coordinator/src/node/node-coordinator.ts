@@ -173,7 +173,7 @@ export class NodeCoordinator implements ConnectionListener {
     }
   }
 
-  onEnd(connection: RankConnection): void {
+  onEnd(connection: RankConnection, reason?: string): void {
     const { rank } = connection.hello;
     const member = this.#members.get(rank);
     if (member?.connection !== connection) return;
@@ -181,7 +181,7 @@ export class NodeCoordinator implements ConnectionListener {
     this.#live.gone(rank);
     this.#options.onEvent?.({ type: "rank", rank, phase: member.left ? "left" : "lost" });
     if (member.left) this.#board.leave(rank);
-    else this.#board.lose(rank, "its connection closed", lostRank(connection.hello));
+    else this.#board.lose(rank, reason ?? "its connection closed", lostRank(connection.hello, reason));
   }
 
   /** Another node has a round's weights. */

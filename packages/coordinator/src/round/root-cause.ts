@@ -46,13 +46,13 @@ export function abortedRank(error: Error, hello: Hello): ErrorRecord {
   return { ...record, message: `rank ${hello.rank} (node ${hello.nodeRank}, ${hello.host}, pid ${hello.pid}): ${record.message}` };
 }
 
-/** The error of a rank whose connection closed without goodbye. */
-export function lostRank(hello: Hello): ErrorRecord {
+/** The error of a rank whose connection closed without goodbye; `reason` is read behind its name. */
+export function lostRank(hello: Hello, reason?: string): ErrorRecord {
   const { rank, nodeRank, host, pid } = hello;
   const error = new DistributionError(
     "RANKCAST_RANK_LOST",
-    `rank ${rank} (node ${nodeRank}, ${host}, pid ${pid}) ended while others depended on it`,
-    {},
+    `rank ${rank} (node ${nodeRank}, ${host}, pid ${pid}) ${reason ?? "ended"} while others depended on it`,
+    reason === undefined ? {} : { details: { reason } },
   );
   return withRootCause(error, rank, placeOf(hello));
 }

@@ -62,10 +62,25 @@ export function isDead(identity: ProcessIdentity): boolean {
   }
 }
 
-/** Field 22 of the stat file; the second field is the command name in parentheses and may itself hold spaces and parentheses. */
+/** Whether the process stands still after SIGSTOP or SIGTSTP. False when it can not be told; one that a debugger holds is not meant. */
+export function isStopped({ pid, startTime: started, namespace, boot }: ProcessIdentity): boolean {
+  const self = processIdentity();
+  if (boot !== self.boot || namespace !== self.namespace || started === "0") return false;
+  const fields = statFields(pid);
+  return fields?.[START_TIME] === started && fields[STATE] === "T";
+}
+
+const STATE = 0;
+const START_TIME = 19;
+
 function startTime(pid: number): string | undefined {
+  return statFields(pid)?.[START_TIME];
+}
+
+/** Fields of the stat file from the third on; the second is the command name in parentheses and may itself hold spaces and parentheses. */
+function statFields(pid: number): string[] | undefined {
   const stat = attempt(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
-  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 function shortDigest(text: string): string {

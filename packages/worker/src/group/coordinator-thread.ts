@@ -18,6 +18,8 @@ export interface CoordinatorThreadOptions {
   readonly jobId: string;
   readonly epoch: number;
   readonly localWorldSize: number;
+  /** How long a rank may be stopped. */
+  readonly stoppedTimeoutMs: number;
   /** Null: the job has one node. */
   readonly nodes: NodesOptions | null;
 }

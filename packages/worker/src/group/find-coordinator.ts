@@ -26,6 +26,8 @@ export interface MeetingPoint {
   readonly nodeKey: string;
   readonly runtimeDirectory: string | undefined;
   readonly timeoutMs: number;
+  /** How long a rank may be stopped. */
+  readonly stoppedTimeoutMs: number;
   /** Null: the job has one node. */
   readonly nodes: NodesOptions | null;
 }
@@ -45,11 +47,11 @@ export async function meetCoordinator(point: MeetingPoint): Promise<CoordinatorA
 
 async function startOwn(point: MeetingPoint, path: string): Promise<CoordinatorAddress> {
   const owned = ownDirectory(path);
-  const { jobId, epoch, localWorldSize, nodes } = point;
+  const { jobId, epoch, localWorldSize, stoppedTimeoutMs, nodes } = point;
   const token = randomBytes(32).toString("hex");
   const address = addressIn(path);
   try {
-    const thread = await startCoordinatorThread({ address, token, jobId, epoch, localWorldSize, nodes });
+    const thread = await startCoordinatorThread({ address, token, jobId, epoch, localWorldSize, stoppedTimeoutMs, nodes });
     leaveMeetingToken(path, token);
     return {
       address,

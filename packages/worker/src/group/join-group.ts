@@ -1,11 +1,12 @@
 /** The door of a rank: finds out who it is and who coordinates it, and joins. */
 import { randomUUID } from "node:crypto";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type DetectedRank, detectRank, nativeMemory, readHostFacts, requireIdentity } from "@rankcast/core/runtime";
+import { type DetectedRank, detectRank, nativeMemory, readHostFacts, requireIdentity, uniqueTag } from "@rankcast/core/runtime";
 import { readRankEnvironment } from "../environment/environment.ts";
 import { type Hello, PROTOCOL_VERSION } from "../grpc/coordinator-channel.ts";
 import { rehearse } from "../replica/rehearse.ts";
 import { RankSession } from "../session/rank-session.ts";
+import { watchedChannel } from "../session/watched-channel.ts";
 import { awaitToken } from "./await-token.ts";
 import type { NodesOptions } from "./coordinator-thread.ts";
 import { type CoordinatorAddress, meetCoordinator } from "./find-coordinator.ts";
@@ -24,7 +25,7 @@ export interface JoinGroupOptions {
   readonly timeoutMs?: number;
   /** How long the nodes of a job may take to come together. Default `RANKCAST_JOIN_TIMEOUT` (seconds), else 300 000. */
   readonly joinTimeoutMs?: number;
-  /** How long a node may be silent before it is given up. Default `RANKCAST_NODE_TIMEOUT` (seconds), else 10 000. */
+  /** How long another node may be silent, or a rank or coordinator of this one be stopped (SIGSTOP), before it is given up. Default `RANKCAST_NODE_TIMEOUT` (seconds), else 10 000. */
   readonly nodeTimeoutMs?: number;
   /** Connections that tensor bytes take from node to node, as node 0 says. Default `RANKCAST_LINK_CONNECTIONS`, else planned by size and latency. */
   readonly linkConnections?: number;
@@ -63,12 +64,13 @@ export async function joinGroup(options: JoinGroupOptions = {}): Promise<RankGro
     nodeRank: identity.nodeRank ?? 0,
     worldSize: identity.worldSize,
     localWorldSize,
-    incarnation: randomUUID(),
+    incarnation: uniqueTag(),
     pid: process.pid,
     host: facts.hostname,
   };
   try {
-    const joining = RankSession.open(coordinator.address, coordinator.token, hello);
+    const watched = watchedChannel(nodeTimeoutOf(options, environment.variables));
+    const joining = RankSession.open(coordinator.address, coordinator.token, hello, watched);
     // Told apart below; a rehearsal that fails first must not leave it unheard.
     joining.catch(() => undefined);
     // The coordinator answers meanwhile, in another process or thread. A rank that is alone holds nobody up.
@@ -102,6 +104,7 @@ async function findCoordinator(
     nodeKey: job.detected.nodeKey,
     runtimeDirectory: environment.runtimeDirectory,
     timeoutMs: options.timeoutMs ?? APPEAR_TIMEOUT_MS,
+    stoppedTimeoutMs: nodeTimeoutOf(options, environment.variables),
     nodes: hasOneNode(job.detected) ? null : nodesOf(options, environment.variables, job),
   });
 }
@@ -118,13 +121,21 @@ function jobName(detected: DetectedRank, variables: Variables): string {
 
 type Variables = { readonly [name: string]: string | undefined };
 
+function nodeTimeoutOf({ nodeTimeoutMs }: JoinGroupOptions, variables: Variables): number {
+  return nodeTimeoutMs ?? secondsOf(variables, "RANKCAST_NODE_TIMEOUT") ?? NODE_TIMEOUT_MS;
+}
+
+/** In milliseconds; null when it says none. */
+function secondsOf(variables: Variables, name: string): number | null {
+  return Number(variables[name]) > 0 ? Number(variables[name]) * 1000 : null;
+}
+
 function nodesOf(
-  { joinTimeoutMs, nodeTimeoutMs, linkConnections }: JoinGroupOptions,
+  options: JoinGroupOptions,
   variables: Variables,
   { detected, jobId }: { readonly detected: DetectedRank; readonly jobId: string },
 ): NodesOptions {
   const { rank, worldSize, nodeRank, nodeCount } = detected.identity;
-  const seconds = (name: string): number | null => (Number(variables[name]) > 0 ? Number(variables[name]) * 1000 : null);
   return {
     worldSize,
     nodeCount,
@@ -132,8 +143,11 @@ function nodesOf(
     // Local ranks follow the order of ranks, and only local rank 0 asks.
     isHead: nodeRank === null ? rank === 0 : nodeRank === 0,
     endpoint: findHead(detected, jobId, variables),
-    variables: { ...variables, ...(linkConnections === undefined ? {} : { RANKCAST_LINK_CONNECTIONS: String(linkConnections) }) },
-    joinTimeoutMs: joinTimeoutMs ?? seconds("RANKCAST_JOIN_TIMEOUT") ?? JOIN_TIMEOUT_MS,
-    nodeTimeoutMs: nodeTimeoutMs ?? seconds("RANKCAST_NODE_TIMEOUT") ?? NODE_TIMEOUT_MS,
+    variables: {
+      ...variables,
+      ...(options.linkConnections === undefined ? {} : { RANKCAST_LINK_CONNECTIONS: String(options.linkConnections) }),
+    },
+    joinTimeoutMs: options.joinTimeoutMs ?? secondsOf(variables, "RANKCAST_JOIN_TIMEOUT") ?? JOIN_TIMEOUT_MS,
+    nodeTimeoutMs: nodeTimeoutOf(options, variables),
   };
 }

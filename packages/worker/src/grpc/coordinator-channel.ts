@@ -26,6 +26,8 @@ export interface CoordinatorChannel {
   send(message: RankMessage): void;
   /** Ends our side after everything queued was sent; resolves when the coordinator has closed its side. */
   close(): Promise<void>;
+  /** Ends the stream at once, without the coordinator's help. */
+  cut(): void;
 }
 
 /** What the owner of a channel hears. */
@@ -75,6 +77,7 @@ export function openCoordinatorChannel(address: string, token: string, listener:
       stream.end();
       await whenEnded;
     },
+    cut: () => stream.cancel(),
   };
 }
 

@@ -32,6 +32,7 @@ class FakeChannel {
           queueMicrotask(() => this.say({ type: "welcome", protocol: 1, jobId: "j", epoch: 0, nodeRank: 0, nodeCount: 1 }));
       },
       close: async () => this.listener?.onEnd(null),
+      cut: () => this.listener?.onEnd(null),
     };
   };
   say(message: CoordinatorMessage): void {
@@ -132,7 +133,7 @@ describe("RankSession", () => {
   it("is not opened when the coordinator refuses", async () => {
     const refused = RankSession.open("a", "t", HELLO, (_address, _token, listener) => {
       queueMicrotask(() => listener.onEnd(new DistributionError("RANKCAST_TOKEN_REFUSED", "no", {})));
-      return { send: () => undefined, close: async () => undefined };
+      return { send: () => undefined, close: async () => undefined, cut: () => undefined };
     });
     expect(await codeOf(refused)).to.equal("RANKCAST_TOKEN_REFUSED");
   });
