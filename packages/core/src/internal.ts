@@ -217,7 +217,8 @@ export { getTorchvisionModels, resolveTorchvision, type TorchvisionModel, type T
 export type { WeightTables } from "./scheme/weight-tables.ts";
 export { type BuiltSegments, buildSegments } from "./segment/build-segments.ts";
 export { flattenPlacements, type PlacedSegments, type SegmentReuse, unflattenPlacements } from "./segment/describe-placement.ts";
-export { BlockPool, BlockWriter } from "./source/block-writer.ts";
+export { BlockPool } from "./source/block-pool.ts";
+export { BlockWriter } from "./source/block-writer.ts";
 export { parseContentRange, RangeSet } from "./source/byte-range.ts";
 // Sources
 export {
@@ -242,7 +243,7 @@ export {
   verifyCache,
 } from "./source/cache-maintenance.ts";
 export { ConnectionWindow } from "./source/connection-window.ts";
-export { hashFile, startHash } from "./source/content-hash.ts";
+export { hashFile } from "./source/content-hash.ts";
 export { addReadStats, countingSource, newReadStats, type ReadStats } from "./source/counting-source.ts";
 export { directorySiblings, noSiblings, refuseUnsafeName } from "./source/directory-siblings.ts";
 export { expectedDigest } from "./source/expected-digest.ts";
@@ -250,6 +251,7 @@ export { expectedDigest } from "./source/expected-digest.ts";
 export type { FetchEvent, FetchListener, FetchProgress } from "./source/fetch-event.ts";
 export type { FetchOptions } from "./source/fetch-options.ts";
 export { type FetchedFile, fetchToCache } from "./source/fetch-to-cache.ts";
+export { startFileJob } from "./source/file-job.ts";
 export { type OpenFileOptions, openFile } from "./source/file-source.ts";
 export { type HttpOptions, openHttpSession } from "./source/http-session.ts";
 export { openHttp } from "./source/http-source.ts";

@@ -92,7 +92,7 @@ export const DEFAULT_LIMITS = {
   idleMs: 30_000,
   /** Parallel range requests; more than this brings nothing and annoys servers. */
   httpConnections: 8,
-  /** One range request: large enough to hide a round trip, small enough to resume and to spread. */
+  /** One range request at first: large enough to hide a round trip, small enough to resume and to spread. A fast connection asks for up to 8 times as much. */
   httpRangeBytes: 16 * MIB,
   /** Tries without a single new byte before a request is given up. */
   httpAttempts: 5,

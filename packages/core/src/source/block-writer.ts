@@ -1,32 +1,13 @@
 /** Gathers a body in blocks and writes full ones to their place, while the next one fills. */
+import { BLOCK_BYTES, type BlockPool } from "./block-pool.ts";
 import type { BodySink } from "./body-sink.ts";
 import type { ByteRange } from "./byte-range.ts";
 
-/**
- * One write. Large and aligned, a write costs the file system a fraction of what the same bytes cost in pieces: it takes whole large pages. Small
- * enough that a block is still in the processor's cache when it is written.
- */
-const BLOCK_BYTES = 2 ** 20;
-/** Written blocks that wait for the disk before the network is made to wait. */
-const WRITES_MAX = 2;
+/** Blocks that are being written before the network is made to wait. */
+const WRITES_MAX = 3;
 
-/** Writes one block at its position in the file. */
+/** Writes one block at its position in the file. Called for the next block before the one before is written; they end in the order of the calls. */
 export type WriteBlock = (block: Uint8Array, position: number) => Promise<void>;
-
-/** Blocks that are used again and again: fresh memory costs a page fault per 4 KiB. */
-export class BlockPool {
-  readonly #free: Uint8Array[] = [];
-
-  /** A block with any content. */
-  take(): Uint8Array {
-    return this.#free.pop() ?? new Uint8Array(BLOCK_BYTES);
-  }
-
-  /** Gives one back that nobody reads or writes any more. */
-  give(block: Uint8Array): void {
-    this.#free.push(block);
-  }
-}
 
 /** What a writer is made with. */
 export interface BlockWriting {
@@ -35,6 +16,8 @@ export interface BlockWriting {
   readonly isAwaited: (range: ByteRange) => boolean;
   /** Bytes have arrived and are not written yet. `first` has those of the first read. @throws to refuse them. */
   readonly onBytes: (count: number, first: Uint8Array | null) => void;
+  /** More was ready to be written than the disk took, for this long. */
+  readonly onStall?: (ms: number) => void;
   readonly blocks: BlockPool;
   /** Where the first byte belongs. */
   readonly position: number;
@@ -51,7 +34,7 @@ export class BlockWriter implements BodySink {
   #begin: number;
   #written: number;
   #begun = false;
-  /** Each begins when the one before has ended; after a failure nothing is written any more. */
+  /** Those that have not ended, oldest first. Each ends after the one before, and fails with it. */
   readonly #writes: Promise<void>[] = [];
 
   constructor(writing: BlockWriting) {
@@ -71,7 +54,13 @@ export class BlockWriter implements BodySink {
     this.#filledBytes += count;
     if (this.#filledBytes === this.#capacity) this.#start();
     else this.nudge();
-    return this.#writes.length > WRITES_MAX ? (this.#writes[0] ?? null) : null;
+    return this.#writes.length > WRITES_MAX ? this.#stall() : null;
+  }
+
+  async #stall(): Promise<void> {
+    const begunMs = performance.now();
+    await this.#writes[0];
+    this.#with.onStall?.(performance.now() - begunMs);
   }
 
   /** Writes what is gathered when somebody waits for it: at once, or when the write before has ended, together with what has come meanwhile. */
@@ -117,14 +106,17 @@ export class BlockWriter implements BodySink {
       this.#filledBytes = 0;
       this.#givenBytes = 0;
     }
-    const write = async (): Promise<void> => {
-      await this.#with.write(bytes, begin);
+    const before = this.#writes.at(-1);
+    const writing = this.#with.write(bytes, begin);
+    const end = async (): Promise<void> => {
+      const failed = (await Promise.allSettled([before, writing])).find((each) => each.status === "rejected");
+      if (failed !== undefined) throw failed.reason;
       this.#written = begin + bytes.length;
       void this.#writes.shift();
       if (isFull) this.#with.blocks.give(block);
       this.nudge();
     };
-    const running = (this.#writes.at(-1) ?? Promise.resolve()).then(write);
+    const running = end();
     this.#writes.push(running);
     // Reported by whoever awaits it next; without this a failure before that would be an unhandled rejection.
     running.catch(() => undefined);

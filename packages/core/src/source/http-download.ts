@@ -4,7 +4,6 @@
  * The first request already asks for a range. 206 tells the size, the version and that ranges work: the rest is fetched in parallel. 200 is the whole
  * file: one stream. Bytes are only ever put together when one strong validator covers all of them.
  */
-import { BlockPool } from "./block-writer.ts";
 import type { ByteRange } from "./byte-range.ts";
 import { parseContentRange, rangeHeader } from "./byte-range.ts";
 import type { FetchListener } from "./fetch-event.ts";
@@ -206,7 +205,6 @@ class Download {
       partial: this.#partial,
       policy: this.#policy,
       meter: this.#meter,
-      blocks: new BlockPool(),
       name: this.#name,
     };
     if (version === null) {

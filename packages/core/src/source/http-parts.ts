@@ -1,6 +1,6 @@
 /** Fetches the parts of one version of a file in parallel, each into its place. */
 import { SourceError } from "../errors/checkpoint-error.ts";
-import { type BlockPool, BlockWriter } from "./block-writer.ts";
+import { BlockWriter } from "./block-writer.ts";
 import { type ByteRange, parseContentRange, rangeHeader } from "./byte-range.ts";
 import { ConnectionWindow } from "./connection-window.ts";
 import { refuseHtml } from "./http-body-checks.ts";
@@ -14,6 +14,7 @@ import type { ProgressMeter } from "./progress-meter.ts";
 import { isSameVersion, type RemoteVersion, remoteVersion, strongValidator } from "./remote-version.ts";
 import { responseError } from "./response-error.ts";
 import type { RetryPolicy } from "./retry-policy.ts";
+import { TransferLoad } from "./transfer-load.ts";
 
 /** What all parts of one download share. */
 export interface PartContext {
@@ -21,8 +22,6 @@ export interface PartContext {
   readonly partial: PartialFile;
   readonly policy: RetryPolicy;
   readonly meter: ProgressMeter;
-  /** Memory between the network and the disk, for all parts of the file. */
-  readonly blocks: BlockPool;
   readonly name: string;
 }
 
@@ -31,6 +30,13 @@ export interface Cursor {
   position: number;
   /** The body must end here; infinite when its length is not known. */
   end: number;
+}
+
+/** Who watches a body being received. */
+export interface ReceiptWatcher {
+  readonly onBytes?: (count: number) => void;
+  /** The connection was not read for this long, because the disk was behind. */
+  readonly onStall?: (ms: number) => void;
 }
 
 /** The first part's answer, and where it came from. */
@@ -55,11 +61,11 @@ export async function receive(
   context: PartContext,
   response: LocatedResponse,
   cursor: Cursor,
-  onBytes?: (count: number) => void,
+  watcher: ReceiptWatcher = {},
 ): Promise<void> {
-  const { partial, blocks } = context;
+  const { partial } = context;
   const writer = new BlockWriter({
-    write: (block, position) => partial.write([block], position),
+    write: (block, position) => partial.write(block, position),
     isAwaited: (range) => partial.watcher?.awaits(range) ?? false,
     onBytes: (count, first) => {
       if (first !== null && received === 0) refuseHtml(context.name, first);
@@ -67,9 +73,10 @@ export async function receive(
       if (received > cursor.end) throw lengthError(context.name, `the body goes on after its end at ${cursor.end}`, cursor.end, received);
       context.policy.sign();
       context.meter.add(count);
-      onBytes?.(count);
+      watcher.onBytes?.(count);
     },
-    blocks,
+    onStall: (ms) => watcher.onStall?.(ms),
+    blocks: partial.blocks,
     position: cursor.position,
   });
   const stopNudging = partial.watcher?.onAwaited(() => writer.nudge());
@@ -113,6 +120,7 @@ class PartFetch {
   readonly #validator: string;
   readonly #queue: PartQueue;
   readonly #window: ConnectionWindow;
+  readonly #load = new TransferLoad();
   readonly #stop = new AbortController();
   readonly #workers: Promise<void>[] = [];
   #running = 0;
@@ -126,8 +134,8 @@ class PartFetch {
     this.#location = opening.location;
     const { limits } = context.session;
     const gaps = context.partial.missing(opening.version.sizeBytes).flatMap((gap) => without(gap, opening.range));
-    this.#queue = new PartQueue(gaps, limits.httpRangeBytes, limits.httpConnections);
-    this.#window = new ConnectionWindow(limits.httpConnections, performance.now());
+    this.#queue = new PartQueue(gaps, limits.httpRangeBytes);
+    this.#window = new ConnectionWindow(limits.httpConnections, performance.now(), () => this.#load.look());
   }
 
   async run(): Promise<PartsOutcome> {
@@ -136,7 +144,7 @@ class PartFetch {
     signal?.addEventListener("abort", cancel, { once: true });
     this.#stop.signal.addEventListener("abort", () => this.#opening.response.discard(), { once: true });
     try {
-      this.#spawn(() => this.#fetch(this.#opening.range, this.#opening.response));
+      this.#spawn(this.#opening.range);
       this.#grow();
       for (let index = 0; index < this.#workers.length; index += 1) await this.#workers[index];
     } finally {
@@ -149,18 +157,19 @@ class PartFetch {
   }
 
   #grow(): void {
-    while (this.#running < this.#window.allowed && !this.#queue.isEmpty && !this.#stop.signal.aborted) this.#spawn(async () => undefined);
+    while (this.#running < this.#window.allowed && !this.#queue.isEmpty && !this.#stop.signal.aborted) this.#spawn(null);
   }
 
-  /** One connection: its first part, then whatever is next, until nothing is left or the server wants fewer. */
-  #spawn(first: () => Promise<void>): void {
+  /** One connection: the opening's part or the next one, and then whatever is next, until nothing is left or the server wants fewer. */
+  #spawn(first: ByteRange | null): void {
     this.#running += 1;
     const work = async (): Promise<void> => {
-      await first();
-      while (this.#running <= this.#window.allowed) {
-        const part = this.#queue.next();
-        if (part === null) return;
-        await this.#fetch(part);
+      let rate = 0;
+      const next = (): ByteRange | null => this.#queue.next({ rate, connections: this.#window.allowed });
+      for (let part = first ?? next(); part !== null; part = this.#running > this.#window.allowed ? null : next()) {
+        const begunMs = performance.now();
+        await this.#fetch(part, part === first ? this.#opening.response : undefined);
+        rate = (part.end - part.begin) / (performance.now() - begunMs);
       }
     };
     this.#workers.push(
@@ -209,8 +218,11 @@ class PartFetch {
   async #receive(part: ByteRange, cursor: Cursor, opened: LocatedResponse | undefined): Promise<void> {
     cursor.end = part.end;
     const response = opened ?? (await this.#ask(cursor));
-    await receive(this.#context, response, cursor, (count) => {
-      if (this.#window.received(count, performance.now())) this.#grow();
+    await receive(this.#context, response, cursor, {
+      onBytes: (count) => {
+        if (this.#window.received(count, performance.now())) this.#grow();
+      },
+      onStall: (ms) => this.#load.stalled(ms),
     });
   }
 

@@ -16,9 +16,10 @@ import { open, rm, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { printable } from "../errors/quote.ts";
+import { BlockPool } from "./block-pool.ts";
 import { type ByteRange, RangeSet } from "./byte-range.ts";
-import { type RunningHash, startHash } from "./content-hash.ts";
 import { CREATE_FLAGS, writeError, writeWhole } from "./durable-file.ts";
+import { type FileJob, startFileJob } from "./file-job.ts";
 import { unreadable } from "./file-source.ts";
 import { createContentHash, type HashAlgorithm } from "./hash-algorithms.ts";
 import type { PartialWatcher } from "./partial-watcher.ts";
@@ -38,8 +39,8 @@ const SAVE_MS = 1_000;
 const SAVE_BYTES = 2 ** 20;
 /** The disk starts on what is written after this many bytes, so that the sync at the end finds little left to do. */
 const FLUSH_BYTES = 128 * 2 ** 20;
-/** Smaller files are hashed at once: a thread costs more than their digest. */
-const INLINE_HASH_BYTES = 4 * 2 ** 20;
+/** Smaller files are written and hashed without a thread, which costs more than they do. */
+const INLINE_BYTES = 4 * 2 ** 20;
 
 /** See the module. Offsets are offsets in the complete file. Not for concurrent use of `reset` and `write`. */
 export class PartialFile {
@@ -52,7 +53,9 @@ export class PartialFile {
   readonly #done = new RangeSet();
   readonly #algorithms = new Set<HashAlgorithm>(["sha256"]);
   #remote: RemoteVersion | null;
-  #hash: RunningHash | undefined;
+  /** Who writes and hashes it; none for a small file. */
+  #job: FileJob | undefined;
+  readonly #ownBlocks = new BlockPool();
   #unsavedBytes = 0;
   #savedMs = performance.now();
   #unflushedBytes = 0;
@@ -98,6 +101,11 @@ export class PartialFile {
     return this.#done.bytesAt(offset);
   }
 
+  /** Memory for the blocks that `write` takes. */
+  get blocks(): BlockPool {
+    return this.#isSmall ? this.#ownBlocks : this.#writing().blocks;
+  }
+
   /** What of a file of `sizeBytes` is not there yet. */
   missing(sizeBytes: number): ByteRange[] {
     return this.#done.missing(sizeBytes);
@@ -121,8 +129,8 @@ export class PartialFile {
 
   /** Drops all bytes. */
   async reset(): Promise<void> {
-    this.#hash?.cancel();
-    this.#hash = undefined;
+    this.#job?.cancel();
+    this.#job = undefined;
     this.#done.clear();
     this.#remote = null;
     this.watcher?.dropped();
@@ -130,12 +138,13 @@ export class PartialFile {
   }
 
   /**
-   * Writes pieces one after the other at `position`; they count as done when this resolves.
+   * Writes a part of one of `blocks` at `position`; its bytes count as done when this resolves. Several writes may run at once.
    * @throws {SourceError} RANKCAST_DISK_FULL, RANKCAST_CACHE_WRITE.
    */
-  async write(pieces: readonly Uint8Array[], position: number): Promise<void> {
-    const end = position + pieces.reduce((sum, each) => sum + each.length, 0);
-    await writeFully(this.#handle, pieces, position).catch((error: unknown) => {
+  async write(block: Uint8Array, position: number): Promise<void> {
+    const end = position + block.length;
+    const written = this.#isSmall ? writeFully(this.#handle, block, position) : this.#writing().write(block, position);
+    await written.catch((error: unknown) => {
       throw writeError(this.path, error, { neededBytes: (this.#remote?.sizeBytes ?? end) - this.doneBytes });
     });
     this.#done.add({ begin: position, end });
@@ -160,12 +169,12 @@ export class PartialFile {
    */
   async finish(sizeBytes: number): Promise<ReadonlyMap<string, string>> {
     if (this.missing(sizeBytes).length > 0) throw new SourceError("RANKCAST_HTTP_SHORT", `${printable(this.path)}: not complete`);
-    const digests = this.#hash || sizeBytes > INLINE_HASH_BYTES ? this.#hashing().finish(sizeBytes) : this.#hashInline(sizeBytes);
+    const digests = this.#job || sizeBytes > INLINE_BYTES ? this.#writing().finish(sizeBytes) : this.#hashInline(sizeBytes);
     // Both at once; neither may be left behind when the other fails.
     const [computed, synced] = await Promise.allSettled([digests, this.#attempt(() => this.#handle.datasync())]);
     if (computed.status === "rejected") throw computed.reason;
     if (synced.status === "rejected") throw synced.reason;
-    this.#hash = undefined;
+    this.#job = undefined;
     await this.#attempt(() => this.#handle.chmod(0o444));
     await this.#attempt(() => this.#handle.sync());
     await this.#close();
@@ -193,21 +202,28 @@ export class PartialFile {
   }
 
   async #close(): Promise<void> {
-    this.#hash?.cancel();
-    this.#hash = undefined;
+    this.#job?.cancel();
+    this.#job = undefined;
     await this.#saving;
     await this.#flushing;
     await this.#handle.close().catch(() => undefined);
   }
 
-  #hashing(): RunningHash {
-    this.#hash ??= startHash(this.path, [...this.#algorithms], this.#remote?.sizeBytes);
-    return this.#hash;
+  get #isSmall(): boolean {
+    return this.#remote !== null && this.#remote.sizeBytes <= INLINE_BYTES;
+  }
+
+  #writing(): FileJob {
+    this.#job ??= startFileJob(this.path, {
+      writable: true,
+      algorithms: [...this.#algorithms],
+      ...(this.#remote === null ? {} : { sizeBytes: this.#remote.sizeBytes }),
+    });
+    return this.#job;
   }
 
   #announce(): void {
-    if (this.#remote !== null && this.#remote.sizeBytes <= INLINE_HASH_BYTES) return;
-    this.#hashing().available(this.#done.prefixBytes);
+    this.#job?.available(this.#done.prefixBytes);
   }
 
   async #hashInline(sizeBytes: number): Promise<ReadonlyMap<string, string>> {
@@ -268,12 +284,7 @@ export async function refuseFullDisk(directory: string, neededBytes: number): Pr
   });
 }
 
-/** `writev` may write less than asked on a nearly full disk or a network file system. */
-async function writeFully(handle: FileHandle, pieces: readonly Uint8Array[], position: number): Promise<void> {
-  const total = pieces.reduce((sum, each) => sum + each.length, 0);
-  const { bytesWritten } = await handle.writev(pieces as Uint8Array[], position);
-  if (bytesWritten === total) return;
-  const rest = Buffer.concat(pieces as Uint8Array[]);
-  let done = bytesWritten;
-  while (done < total) done += (await handle.write(rest, done, total - done, position + done)).bytesWritten;
+/** A nearly full disk, or a network file system, may take less than it was given. */
+async function writeFully(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) done += (await handle.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
 }

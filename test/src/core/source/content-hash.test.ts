@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { hashFile, startHash } from "@rankcast/core/internal";
+import { hashFile, startFileJob } from "@rankcast/core/internal";
 import { expect } from "chai";
 import { expectError } from "../../support/expect-error.ts";
 import { randomBytes } from "../../support/random-bytes.ts";
@@ -16,9 +16,9 @@ describe("hashing in a thread", () => {
     const bytes = randomBytes(9_000_000);
     const path = join(directory(), "f");
     await writeFile(path, bytes);
-    const both = startHash(path, ["sha256", "md5"]);
+    const both = startFileJob(path, { algorithms: ["sha256", "md5"] });
     for (let available = 0; available < bytes.length; available += 1_000_000) both.available(available);
-    const prefixed = startHash(path, ["git-sha1"], bytes.length);
+    const prefixed = startFileJob(path, { algorithms: ["git-sha1"], sizeBytes: bytes.length });
     const [digests, git, whole] = await Promise.all([
       both.finish(bytes.length),
       prefixed.finish(bytes.length),
@@ -34,7 +34,7 @@ describe("hashing in a thread", () => {
     await expectError("RANKCAST_FILE_UNREADABLE", hashFile(join(directory(), "none"), 5));
     await writeFile(join(directory(), "short"), "123");
     await expectError("RANKCAST_FILE_UNREADABLE", hashFile(join(directory(), "short"), 5));
-    startHash(join(directory(), "short")).cancel();
+    startFileJob(join(directory(), "short")).cancel();
     expect(await hashFile(join(directory(), "short"), 3)).to.equal(sha256(Buffer.from("123")));
     const aborted = await hashFile(join(directory(), "short"), 3, AbortSignal.abort()).catch((error: unknown) => error);
     expect(aborted).to.have.property("name", "AbortError");

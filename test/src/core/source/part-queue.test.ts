@@ -10,10 +10,10 @@ describe("PartQueue", () => {
         { begin: 50 * MIB, end: 50 * MIB + 3 },
       ],
       16 * MIB,
-      4,
     );
+    const asker = { rate: 0, connections: 4 };
     const parts: { begin: number; end: number }[] = [];
-    for (let part = queue.next(); part !== null; part = queue.next()) parts.push(part);
+    for (let part = queue.next(asker); part !== null; part = queue.next(asker)) parts.push(part);
     expect(parts[0]).to.deep.equal({ begin: 5, end: 5 + Math.ceil((40 * MIB - 5 + 3) / 4) });
     for (const [index, part] of parts.entries()) {
       expect(part.end - part.begin).to.be.within(1, 16 * MIB);
@@ -22,33 +22,62 @@ describe("PartQueue", () => {
     expect(parts.reduce((sum, part) => sum + part.end - part.begin, 0)).to.equal(40 * MIB - 5 + 3);
     expect(queue.isEmpty).to.equal(true);
   });
+
+  it("gives fast connections larger parts, and a lone one all that is left", () => {
+    const MIB = 2 ** 20;
+    const queue = new PartQueue([{ begin: 0, end: 1000 * MIB }], 16 * MIB);
+    const length = (rate: number, connections: number): number => {
+      const part = queue.next({ rate, connections });
+      return part === null ? 0 : (part.end - part.begin) / MIB;
+    };
+    expect(length(0, 1)).to.equal(16);
+    expect(length((MIB * 40) / 250, 1)).to.equal(40);
+    expect(length(MIB * 1000, 2)).to.equal(128);
+    expect(length(MIB * 1000, 100)).to.be.closeTo(8.16, 0.01);
+    expect([length(MIB * 1000, 1), queue.isEmpty]).to.deep.equal([128, false]);
+    const small = new PartQueue([{ begin: 0, end: MIB }], MIB / 2);
+    expect(small.next({ rate: MIB, connections: 1 })?.end).to.equal(MIB / 2);
+  });
 });
 
 describe("ConnectionWindow", () => {
   it("grows while more brings more, then stays", () => {
     const window = new ConnectionWindow(8, 0);
+    expect(window.allowed).to.equal(1);
+    expect(window.received(100, 49)).to.equal(false);
+    expect(window.received(100, 50)).to.equal(true);
     expect(window.allowed).to.equal(2);
-    expect(window.received(100, 100)).to.equal(false);
-    expect(window.received(100, 250)).to.equal(true);
+    expect(window.received(100, 299)).to.equal(false);
+    expect(window.received(1200, 300)).to.equal(true);
     expect(window.allowed).to.equal(4);
-    window.received(500, 500);
+    window.received(2600, 550);
     expect(window.allowed).to.equal(8);
-    window.received(900, 750);
-    window.received(9000, 1000);
+    window.received(90_000, 800);
+    window.received(900_000, 1050);
     expect(window.allowed).to.equal(8);
     const flat = new ConnectionWindow(8, 0);
-    flat.received(100, 250);
-    flat.received(105, 500);
-    flat.received(900, 750);
-    expect(flat.allowed).to.equal(4);
+    flat.received(100, 50);
+    flat.received(505, 300);
+    flat.received(90_000, 550);
+    expect(flat.allowed).to.equal(2);
+  });
+
+  it("does not grow while we are the slower side, and does as soon as we are not", () => {
+    let saturated = true;
+    const window = new ConnectionWindow(8, 0, () => ({ saturated }));
+    for (let ms = 50; ms <= 1000; ms += 50) expect(window.received(ms, ms)).to.equal(false);
+    saturated = false;
+    expect(window.received(1, 1050)).to.equal(true);
+    expect(window.allowed).to.equal(2);
   });
 
   it("halves when pushed back and grows no more", () => {
     const window = new ConnectionWindow(8, 0);
-    window.received(100, 250);
+    window.received(100, 50);
+    window.received(10_000, 300);
     window.pushedBack();
     expect(window.allowed).to.equal(2);
-    window.received(9999, 600);
+    window.received(99_999, 600);
     window.pushedBack();
     window.pushedBack();
     expect(window.allowed).to.equal(1);
