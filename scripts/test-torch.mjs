@@ -1,5 +1,5 @@
 /**
- * `npm run test:torch [cases [seed]]`: records fresh random cases with the torch of this machine and replays them against loadStateDict, then has
+ * `[PYTHON=path] npm run test:torch [cases [seed]]`: records fresh random cases with the torch of this machine and replays them against loadStateDict, then has
  * torch read what saveTorch and saveSafetensors wrote. The default suite replays a recording that is kept in the repository.
  */
 import { spawnSync } from "node:child_process";
@@ -8,7 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build, install, ROOT, run } from "./bootstrap.mjs";
 
-const PYTHONS = ["python3", "/usr/bin/python3", "python"];
+/** `PYTHON` names one; without it the first that has torch is taken. */
+const PYTHONS = process.env["PYTHON"] ? [process.env["PYTHON"]] : ["python3", "/usr/bin/python3", "python"];
 
 function findPython() {
   // In a folder of its own: Python puts the current one on its path, and `types.py` there would break it.
@@ -17,7 +18,9 @@ function findPython() {
 
 const python = findPython();
 if (python === undefined) {
-  process.stderr.write("No Python with torch here. Install one, for example: apt-get install python3-torch, or: pip install torch\n");
+  process.stderr.write(
+    `No Python with torch here (looked at ${PYTHONS.join(", ")}). Install one, for example: apt-get install python3-torch, or: pip install torch; PYTHON=path names it\n`,
+  );
   process.exit(1);
 }
 await install();

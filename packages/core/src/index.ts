@@ -14,7 +14,7 @@ export type { ErrorClass, ErrorCodeRow } from "./errors/error-code-row.ts";
 export { ERROR_CODES, type ErrorCode } from "./errors/error-codes.ts";
 export { compileLimits, DEFAULT_LIMITS, type LimitName, type Limits } from "./limits/limits.ts";
 // Loading
-export type { Checkpoint, CheckpointReport, CheckpointValue } from "./load/checkpoint.ts";
+export type { Checkpoint, CheckpointReport } from "./load/checkpoint.ts";
 export { type CurrentCheckpoint, currentCheckpoint } from "./load/checkpoint-identity.ts";
 export { CheckpointLoader, loadFromHttp, loadFromLocal, loadFromTorchvision } from "./load/checkpoint-loader.ts";
 export { type ConvertOptions, type ConvertReport, convertCheckpoint } from "./load/convert-checkpoint.ts";
@@ -22,13 +22,14 @@ export { type CheckpointDifference, type DiffReport, diffCheckpoints } from "./l
 export { type DownloadCache, openDownloadCache } from "./load/download-cache.ts";
 export { type DownloadReport, downloadCheckpoint } from "./load/download-checkpoint.ts";
 export { explainLoad, type PlanReport } from "./load/explain-load.ts";
-export type { FetchHooks, FetchOptions, FetchPolicy, StateDictSelector } from "./load/fetch-options.ts";
+export type { FetchHooks, FetchOptions, FetchPolicy, LoadProgress, StateDictSelector } from "./load/fetch-options.ts";
 export { type FoundCheckpoint, findLatestCheckpoint } from "./load/find-checkpoint.ts";
 export { type InspectedTensor, type InspectOptions, type InspectReport, inspectCheckpoint } from "./load/inspect-checkpoint.ts";
 export { type LoadCheckpointOptions, loadCheckpoint } from "./load/load-checkpoint.ts";
 export { type LoadModelOptions, loadModelCheckpoint } from "./load/load-model-checkpoint.ts";
 export { type CheckpointHandle, type OpenCheckpointOptions, openCheckpoint } from "./load/open-checkpoint.ts";
 export { type VerifyReport, verifyCheckpoint } from "./load/verify-checkpoint.ts";
+export { ComplexValue, KeyTuple, OpaqueValue, TreeDict, TreeList, type TreeValue } from "./manifest/checkpoint-tree.ts";
 export {
   type CompiledMapLocation,
   compileMapLocation,
@@ -70,6 +71,7 @@ export { getTorchvisionModels, type TorchvisionModel } from "./scheme/torchvisio
 export type { WeightTables } from "./scheme/weight-tables.ts";
 // Schemes
 export type { FetchEvent, FetchListener, FetchNotice, FetchProgress, FetchRetry, FetchWaiting } from "./source/fetch-event.ts";
+export type { CheckpointValue } from "./state-dict/checkpoint-value.ts";
 export { type CastOptions, castTensor } from "./tensor/cast.ts";
 export { type CastLoss, describeCast } from "./tensor/cast-loss.ts";
 export { densify, type SparseParts } from "./tensor/densify.ts";

@@ -127,6 +127,8 @@ export {
   type TreeValue,
   type Warning,
 } from "./manifest/checkpoint-tree.ts";
+export { describeExtraState } from "./manifest/describe-extra-state.ts";
+export { type ExtraRow, type ExtraState, NO_EXTRA_STATE } from "./manifest/extra-state.ts";
 export { type FlatTensor, type FlatTree, flattenTree } from "./manifest/flatten-tree.ts";
 export type {
   OpaqueDescriptor,
@@ -138,6 +140,7 @@ export type {
 } from "./manifest/manifest.ts";
 export { decodeManifest, encodeManifest } from "./manifest/manifest-codec.ts";
 export { layoutDigest, manifestDigest } from "./manifest/manifest-digest.ts";
+export { rebuildExtraState } from "./manifest/rebuild-extra-state.ts";
 export { tileExactly } from "./manifest/rectangle-cover.ts";
 export { STATE_DICT_KEYS, selectStateDict } from "./manifest/select-state-dict.ts";
 export { trimStorages } from "./manifest/trim-storages.ts";
@@ -271,6 +274,7 @@ export { SilenceWatch } from "./source/silence-watch.ts";
 export { sliceSource } from "./source/slice-source.ts";
 export { divertBody, TappedConnection } from "./source/tapped-connection.ts";
 export { bindStateDict, bindTensors } from "./state-dict/bind-state-dict.ts";
+export { extraTensors } from "./state-dict/extra-tensors.ts";
 export { manifestFromStateDict } from "./state-dict/manifest-from-state-dict.ts";
 // tensor
 export { CAST_LOSSES } from "./tensor/cast-loss.ts";

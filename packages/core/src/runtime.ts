@@ -44,6 +44,7 @@ export { readEnvironment } from "./environment/environment.ts";
 export { readToken } from "./environment/read-token.ts";
 export { asCheckpointError, describeError, type ErrorRecord, fromErrorRecord, toErrorRecord } from "./errors/error-record.ts";
 export { describeThrown } from "./errors/foreign-errors.ts";
+export { checkOptionNames } from "./errors/option-names.ts";
 export { printable, quote } from "./errors/quote.ts";
 export {
   createLeaseState,
@@ -57,9 +58,10 @@ export type { OpenOptions } from "./load/begin-weights.ts";
 export { compareOnce } from "./load/compare-once.ts";
 export { importReaders } from "./load/import-readers.ts";
 export { type OpenedWeights, openWeights } from "./load/open-weights.ts";
+export { FETCH_OPTIONS } from "./load/option-names.ts";
 export type { StateDictManifest } from "./manifest/manifest.ts";
 export { decodeManifest, encodeManifest } from "./manifest/manifest-codec.ts";
-export { layoutDigest } from "./manifest/manifest-digest.ts";
+export { layoutDigest, manifestDigest } from "./manifest/manifest-digest.ts";
 export { isMeetingDirectory, makePrivateBase, meetingName, meetingPath } from "./meeting/meeting-directory.ts";
 export { isAbandoned, type OwnedDirectory, ownDirectory } from "./meeting/own-directory.ts";
 export { attachStorages } from "./memory/attach-storages.ts";
@@ -72,6 +74,7 @@ export { createWrittenSegment, type WrittenSegment } from "./memory/written-segm
 export { castWish } from "./module/cast-wish.ts";
 export { commitStateDict, stageStateDict } from "./module/commit-state-dict.ts";
 export { KeyedModule } from "./module/keyed-module.ts";
+export { LOAD_STATE_DICT_OPTIONS } from "./module/load-options.ts";
 export { planStateDict } from "./module/plan-state-dict.ts";
 export { markRewritten } from "./module/planned-key.ts";
 export type { StateDictPlan } from "./module/state-dict-plan.ts";
@@ -92,6 +95,7 @@ export { makeDirectories } from "./source/make-directories.ts";
 export { uniqueTag } from "./source/process-identity.ts";
 export { StoppedWatch } from "./source/stopped-watch.ts";
 export { bindStateDict } from "./state-dict/bind-state-dict.ts";
+export { extraTensors } from "./state-dict/extra-tensors.ts";
 export { manifestFromStateDict } from "./state-dict/manifest-from-state-dict.ts";
 export { copyInto } from "./tensor/copy.ts";
 export { detectRank, requireIdentity } from "./topology/detect-rank.ts";

@@ -52,7 +52,7 @@ const ROWS: readonly (readonly [limit: keyof typeof DEFAULT_LIMITS, lowered: Rea
 /** Floors, which move another limit; limits with a test of their own because no file here reaches them; limits of downloads, keys and memory. */
 const ELSEWHERE: ReadonlySet<string> = new Set([
   ...["pickleValueBytesFloor", "treeHeapBytesFloor", "inflateRatioBytesFloor", "inflateTotalBytesFloor", "materialisedBytesFloor"],
-  ...["collidingNumberKeys", "treeRepeatedValues", "manifestBytes", "materialisedRatio", "densifiedBytes"],
+  ...["collidingNumberKeys", "treeRepeatedValues", "manifestBytes", "materialisedRatio", "densifiedBytes", "extraStateValues"],
 ]);
 const BEYOND_FILES = /^(revKey|http|redirects|idleMs|inFlightBytes|windowBytes|broadcast|replica|stripe)/;
 

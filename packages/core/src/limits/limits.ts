@@ -56,6 +56,8 @@ export const DEFAULT_LIMITS = {
   treeHeapBytesFloor: 8 * MIB,
   /** Values listed again because a container that holds them occurs at several places; a small file can ask for 2^40. */
   treeRepeatedValues: 250_000,
+  /** Values that modules keep beside their tensors, which every rank gets; recipes of 8-bit training have dozens per layer. */
+  extraStateValues: 1_000_000,
   /** An encoded manifest on the wire; 500 000 tensors need about 50 MB. */
   manifestBytes: 512 * MIB,
   /** One tensor written out may be larger than its storage only this many times (strides of 0), or up to `materialisedBytesFloor`. */

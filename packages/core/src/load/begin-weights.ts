@@ -8,6 +8,7 @@ import { compileLimits, type Limits } from "../limits/limits.ts";
 import { buildManifest } from "../manifest/build-manifest.ts";
 import type { CheckpointTree } from "../manifest/checkpoint-tree.ts";
 import type { StateDictManifest } from "../manifest/manifest.ts";
+import { type CompiledMapLocation, compileMapLocation } from "../map-location/compile-map-location.ts";
 import type { Access } from "../scheme/resolve-context.ts";
 import type { ResolvedSource } from "../source/byte-source.ts";
 import type { ReadStats } from "../source/counting-source.ts";
@@ -62,11 +63,13 @@ export interface BegunWeights {
  */
 export async function beginWeights(weights: string, options: OpenOptions = {}): Promise<BegunWeights> {
   const limits = compileLimits(options.limits);
-  const files = await resolveFiles(weights, { ...options, arriving: true });
+  // Before anything is asked for: a wrong rule must not be found after a download.
+  const mapLocation = compileMapLocation(options.mapLocation);
+  const files = await resolveFiles(weights, { ...options, access: accessOf(options, mapLocation), arriving: true });
   const name = files.source?.name ?? weights;
   const { source, arrivals } = files.source ? watchArrivals(files.source) : { source: null, arrivals: new Set<never>() };
   const describe = (from: ResolvedSource | null, early: boolean): Promise<DescribedWeights> =>
-    describeFiles(from, { name, limits, files, options, early });
+    describeFiles(from, { name, limits, files, options, mapLocation, early });
   const close = async (): Promise<void> => source?.close();
   try {
     if (arrivals.size === 0) options.onPhase?.("decoding");
@@ -93,7 +96,7 @@ export async function beginWeights(weights: string, options: OpenOptions = {}): 
         const restarted = [...arrivals].some((each) => each.restarted);
         const tree = early === null || restarted ? null : await confirmed(early.tree);
         // The same tree again: paths of files, checksums and what decides about them are known only now.
-        if (tree !== null) return describeTree(tree, { name, limits, files, options });
+        if (tree !== null) return describeTree(tree, { name, limits, files, options, mapLocation });
         return describe(source && (await completeFiles(source)), false);
       },
     };
@@ -101,6 +104,11 @@ export async function beginWeights(weights: string, options: OpenOptions = {}): 
     await close();
     throw error;
   }
+}
+
+/** Where no tensor byte is wanted, no more of a remote file is fetched than its headers; by several nodes, each for itself. */
+function accessOf({ access = "download" }: OpenOptions, { headersOnly }: CompiledMapLocation): Access {
+  return headersOnly && access !== "stripes-only" ? "ranges" : access;
 }
 
 /** The tree as the complete files prove it; null when they must be read again. */
@@ -113,6 +121,7 @@ interface Described {
   readonly limits: Limits;
   readonly files: ResolvedFiles;
   readonly options: OpenOptions;
+  readonly mapLocation: CompiledMapLocation;
 }
 
 async function describeFiles(source: ResolvedSource | null, described: Described & { readonly early: boolean }): Promise<DescribedWeights> {
@@ -125,7 +134,7 @@ async function describeFiles(source: ResolvedSource | null, described: Described
   return describeTree(tree, described);
 }
 
-function describeTree(tree: CheckpointTree, { name, limits, files, options }: Described): DescribedWeights {
+function describeTree(tree: CheckpointTree, { name, limits, files, options, mapLocation }: Described): DescribedWeights {
   // A scheme may stand for a part of its files (`mmcls://` for the backbone); what the caller says comes first.
   const subtree = options.subtree ?? files.source?.subtree;
   const described = buildManifest(tree, {
@@ -135,6 +144,6 @@ function describeTree(tree: CheckpointTree, { name, limits, files, options }: De
     subtree: options.scope === "whole" ? options.subtree : subtree,
     file: name,
   });
-  const { manifest, shared } = locateStorages({ ...described, warnings: [...files.notices, ...described.warnings] }, options.mapLocation);
+  const { manifest, shared } = locateStorages({ ...described, warnings: [...files.notices, ...described.warnings] }, mapLocation);
   return { tree, manifest, shared, subtree };
 }

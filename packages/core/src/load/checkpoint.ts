@@ -1,21 +1,7 @@
 /** A loaded checkpoint: its whole tree with real tensors, and the state dict in it. */
-import type { ComplexValue, OpaqueValue, Warning } from "../manifest/checkpoint-tree.ts";
+import type { Warning } from "../manifest/checkpoint-tree.ts";
+import type { CheckpointValue } from "../state-dict/checkpoint-value.ts";
 import type { StateDict } from "../tensor/state-dict.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-
-/** A value of a loaded checkpoint: plain JavaScript, tensors, and opaque values that were kept and not run. */
-export type CheckpointValue =
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | Uint8Array
-  | Tensor
-  | ComplexValue
-  | OpaqueValue
-  | readonly CheckpointValue[]
-  | ReadonlyMap<unknown, CheckpointValue>;
 
 /** What reading a checkpoint showed. */
 export interface CheckpointReport {

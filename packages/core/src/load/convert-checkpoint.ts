@@ -1,4 +1,5 @@
 /** The tensors of any readable checkpoint as one safetensors file. */
+
 import { UsageError } from "../errors/checkpoint-error.ts";
 import { type RevKeys, reviseKeys } from "../rev-keys/revise-keys.ts";
 import { castTensor } from "../tensor/cast.ts";
@@ -8,6 +9,7 @@ import type { StateDict } from "../tensor/state-dict.ts";
 import { saveSafetensors } from "../write/save-safetensors.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { loadCheckpoint } from "./load-checkpoint.ts";
+import { checkedOptions, FETCH_AND_HOOK_OPTIONS } from "./option-names.ts";
 
 /** Options of `convertCheckpoint`. */
 export interface ConvertOptions extends FetchOptions, FetchHooks {
@@ -27,6 +29,8 @@ export interface ConvertReport {
   readonly renamed: number;
   /** Names that are one view of one storage: `[dropped, kept]`, recorded in the file. */
   readonly aliases: readonly (readonly [string, string])[];
+  /** What is no tensor and so has no place in the file, by key: extra state of modules, numbers beside the tensors. */
+  readonly omitted: readonly string[];
   readonly casts: readonly { readonly key: string; readonly from: DType; readonly to: DType; readonly loss: string }[];
 }
 
@@ -35,15 +39,26 @@ export interface ConvertReport {
  * @throws {UsageError} RANKCAST_USAGE for an unknown dtype; {SourceError}, {FormatError}, {StateDictError} as reading does; {SourceError} when
  * the disk is full. An existing file is replaced only by a complete one.
  */
-export async function convertCheckpoint(weights: string, output: string, options: ConvertOptions = {}): Promise<ConvertReport> {
+export async function convertCheckpoint(weights: string, output: string, given: ConvertOptions = {}): Promise<ConvertReport> {
+  const options = checkedOptions("convertCheckpoint", given, { ...FETCH_AND_HOOK_OPTIONS, revKeys: true, dtype: true });
   const { dtype, revKeys, ...fetch } = options;
   if (dtype !== undefined && !isDType(dtype))
     throw new UsageError("RANKCAST_USAGE", `${JSON.stringify(dtype)} is no dtype`, { details: { option: "dtype" } });
   await using checkpoint = await loadCheckpoint(weights, fetch);
   const { stateDict, renamed } = reviseKeys(checkpoint.stateDict, revKeys);
   const casts = dtype === undefined ? [] : castFloats(stateDict, dtype);
-  const { bytes, aliases } = await saveSafetensors(output, stateDict, options.signal ? { signal: options.signal } : {});
-  return { weights: checkpoint.report.weights, format: checkpoint.format, output, bytes, tensors: stateDict.size, renamed, aliases, casts };
+  const { bytes, aliases, omitted } = await saveSafetensors(output, stateDict, options.signal ? { signal: options.signal } : {});
+  return {
+    weights: checkpoint.report.weights,
+    format: checkpoint.format,
+    output,
+    bytes,
+    tensors: stateDict.size,
+    renamed,
+    aliases,
+    omitted,
+    casts,
+  };
 }
 
 function castFloats(stateDict: StateDict, dtype: DType): ConvertReport["casts"] {

@@ -1,9 +1,11 @@
 /** What differs between two checkpoints; one tensor of each in memory at a time. */
+
 import { digestTensor } from "../tensor/digest.ts";
 import { sameShape } from "../tensor/strides.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import type { InspectedTensor } from "./inspect-checkpoint.ts";
 import { type CheckpointHandle, openCheckpoint } from "./open-checkpoint.ts";
+import { checkedOptions, FETCH_AND_HOOK_OPTIONS } from "./option-names.ts";
 
 /** One name that is not the same on both sides. */
 export interface CheckpointDifference {
@@ -27,7 +29,8 @@ export interface DiffReport {
  * Compares names, shapes, types and values of the selected state dicts.
  * @throws {SourceError} when bytes cannot be had; {FormatError} when a side is no checkpoint; {StateDictError} when one holds no state dict.
  */
-export async function diffCheckpoints(a: string, b: string, options: FetchOptions & FetchHooks = {}): Promise<DiffReport> {
+export async function diffCheckpoints(a: string, b: string, given: FetchOptions & FetchHooks = {}): Promise<DiffReport> {
+  const options = checkedOptions("diffCheckpoints", given, FETCH_AND_HOOK_OPTIONS);
   await using left = await openCheckpoint(a, options);
   await using right = await openCheckpoint(b, options);
   const others = new Map(right.tensors.map((tensor) => [tensor.name, tensor]));

@@ -1,7 +1,9 @@
 /** Weights into the cache, decoded by nobody. */
+
 import { UsageError } from "../errors/checkpoint-error.ts";
 import type { ReadStats } from "../source/counting-source.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
+import { checkedOptions, FETCH_AND_HOOK_OPTIONS } from "./option-names.ts";
 import { resolveFiles } from "./resolve-files.ts";
 
 /** The JSON of `rankcast download`. */
@@ -18,7 +20,8 @@ export interface DownloadReport {
  * Makes sure that the file behind `weights` is here and complete.
  * @throws {SourceError} when the bytes cannot be had; {UsageError} RANKCAST_USAGE when `weights` is no single file.
  */
-export async function downloadCheckpoint(weights: string, options: FetchOptions & FetchHooks = {}): Promise<DownloadReport> {
+export async function downloadCheckpoint(weights: string, given: FetchOptions & FetchHooks = {}): Promise<DownloadReport> {
+  const options = checkedOptions("downloadCheckpoint", given, FETCH_AND_HOOK_OPTIONS);
   const { source, stats } = await resolveFiles(weights, options);
   try {
     const file = source?.entry?.file;

@@ -1,9 +1,11 @@
 /** What a load would do, for programs and for `rankcast plan`. Reads no tensor bytes. */
+
 import { layoutDigest } from "../manifest/manifest-digest.ts";
 import { explainPlan } from "../plan/explain-plan.ts";
 import type { SegmentPlan } from "../plan/load-plan.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { openWeights } from "./open-weights.ts";
+import { checkedOptions, FETCH_AND_HOOK_OPTIONS } from "./option-names.ts";
 
 /** The JSON of `rankcast plan`. */
 export interface PlanReport {
@@ -26,7 +28,8 @@ export interface PlanReport {
  * Plans a load and says so in two ways.
  * @throws {SourceError} when the bytes cannot be had; {FormatError} when they are no checkpoint we accept; {StateDictError} without a state dict.
  */
-export async function explainLoad(weights: string, options: FetchOptions & FetchHooks = {}): Promise<{ report: PlanReport; text: string }> {
+export async function explainLoad(weights: string, given: FetchOptions & FetchHooks = {}): Promise<{ report: PlanReport; text: string }> {
+  const options = checkedOptions("explainLoad", given, FETCH_AND_HOOK_OPTIONS);
   const opened = await openWeights(weights, { ...options, access: "ranges" });
   try {
     const { manifest, plan } = opened;

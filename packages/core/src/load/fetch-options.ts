@@ -49,11 +49,43 @@ export interface FetchOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** How far a load has come. */
+export interface LoadProgress {
+  /** `resolving`, `downloading`, `decoding`, `reading`, … */
+  readonly phase: string;
+  /** Bytes of this phase so far; 0 when it begins, and in phases that count none. */
+  readonly doneBytes: number;
+  /** Null where it is not known. */
+  readonly totalBytes: number | null;
+}
+
 /** Who listens and who may cancel. */
 export interface FetchHooks {
   readonly signal?: AbortSignal | undefined;
+  /** Everything below as events. Must not throw. */
+  readonly onProgress?: ((event: LoadProgress) => void) | undefined;
   /** A phase begins: `resolving`, `downloading`, `decoding`, … */
   readonly onPhase?: ((phase: string) => void) | undefined;
   /** Bytes of the phase so far. */
   readonly onBytes?: ((bytes: number, totalBytes: number | null) => void) | undefined;
+}
+
+/** The options with `onProgress` told what `onPhase` and `onBytes` are told; as they are when nobody asked for it. */
+export function tellProgress<Options extends FetchHooks>(options: Options): Options {
+  const { onProgress, onPhase, onBytes } = options;
+  if (onProgress === undefined) return options;
+  let current = "";
+  return {
+    ...options,
+    onProgress: undefined,
+    onPhase(phase) {
+      current = phase;
+      onPhase?.(phase);
+      onProgress({ phase, doneBytes: 0, totalBytes: null });
+    },
+    onBytes(doneBytes, totalBytes) {
+      onBytes?.(doneBytes, totalBytes);
+      onProgress({ phase: current, doneBytes, totalBytes });
+    },
+  };
 }

@@ -1,4 +1,5 @@
 /** What is in a checkpoint, for programs and for `rankcast inspect`. */
+
 import { readEnvironment } from "../environment/environment.ts";
 import { aliasesOf } from "../manifest/aliases.ts";
 import type { Warning } from "../manifest/checkpoint-tree.ts";
@@ -12,6 +13,7 @@ import { elementCount } from "../tensor/strides.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { loadState } from "./load-state.ts";
 import { type OpenedWeights, openWeights } from "./open-weights.ts";
+import { checkedOptions, FETCH_AND_HOOK_OPTIONS } from "./option-names.ts";
 
 /** One tensor of an inspection. */
 export interface InspectedTensor {
@@ -54,7 +56,8 @@ export interface InspectOptions extends FetchOptions, FetchHooks {
  * Describes a checkpoint.
  * @throws {SourceError} when the bytes cannot be had; {FormatError} when they are no checkpoint we accept.
  */
-export async function inspectCheckpoint(weights: string, options: InspectOptions = {}): Promise<InspectReport> {
+export async function inspectCheckpoint(weights: string, given: InspectOptions = {}): Promise<InspectReport> {
+  const options = checkedOptions("inspectCheckpoint", given, { ...FETCH_AND_HOOK_OPTIONS, digest: true, stateDict: true });
   const narrowed = options.stateDict === true || options.select !== undefined || options.subtree !== undefined;
   const opened = await openWeights(weights, {
     ...options,

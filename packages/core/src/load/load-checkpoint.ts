@@ -3,18 +3,20 @@
 import { readEnvironment } from "../environment/environment.ts";
 import { CheckpointError } from "../errors/checkpoint-error.ts";
 import type { TensorRef } from "../manifest/checkpoint-tree.ts";
-import { flattenTree } from "../manifest/flatten-tree.ts";
+import { type FlatTree, flattenTree } from "../manifest/flatten-tree.ts";
 import { selectStateDict } from "../manifest/select-state-dict.ts";
 import { keepSubtree } from "../manifest/subtree.ts";
 import { bindTensors } from "../state-dict/bind-state-dict.ts";
+import type { CheckpointValue } from "../state-dict/checkpoint-value.ts";
+import { materialiseAll } from "../state-dict/materialise-tree.ts";
 import { StateDict } from "../tensor/state-dict.ts";
 import type { Storage } from "../tensor/storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { loadState } from "./load-state.ts";
-import { materialiseTree } from "./materialise-tree.ts";
 import { type OpenedWeights, openWeights } from "./open-weights.ts";
+import { checkedOptions, FETCH_AND_HOOK_OPTIONS } from "./option-names.ts";
 
 /** Options of `loadCheckpoint`. */
 export interface LoadCheckpointOptions extends FetchOptions, FetchHooks {}
@@ -25,7 +27,8 @@ export interface LoadCheckpointOptions extends FetchOptions, FetchHooks {}
  * @throws {SourceError} when the bytes cannot be had; {FormatError} when they are no checkpoint we accept; {StateDictError} for a `select` or `subtree`
  * that is not there.
  */
-export async function loadCheckpoint(weights: string, options: LoadCheckpointOptions = {}): Promise<Checkpoint> {
+export async function loadCheckpoint(weights: string, given: LoadCheckpointOptions = {}): Promise<Checkpoint> {
+  const options = checkedOptions("loadCheckpoint", given, FETCH_AND_HOOK_OPTIONS);
   // The tree stays whole, so all of it is described and loaded; only the state dict is a part.
   const { select, subtree, ...rest } = options;
   const opened = await openWeights(weights, { ...rest, scope: "whole" });
@@ -33,11 +36,14 @@ export async function loadCheckpoint(weights: string, options: LoadCheckpointOpt
     const { storages } = await loadState(opened, { ...rest, noMmap: readEnvironment().noMmap });
     const tensors = tensorsByRef(opened, storages);
     const { manifest, tree } = opened;
+    const flat = flattenSelected(opened, typeof select === "function" ? select(tree.root) : select, subtree ?? opened.subtree);
+    // In one go: what the state dict holds beside tensors is what the tree holds there.
+    const [root = null, ...beside] = materialiseAll([tree.root, ...flat.extraState.map(([, value]) => value)], tensors);
     // Everything is in memory or mapped: nothing stays open for a caller who forgets to close.
     const close = async (): Promise<void> => undefined;
     return {
-      tree: materialiseTree(tree.root, tensors),
-      stateDict: selectTensors(opened, tensors, typeof select === "function" ? select(tree.root) : select, subtree ?? opened.subtree),
+      tree: root,
+      stateDict: stateDictOf(flat, tensors, beside),
       metadata: tree.fileMetadata,
       format: tree.format,
       report: { weights: opened.name, format: tree.format, bytes: opened.bytes, warnings: manifest.warnings, opaque: manifest.opaque },
@@ -60,25 +66,28 @@ function tensorsByRef({ tree, manifest, limits }: OpenedWeights, storages: reado
   );
 }
 
-function selectTensors(
-  { tree, limits, name }: OpenedWeights,
-  tensors: ReadonlyMap<TensorRef, Tensor>,
-  select: string | undefined,
-  subtree: string | undefined,
-): StateDict {
-  const stateDict = new StateDict();
+/** The selected state dict; empty where the checkpoint holds none. */
+function flattenSelected({ tree, limits, name }: OpenedWeights, select: string | undefined, subtree: string | undefined): FlatTree {
   try {
     const selected = selectStateDict(tree.root, { select, file: name });
-    const whole = flattenTree(selected.value, { limits, cycles: "refuse", where: name });
-    const flat = subtree === undefined ? whole : keepSubtree(whole, subtree, name);
-    for (const each of flat.tensors) {
-      const tensor = tensors.get(each.ref);
-      if (tensor) stateDict.set(each.name, tensor);
-    }
-    for (const [path, metadata] of flat.metadataModules) stateDict.metadata.set(path, metadata);
+    const whole = flattenTree(selected.value, { limits, cycles: "refuse", stateDict: true, where: name });
+    return subtree === undefined ? whole : keepSubtree(whole, subtree, name);
   } catch (error) {
     // A checkpoint without a state dict (an optimizer file, say) is still a checkpoint; asking for a path that is not there is an error.
     if (select !== undefined || !(error instanceof CheckpointError) || error.code !== "RANKCAST_NO_STATE_DICT") throw error;
+    return { tensors: [], nontensor: [], extraState: [], opaque: [], metadataModules: [], warnings: [] };
   }
+}
+
+function stateDictOf(flat: FlatTree, tensors: ReadonlyMap<TensorRef, Tensor>, beside: readonly CheckpointValue[]): StateDict {
+  const stateDict = new StateDict();
+  for (const { name, ref, extra } of flat.tensors) {
+    const tensor = extra ? undefined : tensors.get(ref);
+    if (tensor) stateDict.set(name, tensor);
+  }
+  flat.extraState.forEach(([key], index) => {
+    stateDict.extraState.set(key, beside[index]);
+  });
+  for (const [path, metadata] of flat.metadataModules) stateDict.metadata.set(path, metadata);
   return stateDict;
 }

@@ -1,4 +1,5 @@
 /** Weights string → a module's parameters and buffers, in one process: what `load_model_checkpoint` was, with its faults corrected. */
+
 import { readEnvironment } from "../environment/environment.ts";
 import { commitStateDict } from "../module/commit-state-dict.ts";
 import type { LoadStateDictOptions } from "../module/load-options.ts";
@@ -10,6 +11,7 @@ import { addReadStats } from "../source/counting-source.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { loadState } from "./load-state.ts";
 import { openWeights } from "./open-weights.ts";
+import { checkedOptions, LOAD_MODEL_OPTIONS } from "./option-names.ts";
 
 /** Options of `loadModelCheckpoint`. */
 export interface LoadModelOptions extends FetchOptions, FetchHooks, Omit<LoadStateDictOptions, "subtree"> {
@@ -22,7 +24,8 @@ export interface LoadModelOptions extends FetchOptions, FetchHooks, Omit<LoadSta
  * @throws {SourceError} when the bytes cannot be had; {FormatError} when they are no checkpoint we accept; {StateDictError} for whatever
  * strictness and policies forbid.
  */
-export async function loadModelCheckpoint(model: Module, weights: string, options: LoadModelOptions = {}): Promise<LoadReport> {
+export async function loadModelCheckpoint(model: Module, weights: string, given: LoadModelOptions = {}): Promise<LoadReport> {
+  const options = checkedOptions("loadModelCheckpoint", given, LOAD_MODEL_OPTIONS);
   const startMs = performance.now();
   const opened = await openWeights(weights, options);
   try {

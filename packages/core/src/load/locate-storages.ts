@@ -1,6 +1,6 @@
 /** A manifest with `mapLocation` applied: storages that are not to be read lose their bytes, shared ones are listed. */
 import type { StateDictManifest } from "../manifest/manifest.ts";
-import { compileMapLocation, type MapLocation } from "../map-location/compile-map-location.ts";
+import type { CompiledMapLocation } from "../map-location/compile-map-location.ts";
 
 /** The manifest as it is to be loaded. */
 export interface LocatedManifest {
@@ -11,10 +11,10 @@ export interface LocatedManifest {
 
 /**
  * Applies the rule once per storage, in order.
- * @throws {UsageError} RANKCAST_MAP_LOCATION for an unknown device or a wrong type.
+ * @throws {UsageError} RANKCAST_MAP_LOCATION when a function in the rule answers with an unknown device or a wrong type.
  */
-export function locateStorages(manifest: StateDictManifest, mapLocation: MapLocation): LocatedManifest {
-  const locations = compileMapLocation(mapLocation).locate(manifest.storages);
+export function locateStorages(manifest: StateDictManifest, mapLocation: CompiledMapLocation): LocatedManifest {
+  const locations = mapLocation.locate(manifest.storages);
   const shared: number[] = [];
   const storages = manifest.storages.map((storage, index) => {
     const memory = locations[index]?.memory;

@@ -1,4 +1,5 @@
 /** A checkpoint whose manifest is read first and whose tensors, or rows of them, are read when they are asked for. */
+
 import { SourceError, StateDictError, UsageError } from "../errors/checkpoint-error.ts";
 import { nearestNames } from "../errors/nearest-names.ts";
 import { printable, quote } from "../errors/quote.ts";
@@ -14,6 +15,7 @@ import { transferStorages } from "../transfer/transfer-storages.ts";
 import { type BegunWeights, beginWeights, type DescribedWeights } from "./begin-weights.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { describeTensors, type InspectedTensor } from "./inspect-checkpoint.ts";
+import { checkedOptions, FETCH_AND_HOOK_OPTIONS } from "./option-names.ts";
 
 /** Options of `openCheckpoint`. */
 export interface OpenCheckpointOptions extends FetchOptions, FetchHooks {
@@ -54,7 +56,8 @@ export interface CheckpointHandle extends AsyncDisposable {
  * server without ranges), the handle is there as soon as the bytes that describe it are, unless `sha256` says what the whole file must be.
  * @throws {SourceError} when the bytes cannot be had; {FormatError} when they are no checkpoint we accept; {StateDictError} without a state dict.
  */
-export async function openCheckpoint(weights: string, options: OpenCheckpointOptions = {}): Promise<CheckpointHandle> {
+export async function openCheckpoint(weights: string, given: OpenCheckpointOptions = {}): Promise<CheckpointHandle> {
+  const options = checkedOptions("openCheckpoint", given, { ...FETCH_AND_HOOK_OPTIONS, scope: true, access: true });
   const begun = await beginWeights(weights, { access: "ranges", ...options });
   const settling = begun.settle();
   // Told by `complete` and by whoever reads afterwards.

@@ -1,18 +1,23 @@
 /** A state dict that a scheme's loader made itself, as a decoded checkpoint: it then goes the way of every other one. */
 import { type CheckpointTree, StorageRef, TensorRef, TreeDict } from "../manifest/checkpoint-tree.ts";
+import { TreeConverter } from "../state-dict/tree-from-value.ts";
 import type { StateDict } from "../tensor/state-dict.ts";
 import type { Storage } from "../tensor/storage.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 /** The tree; tensors that share a storage go on sharing it. Meta tensors stay meta. */
 export function treeFromStateDict(stateDict: StateDict): CheckpointTree {
   const storages = new Map<Storage, StorageRef>();
   const root = new TreeDict("OrderedDict");
-  for (const [name, tensor] of stateDict) {
+  const refOf = (tensor: Tensor): TensorRef => {
     const storage = storages.get(tensor.storage) ?? storageRef(tensor.storage, tensor.savedDevice);
     storages.set(tensor.storage, storage);
     const { dtype, shape, stride, storageOffset, requiresGrad, conj, neg } = tensor;
-    root.entries.set(name, new TensorRef({ dtype, shape, stride, storageOffset, storage, requiresGrad, conj, neg }));
-  }
+    return new TensorRef({ dtype, shape, stride, storageOffset, storage, requiresGrad, conj, neg });
+  };
+  for (const [name, tensor] of stateDict) root.entries.set(name, refOf(tensor));
+  const converter = new TreeConverter(refOf);
+  for (const [key, value] of stateDict.extraState) root.entries.set(key, converter.convert(key, value));
   if (stateDict.metadata.size > 0) {
     const metadata = new TreeDict("OrderedDict");
     for (const [path, fields] of stateDict.metadata) {

@@ -1,9 +1,11 @@
 /** Reads and checks everything a checkpoint holds. */
+
 import { readEnvironment } from "../environment/environment.ts";
 import type { Warning } from "../manifest/checkpoint-tree.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { loadState } from "./load-state.ts";
 import { openWeights } from "./open-weights.ts";
+import { checkedOptions, FETCH_AND_HOOK_OPTIONS } from "./option-names.ts";
 
 /** The JSON of `rankcast verify`. */
 export interface VerifyReport {
@@ -23,7 +25,8 @@ export interface VerifyReport {
  * Checks structure, bounds, every stored checksum and, where it is known, the file's digest.
  * @throws {FormatError} for the first thing that is wrong; {SourceError} when the bytes cannot be had.
  */
-export async function verifyCheckpoint(weights: string, options: FetchOptions & FetchHooks = {}): Promise<VerifyReport> {
+export async function verifyCheckpoint(weights: string, given: FetchOptions & FetchHooks = {}): Promise<VerifyReport> {
+  const options = checkedOptions("verifyCheckpoint", given, FETCH_AND_HOOK_OPTIONS);
   const opened = await openWeights(weights, { ...options, scope: "whole" });
   try {
     await loadState(opened, { ...options, verify: true, compareAgain: true, noMmap: readEnvironment().noMmap });

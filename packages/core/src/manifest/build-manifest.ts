@@ -3,8 +3,18 @@ import { StateDictError } from "../errors/checkpoint-error.ts";
 import { printable, quote } from "../errors/quote.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { ByteSource } from "../source/byte-source.ts";
-import type { CheckpointTree, StorageRef, TensorRef } from "./checkpoint-tree.ts";
-import { type FlatTree, flattenTree } from "./flatten-tree.ts";
+import {
+  type CheckpointTree,
+  OpaqueValue,
+  type StorageRef,
+  type TensorRef,
+  TreeDict,
+  TreeList,
+  type TreeValue,
+} from "./checkpoint-tree.ts";
+import { describeExtraState } from "./describe-extra-state.ts";
+import { isExtraStateKey } from "./extra-state.ts";
+import { type FlatTensor, type FlatTree, flattenTree } from "./flatten-tree.ts";
 import type { SourceDescriptor, StateDictManifest, StorageDescriptor, TensorDescriptor } from "./manifest.ts";
 import { selectStateDict } from "./select-state-dict.ts";
 import { keepSubtree } from "./subtree.ts";
@@ -37,12 +47,13 @@ export function buildManifest(tree: CheckpointTree, options: ManifestOptions): S
   const whole = flattenTree(selected.value, {
     limits: options.limits,
     cycles: stateDict ? "refuse" : "skip",
+    stateDict,
     where: file,
     ...(tree.sources.length === 0 ? {} : { fileBytes: tree.sources.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }),
   });
   const flat = options.subtree === undefined ? whole : keepSubtree(whole, options.subtree, file);
   if (stateDict) refuseCollisions(flat, file);
-  const manifest = describe(tree, flat, selected.path);
+  const manifest = describe(tree, flat, { selected: selected.path, limits: options.limits, file });
   validateManifest(manifest, options.limits);
   return stateDict ? trimStorages(manifest) : manifest;
 }
@@ -59,15 +70,22 @@ function refuseCollisions({ tensors }: FlatTree, file: string): void {
   }
 }
 
-function describe(tree: CheckpointTree, flat: FlatTree, selected: string): StateDictManifest {
+function describe(
+  tree: CheckpointTree,
+  flat: FlatTree,
+  { selected, limits, file }: { readonly selected: string; readonly limits: Limits; readonly file: string },
+): StateDictManifest {
   const indices = new Map<StorageRef, number>();
   const storages: StorageDescriptor[] = [];
-  const tensors = flat.tensors.map(({ name, ref }) => {
+  const extra = new Map<TensorRef, number>();
+  const tensors = flat.tensors.map((tensor, index) => {
+    const { ref } = tensor;
+    if (tensor.extra && !extra.has(ref)) extra.set(ref, index);
     const known = indices.get(ref.storage);
-    if (known !== undefined) return describeTensor(name, ref, known);
+    if (known !== undefined) return describeTensor(tensor, known);
     indices.set(ref.storage, storages.length);
     storages.push(describeStorage(ref.storage));
-    return describeTensor(name, ref, storages.length - 1);
+    return describeTensor(tensor, storages.length - 1);
   });
   return {
     format: tree.format,
@@ -76,6 +94,7 @@ function describe(tree: CheckpointTree, flat: FlatTree, selected: string): State
     sources: tree.sources.map(describeSource),
     metadataModules: flat.metadataModules,
     nontensor: flat.nontensor,
+    extraState: describeExtraState(flat.extraState.map(outlined), { limits, where: file, indexOf: (ref) => extra.get(ref) }),
     opaque: flat.opaque,
     fileMetadata: [...tree.fileMetadata],
     checksums: tree.checksums,
@@ -84,17 +103,18 @@ function describe(tree: CheckpointTree, flat: FlatTree, selected: string): State
   };
 }
 
-function describeTensor(name: string, ref: TensorRef, storage: number): TensorDescriptor {
+function describeTensor({ name, ref, extra }: FlatTensor, storage: number): TensorDescriptor {
   const { dtype, shape, stride, storageOffset } = ref;
   const plain = { name, dtype, shape, stride, storageOffset, storage };
   // Nearly all tensors end here: copying fields over is what makes describing 100 000 of them slow.
-  if (ref.origin === "tensor" && !ref.conj && !ref.neg && !ref.requiresGrad) return plain;
+  if (ref.origin === "tensor" && !ref.conj && !ref.neg && !ref.requiresGrad && !extra) return plain;
   return {
     ...plain,
     ...(ref.conj ? { conj: true } : {}),
     ...(ref.neg ? { neg: true } : {}),
     ...(ref.requiresGrad ? { requiresGrad: true } : {}),
     ...(ref.origin === "tensor" ? {} : { origin: ref.origin }),
+    ...(extra ? { extra } : {}),
   };
 }
 
@@ -109,4 +129,12 @@ function describeSource({ name, version, file }: ByteSource): SourceDescriptor {
     ...(file ? { path: file.path } : {}),
     ...(file?.immutable ? { immutable: true } : {}),
   };
+}
+
+/** What no module asks for goes without what is in it: that it is there is enough to say so. */
+function outlined([key, value]: readonly [string, TreeValue]): readonly [string, TreeValue] {
+  if (isExtraStateKey(key) || typeof value !== "object" || value === null) return [key, value];
+  if (value instanceof TreeDict) return [key, new TreeDict(value.type)];
+  if (value instanceof TreeList) return [key, new TreeList(value.type)];
+  return [key, value instanceof OpaqueValue ? new OpaqueValue(value.global, [], value.dangerous) : value];
 }

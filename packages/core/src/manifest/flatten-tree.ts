@@ -5,6 +5,7 @@ import { enforceLimit } from "../limits/exceeded.ts";
 import type { LimitName, Limits } from "../limits/limits.ts";
 import type { ModuleMetadata } from "../tensor/state-dict.ts";
 import { OpaqueValue, SparseRef, StorageRef, TensorRef, TreeDict, type TreeValue, type Warning } from "./checkpoint-tree.ts";
+import { isExtraStateKey } from "./extra-state.ts";
 import type { OpaqueDescriptor, PlainValue } from "./manifest.ts";
 import { moduleMetadata } from "./module-metadata.ts";
 import { DangerousCalls } from "./opaque-content.ts";
@@ -16,12 +17,16 @@ import { asContainer, type Branch, type Container, surveyTree, type TreeSurvey }
 export interface FlatTensor {
   readonly name: string;
   readonly ref: TensorRef;
+  /** Part of extra state, and so no entry of the state dict. */
+  readonly extra?: true;
 }
 
 /** What a checkpoint holds, in its own order. */
 export interface FlatTree {
   readonly tensors: readonly FlatTensor[];
   readonly nontensor: readonly (readonly [string, PlainValue])[];
+  /** What a state dict holds beside tensors; empty unless the tree is one. */
+  readonly extraState: readonly (readonly [string, TreeValue])[];
   readonly opaque: readonly OpaqueDescriptor[];
   readonly metadataModules: readonly (readonly [string, ModuleMetadata])[];
   readonly warnings: readonly Warning[];
@@ -32,6 +37,8 @@ export interface FlattenOptions {
   readonly limits: Limits;
   /** `skip` lists what is in a cycle once and warns; `refuse` is for state dicts, where a cycle is a mistake. Default `skip`. */
   readonly cycles?: "skip" | "refuse";
+  /** The tree is a state dict: what in it is no tensor is listed as `extraState`. Default false. */
+  readonly stateDict?: boolean;
   /** Name of the checkpoint, for messages. */
   readonly where?: string;
   /** Size of its files, for `treeHeapRatio`. Without it walking and listing are not bounded by it. */
@@ -55,7 +62,10 @@ export function flattenTree(root: TreeValue, options: FlattenOptions): FlatTree 
   }
   const survey = surveyTree(container, options.limits, where, (nbytes) => listing.charge(nbytes));
   if (survey.cycles.length > 0) listing.noteCycles(survey.cycles, options.cycles ?? "skip");
-  walk(container, survey, listing, mayRepeat(survey, container, listing, options.limits));
+  walk(container, survey, listing, {
+    repeat: mayRepeat(survey, container, listing, options.limits),
+    stateDict: options.stateDict ?? false,
+  });
   return listing;
 }
 
@@ -72,13 +82,21 @@ interface Frame {
   readonly branch: Branch;
   readonly path: string | null;
   readonly module: boolean;
+  /** Inside extra state. */
+  readonly extra: boolean;
   at: number;
 }
 
-function walk(root: Container, { branches }: TreeSurvey, listing: Listing, repeat: boolean): void {
+interface WalkOptions {
+  /** Shared containers without tensors are listed at each place. */
+  readonly repeat: boolean;
+  readonly stateDict: boolean;
+}
+
+function walk(root: Container, { branches }: TreeSurvey, listing: Listing, { repeat, stateDict }: WalkOptions): void {
   const stack: Frame[] = [];
   const seen = new Set<Container>();
-  const enter = (container: Container, path: string | null, insideModule: boolean): void => {
+  const enter = (container: Container, path: string | null, insideModule: boolean, extra: boolean): void => {
     const branch = branches.get(container);
     if (!branch || (!repeat && !branch.tensors && seen.has(container))) return;
     if (!repeat) seen.add(container);
@@ -86,9 +104,11 @@ function walk(root: Container, { branches }: TreeSurvey, listing: Listing, repea
     // A model is one object of an unknown class to the reader of a report, not one per layer.
     if (module && !insideModule) listing.addOpaque(path, container);
     if (container instanceof TreeDict) listing.addMetadata(path, container);
-    stack.push({ branch, path, module, at: 0 });
+    stack.push({ branch, path, module, extra, at: 0 });
   };
-  enter(root, null, false);
+  const isBeside = (container: Container | null, frame: Frame): boolean =>
+    frame.path === null && !frame.module && !(container && branches.get(container)?.tensors);
+  enter(root, null, false, false);
   for (let frame = stack.at(-1); frame; frame = stack.at(-1)) {
     const { branch, at } = frame;
     if (at === branch.values.length) {
@@ -98,11 +118,19 @@ function walk(root: Container, { branches }: TreeSurvey, listing: Listing, repea
     frame.at += 1;
     if (branch.cut?.has(at)) continue;
     const value = branch.values[at] ?? null;
-    if (listing.isFull && (typeof value !== "object" || value === null)) continue;
-    const path = childPath(frame.path, branch.keys ? (branch.keys[at] ?? "") : String(at));
-    const container = asContainer(value);
-    if (container) enter(container, path, frame.module);
-    else listing.addLeaf(path, value);
+    const key = branch.keys?.[at] ?? String(at);
+    const isLeaf = typeof value !== "object" || value === null;
+    const container = isLeaf ? null : asContainer(value);
+    const isTensor = value instanceof TensorRef;
+    const extra = frame.extra || (stateDict && !isTensor && isExtraStateKey(key));
+    if (stateDict && !isTensor && !frame.extra) {
+      if (extra) listing.addExtraState(childPath(frame.path, key), value);
+      else if (isBeside(container, frame) && !(value instanceof SparseRef)) listing.addExtraState(key, value);
+    }
+    if (listing.isFull && isLeaf) continue;
+    const path = childPath(frame.path, key);
+    if (container) enter(container, path, frame.module, extra);
+    else listing.addLeaf(path, value, extra);
   }
 }
 
@@ -112,6 +140,7 @@ const ROW_BYTES = 136;
 class Listing implements FlatTree {
   readonly tensors: FlatTensor[] = [];
   readonly nontensor: [string, PlainValue][] = [];
+  readonly extraState: [string, TreeValue][] = [];
   readonly opaque: OpaqueDescriptor[] = [];
   readonly metadataModules: [string, ModuleMetadata][] = [];
   readonly warnings: Warning[] = [];
@@ -161,9 +190,14 @@ class Listing implements FlatTree {
     if (found > this.#limits[limit]) enforceLimit(this.#limits, limit, found, { file: this.#where, what });
   }
 
-  addLeaf(path: string | null, value: TreeValue): void {
-    if (value instanceof TensorRef) this.#addTensor(path ?? "", value);
-    else if (value instanceof SparseRef) for (const [part, ref] of value.parts) this.#addTensor(childPath(path, part), ref);
+  addExtraState(path: string, value: TreeValue): void {
+    this.charge(ROW_BYTES + path.length);
+    this.extraState.push([this.#named(path), value]);
+  }
+
+  addLeaf(path: string | null, value: TreeValue, extra = false): void {
+    if (value instanceof TensorRef) this.#addTensor(path ?? "", value, extra);
+    else if (value instanceof SparseRef) for (const [part, ref] of value.parts) this.#addTensor(childPath(path, part), ref, extra);
     else if (value instanceof OpaqueValue) this.addOpaque(path, value);
     else if (!(value instanceof StorageRef)) {
       const plain = toPlainValue(value);
@@ -171,9 +205,9 @@ class Listing implements FlatTree {
     }
   }
 
-  #addTensor(name: string, ref: TensorRef): void {
+  #addTensor(name: string, ref: TensorRef, extra: boolean): void {
     this.enforce("tensorNameBytes", name.length, "a tensor's name");
-    this.tensors.push({ name: this.#named(name), ref });
+    this.tensors.push(extra ? { name: this.#named(name), ref, extra } : { name: this.#named(name), ref });
     this.enforce("tensors", this.tensors.length, "tensors of the checkpoint");
   }
 

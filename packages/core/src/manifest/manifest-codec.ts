@@ -8,6 +8,7 @@ import { Packr } from "msgpackr";
 import { FormatError } from "../errors/checkpoint-error.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
 import type { Limits } from "../limits/limits.ts";
+import { extraRow, partRow, readExtraRow, readPart } from "./extra-state-rows.ts";
 import type { StateDictManifest } from "./manifest.ts";
 import { RowReader } from "./manifest-row.ts";
 import { readSource, readStorage, readTensor, sourceRow, storageRow, tensorRow } from "./manifest-rows.ts";
@@ -15,7 +16,7 @@ import { plainRow, textRow } from "./manifest-text.ts";
 import { validateManifest } from "./validate-manifest.ts";
 
 /** Changes whenever rows change; both ends are the same version of rankcast, this says so when they are not. */
-const REVISION = 1;
+const REVISION = 2;
 
 // copyBuffers: bytes would otherwise keep the whole message alive. moreTypes: without it typed arrays are packed wrongly (msgpackr 2.1).
 const codec = new Packr({ useRecords: false, mapsAsObjects: false, moreTypes: true, copyBuffers: true });
@@ -33,6 +34,8 @@ export function encodeManifest(manifest: StateDictManifest): Uint8Array {
       Object.entries(fields).map(([key, value]) => [textRow(key), plainRow(value)]),
     ]),
     manifest.nontensor.map(([path, value]) => [textRow(path), plainRow(value)]),
+    manifest.extraState.entries.map(([key, value]) => [textRow(key), partRow(value)]),
+    manifest.extraState.rows.map(extraRow),
     manifest.opaque.map(({ path, global, dangerous }) => [textRow(path), textRow(global), dangerous]),
     manifest.fileMetadata.map((pair) => pair.map(textRow)),
     manifest.checksums,
@@ -74,6 +77,10 @@ function readManifest(row: RowReader): StateDictManifest {
     sources: row.rows(readSource),
     metadataModules: row.rows((each) => [each.text(), Object.fromEntries(each.rows((field) => [field.text(), field.plain()]))]),
     nontensor: row.rows((each) => [each.text(), each.plain()]),
+    extraState: {
+      entries: row.rows((each) => [each.text(), readPart(each)]),
+      rows: row.rows(readExtraRow),
+    },
     opaque: row.rows((each) => ({ path: each.text(), global: each.text(), dangerous: each.flag() })),
     fileMetadata: row.rows((each) => [each.text(), each.text()]),
     checksums: row.oneOf(["present", "partial", "absent"]),

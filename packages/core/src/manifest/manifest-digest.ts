@@ -32,17 +32,29 @@ export function manifestDigest(manifest: StateDictManifest): string {
       else lines.add(`${at} ${nbytes} ${box} ${extent.source} ${extent.offset} ${extent.storedBytes} ${extent.encoding} ${extent.crc32}`);
     }
   }
-  const { format, selected, metadataModules, nontensor, opaque, fileMetadata, checksums } = manifest;
+  const { format, selected, metadataModules, nontensor, extraState, opaque, fileMetadata, checksums } = manifest;
   for (const part of [[format, selected, checksums], ...metadataModules, ...nontensor, ...opaque, ...fileMetadata]) {
     lines.add(JSON.stringify(part));
+  }
+  for (const entry of extraState.entries) lines.add(JSON.stringify(entry));
+  for (const { type, label, numbers, parts, bytes } of extraState.rows) {
+    // JSON has no words for NaN and the infinities.
+    lines.add(`${type} ${JSON.stringify(label)} ${numbers} ${JSON.stringify(parts, spellNumbers)}`);
+    if (bytes) lines.addBytes(`${bytes.length}`, bytes);
   }
   return lines.finish();
 }
 
+function spellNumbers(_: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isFinite(value) ? { number: String(value) } : value;
+}
+
 function addLayout(lines: LineHash, { tensors, storages }: Pick<StateDictManifest, "tensors" | "storages">): void {
-  for (const { name, dtype, shape, stride, storageOffset, storage, conj, neg } of tensors) {
+  for (const { name, dtype, shape, stride, storageOffset, storage, conj, neg, extra } of tensors) {
     // JSON escapes line breaks and lone surrogates, so a line has one reading only.
-    lines.add(`${JSON.stringify(name)} ${dtype} ${shape} ${stride} ${storageOffset} ${storage} ${conj ? 1 : 0}${neg ? 1 : 0}`);
+    lines.add(
+      `${JSON.stringify(name)} ${dtype} ${shape} ${stride} ${storageOffset} ${storage} ${conj ? 1 : 0}${neg ? 1 : 0}${extra ? 1 : 0}`,
+    );
   }
   for (const { nbytes, meta } of storages) lines.add(`${nbytes} ${meta ? 1 : 0}`);
 }

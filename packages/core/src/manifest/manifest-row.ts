@@ -67,6 +67,15 @@ export class RowReader {
     throw this.malformed("expected a plain value");
   }
 
+  /** A plain value, or a list of one count. */
+  oneOrPlain(): PlainValue | readonly [number] {
+    const value = this.#fields[this.#at];
+    if (!Array.isArray(value)) return this.plain();
+    const [count, ...others] = this.counts();
+    if (count === undefined || others.length > 0) throw this.malformed("expected one count");
+    return [count];
+  }
+
   oneOf<const Value extends string | number>(values: readonly Value[]): Value {
     const value = this.#next();
     const found = values.find((each) => each === value);
@@ -86,6 +95,27 @@ export class RowReader {
     const value = this.#next();
     if (Array.isArray(value) && value.every((each) => Number.isSafeInteger(each) && (each as number) >= 0)) return value as number[];
     throw this.malformed("expected a list of counts");
+  }
+
+  /** A list of any numbers. */
+  numbers(): number[] {
+    const value = this.#next();
+    if (Array.isArray(value) && value.every((each) => typeof each === "number")) return value as number[];
+    throw this.malformed("expected a list of numbers");
+  }
+
+  /** A list of fields, each read by `read`. */
+  each<Value>(read: (row: RowReader) => Value): Value[] {
+    return this.row((list) => {
+      const values: Value[] = [];
+      while (!list.isAtEnd) values.push(read(list));
+      return values;
+    });
+  }
+
+  /** Whether every field was read. */
+  get isAtEnd(): boolean {
+    return this.#at >= this.#fields.length;
   }
 
   /** A row inside this one. */

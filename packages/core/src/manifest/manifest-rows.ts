@@ -12,6 +12,7 @@ const NEG = 2;
 const REQUIRES_GRAD = 4;
 const PARAMETER = 8;
 const NUMPY = 16;
+const EXTRA = 32;
 
 /** Row-major strides, the usual ones, are left out. */
 export function tensorRow(tensor: TensorDescriptor): unknown[] {
@@ -21,7 +22,8 @@ export function tensorRow(tensor: TensorDescriptor): unknown[] {
     (tensor.neg ? NEG : 0) |
     (tensor.requiresGrad ? REQUIRES_GRAD : 0) |
     (tensor.origin === "parameter" ? PARAMETER : 0) |
-    (tensor.origin === "numpy" ? NUMPY : 0);
+    (tensor.origin === "numpy" ? NUMPY : 0) |
+    (tensor.extra ? EXTRA : 0);
   const { name, dtype, shape, stride, storageOffset, storage } = tensor;
   return [textRow(name), dtype, shape, usual ? null : stride, storageOffset, storage, flags];
 }
@@ -47,6 +49,7 @@ export function readTensor(row: RowReader): TensorDescriptor {
     ...(flags & NEG ? { neg: true } : {}),
     ...(flags & REQUIRES_GRAD ? { requiresGrad: true } : {}),
     ...(flags & (PARAMETER | NUMPY) ? { origin: flags & PARAMETER ? "parameter" : "numpy" } : {}),
+    ...(flags & EXTRA ? { extra: true } : {}),
   };
 }
 

@@ -6,6 +6,7 @@ import type { SourceVersion } from "../source/byte-source.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { ModuleMetadata } from "../tensor/state-dict.ts";
 import type { StoragePiece, Warning } from "./checkpoint-tree.ts";
+import type { ExtraState } from "./extra-state.ts";
 
 /** One tensor: a view of a storage, in elements. */
 export interface TensorDescriptor {
@@ -20,6 +21,8 @@ export interface TensorDescriptor {
   readonly neg?: true;
   readonly requiresGrad?: true;
   readonly origin?: "parameter" | "numpy";
+  /** Part of a module's extra state, and so no entry of the state dict. */
+  readonly extra?: true;
 }
 
 /** One storage and where its bytes are. */
@@ -60,6 +63,8 @@ export interface StateDictManifest {
   /** Module path to metadata (`version`). Pairs, not an object: paths are untrusted. */
   readonly metadataModules: readonly (readonly [string, ModuleMetadata])[];
   readonly nontensor: readonly (readonly [string, PlainValue])[];
+  /** What a state dict holds beside tensors, by key: extra state of modules, and what else lies directly in it. Empty for a whole file. */
+  readonly extraState: ExtraState;
   readonly opaque: readonly OpaqueDescriptor[];
   readonly fileMetadata: readonly (readonly [string, string])[];
   readonly checksums: "present" | "partial" | "absent";

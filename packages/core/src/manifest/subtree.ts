@@ -13,11 +13,16 @@ export function keepSubtree(flat: FlatTree, prefix: string, file: string): FlatT
   const start = prefix.endsWith(".") || prefix === "" ? prefix : `${prefix}.`;
   const below = (name: string): boolean => name.startsWith(start);
   const cut = (name: string): string => name.slice(start.length);
-  const tensors = flat.tensors.filter(({ name }) => below(name)).map(({ name, ref }) => ({ name: cut(name), ref }));
+  // Who asks for a part of extra state wants its tensors as such.
+  const isInside = flat.extraState.some(([key]) => start.startsWith(`${key}.`));
+  const tensors = flat.tensors
+    .filter(({ name }) => below(name))
+    .map(({ name, ref, extra }) => (extra && !isInside ? { name: cut(name), ref, extra } : { name: cut(name), ref }));
   if (tensors.length === 0) throw nothingBelow(flat, start, file);
   return {
     tensors,
     nontensor: flat.nontensor.filter(([name]) => below(name)).map(([name, value]) => [cut(name), value]),
+    extraState: flat.extraState.filter(([key]) => below(key)).map(([key, value]) => [cut(key), value]),
     opaque: flat.opaque.filter(({ path }) => below(path)).map((each) => ({ ...each, path: cut(each.path) })),
     // The module at the prefix itself becomes the root.
     metadataModules: flat.metadataModules

@@ -1,6 +1,7 @@
 /** The one gate for the numbers of a checkpoint: whatever passes can be allocated, read and viewed without further doubt. */
 import { enforceLimit, type LimitPlace } from "../limits/exceeded.ts";
 import type { Limits } from "../limits/limits.ts";
+import type { ExtraState } from "./extra-state.ts";
 import type { StateDictManifest } from "./manifest.ts";
 import { validateStorage } from "./validate-storage.ts";
 import { validateTensor } from "./validate-tensor.ts";
@@ -11,9 +12,10 @@ import { validateTensor } from "./validate-tensor.ts";
  * @throws {FormatError} RANKCAST_TENSOR_LAYOUT, RANKCAST_TENSOR_BOUNDS, RANKCAST_STORAGE_LAYOUT, RANKCAST_TRUNCATED, RANKCAST_LIMIT.
  */
 export function validateManifest(manifest: StateDictManifest, limits: Limits): void {
-  const { tensors, storages, sources } = manifest;
+  const { tensors, storages, sources, extraState } = manifest;
   const file = sources[0]?.name ?? manifest.format;
   enforceLimit(limits, "tensors", tensors.length, { file });
+  enforceExtraState(extraState, limits, file);
   const sourceBytes = sources.reduce((sum, { version }) => sum + version.sizeBytes, 0);
   let storedBytes = 0;
   const context = { index: 0, sources, limits };
@@ -28,6 +30,11 @@ export function validateManifest(manifest: StateDictManifest, limits: Limits): v
   });
   const ownBytes = storages.reduce((sum, { nbytes }) => sum + nbytes, 0);
   enforceRatio(limits, repeatedBytes, ownBytes, { file, what: "bytes of repeated elements against all storages'" });
+}
+
+function enforceExtraState({ entries, rows }: ExtraState, limits: Limits, file: string): void {
+  const found = rows.reduce((sum, { parts }) => sum + parts.length, entries.length);
+  enforceLimit(limits, "extraStateValues", found, { file, what: "values of extra state" });
 }
 
 function enforceRatio(limits: Limits, found: number, base: number, place: LimitPlace): void {

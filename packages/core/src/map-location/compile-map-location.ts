@@ -35,7 +35,8 @@ export interface CompiledMapLocation {
   /** Whether it is known without looking at any storage that no bytes are needed (`meta`). */
   readonly headersOnly: boolean;
   /**
-   * The location of each storage. Call it once per load: a function in the rule is called once per storage of it.
+   * The location of each storage. A function in the rule is asked once per storage, however often a load has to look at its storages: for one that is at
+   * the same place of the list, with the same tag and size, the answer is remembered.
    * @throws {UsageError} RANKCAST_MAP_LOCATION when the function answers with an unknown device or something else than a string.
    */
   locate(storages: readonly LocatedStorage[]): StorageLocation[];
@@ -50,7 +51,7 @@ const CPU: StorageLocation = Object.freeze({ device: "cpu", memory: "replica" })
 export function compileMapLocation(spec: MapLocation): CompiledMapLocation {
   if (spec === null || spec === undefined) return fixed(CPU);
   if (typeof spec === "string") return fixed(resolveDevice(spec));
-  if (typeof spec === "function") return { headersOnly: false, locate: (storages) => storages.map((storage) => ask(spec, storage)) };
+  if (typeof spec === "function") return { headersOnly: false, locate: askOnce(spec) };
   if (typeof spec === "object" && !Array.isArray(spec) && !ArrayBuffer.isView(spec)) return compileTable(spec);
   throw new UsageError("RANKCAST_MAP_LOCATION", `mapLocation must be a device, a table or a function, not ${typeName(spec)}`, {
     details: { option: "mapLocation" },
@@ -59,6 +60,19 @@ export function compileMapLocation(spec: MapLocation): CompiledMapLocation {
 
 function fixed(location: StorageLocation): CompiledMapLocation {
   return { headersOnly: location.memory === "none", locate: (storages) => storages.map(() => location) };
+}
+
+function askOnce(rule: MapLocationFunction): CompiledMapLocation["locate"] {
+  const known: { readonly storage: LocatedStorage; readonly location: StorageLocation }[] = [];
+  return (storages) =>
+    storages.map((storage, index) => {
+      const { savedDevice, nbytes } = storage;
+      const before = known[index];
+      if (before?.storage.savedDevice === savedDevice && before.storage.nbytes === nbytes) return before.location;
+      const location = ask(rule, storage);
+      known[index] = { storage: { savedDevice, nbytes }, location };
+      return location;
+    });
 }
 
 function ask(rule: MapLocationFunction, storage: LocatedStorage): StorageLocation {

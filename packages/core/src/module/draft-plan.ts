@@ -140,7 +140,9 @@ class PlanWalk {
 
   #planLocal(node: ModuleNode, layer: StateDictLayer, defaults: ReadonlyMap<string, string>): void {
     for (const local of node.locals) {
-      const value = layer.get(local.key);
+      let value = layer.get(local.key);
+      // A value that is no tensor lies beside the tensors in the state dict of a file.
+      if (value === undefined && this.#extraState.size > 0) value = this.#extraState.get(local.key);
       if (value === undefined) this.#addMissing(local);
       else {
         this.#found += 1;
@@ -222,12 +224,12 @@ function withoutAssignFlag(metadata: ModuleMetadata): ModuleMetadata {
   return rest;
 }
 
-/** Extra state under paths where the model has no module. */
+/** Values beside the tensors that have no place: extra state where the model has no module, and what no name of the model is. */
 function strayExtraState(extraState: ReadonlyMap<string, unknown>, tree: ModuleTree): ReadonlyMap<ModuleNode, readonly string[]> {
   const stray = new Map<ModuleNode, string[]>();
   for (const key of extraState.keys()) {
     const { node, rest } = deepestNode(tree.root, key);
-    if (rest === EXTRA_STATE_KEY) continue;
+    if (rest === EXTRA_STATE_KEY || tree.byKey.has(key) || node.module.passedOver.has(rest)) continue;
     stray.set(node, [...(stray.get(node) ?? []), key]);
   }
   return stray;

@@ -7,12 +7,22 @@ const DEPTH_MAX = 64;
 /** A module that is filled by dotted keys. Names may be anything, so nothing is refused and keys stay what they are. */
 export class KeyedModule extends Module {
   #extraState: unknown;
+  readonly #passedOver = new Set<string>();
 
   constructor(typeName = "Module") {
     super({ typeName, version: null });
   }
 
   protected override checkName(): void {}
+
+  override get passedOver(): ReadonlySet<string> {
+    return this.#passedOver;
+  }
+
+  /** Lets a checkpoint have an entry of this name that is no tensor. */
+  passOver(name: string): void {
+    this.#passedOver.add(name);
+  }
 
   /** Makes the module one that saves and takes extra state. */
   holdExtraState(state: unknown): void {

@@ -1,5 +1,6 @@
 /** What a caller may ask of a load into a module, and its compiled form. Nothing else reads the raw options. */
 import { UsageError } from "../errors/checkpoint-error.ts";
+import { checkOptionNames } from "../errors/option-names.ts";
 import { type DType, isDType } from "../tensor/dtype.ts";
 import { Storage } from "../tensor/storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -54,6 +55,25 @@ export interface LoadStateDictOptions {
   readonly castOf?: (source: Tensor, dtype: DType) => Tensor | null;
 }
 
+/** Names of those options, kept complete by the compiler. */
+export const LOAD_STATE_DICT_OPTIONS = {
+  strict: true,
+  assign: true,
+  onMismatch: true,
+  ignore: true,
+  defaultIgnores: true,
+  dtype: true,
+  allowFloatToInt: true,
+  measureCasts: true,
+  minMatched: true,
+  subtree: true,
+  into: true,
+  allocate: true,
+  castOf: true,
+} as const satisfies Record<keyof LoadStateDictOptions, true>;
+
+const IGNORE_KINDS = { missing: true, unexpected: true, mismatched: true } as const satisfies Record<keyof IgnoreRules, true>;
+
 /** Options with every default applied. */
 export interface CompiledLoadOptions {
   readonly strict: boolean;
@@ -81,6 +101,8 @@ export interface CompiledLoadOptions {
 /** vis4d and mmengine drop these from the missing keys; checkpoints older than torch 0.4.1 lack them (semantics G3). */
 export const BATCH_COUNTER_RULE = /(^|\.)num_batches_tracked$/;
 
+const BOOLEANS = ["strict", "defaultIgnores", "allowFloatToInt", "measureCasts"] as const;
+
 const ASSIGN: ReadonlyMap<unknown, "auto" | "always" | "never"> = new Map<unknown, "auto" | "always" | "never">([
   [undefined, "auto"],
   [false, "auto"],
@@ -96,11 +118,12 @@ const ASSIGN: ReadonlyMap<unknown, "auto" | "always" | "never"> = new Map<unknow
  */
 export function compileLoadOptions(options: LoadStateDictOptions = {}): CompiledLoadOptions {
   const assign = ASSIGN.get(options.assign) ?? refuse("assign", options.assign, "auto, always, never, true or false");
+  for (const name of BOOLEANS) if (typeof (options[name] ?? false) !== "boolean") refuse(name, options[name], "true or false");
   const strict = options.strict ?? false;
   const onMismatch = options.onMismatch ?? (strict ? "error" : "skip");
   if (onMismatch !== "error" && onMismatch !== "skip") refuse("onMismatch", onMismatch, "error or skip");
   const minMatched = options.minMatched ?? 0;
-  if (!(minMatched >= 0 && minMatched <= 1)) refuse("minMatched", minMatched, "a number from 0 to 1");
+  if (!(typeof minMatched === "number" && minMatched >= 0 && minMatched <= 1)) refuse("minMatched", minMatched, "a number from 0 to 1");
   const compiled = {
     strict,
     assign,
@@ -119,7 +142,11 @@ export function compileLoadOptions(options: LoadStateDictOptions = {}): Compiled
 }
 
 function compileIgnore(options: LoadStateDictOptions): CompiledLoadOptions["ignore"] {
+  checkOptionNames("ignore", options.ignore, IGNORE_KINDS);
   const { missing = [], unexpected = [], mismatched = [] } = options.ignore ?? {};
+  // A text would be taken apart into rules of one character.
+  for (const rules of [missing, unexpected, mismatched])
+    if (!Array.isArray(rules)) refuse("ignore", rules, "lists of globs or expressions");
   const defaults = (options.defaultIgnores ?? true) ? [BATCH_COUNTER_RULE] : [];
   return {
     missing: [...missing, ...defaults].map(compileRule),

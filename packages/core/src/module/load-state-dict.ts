@@ -1,9 +1,10 @@
 /** Loading a state dict into a module in one step. */
 import { hostname } from "node:os";
+import { checkOptionNames } from "../errors/option-names.ts";
 import { LoadReport } from "../report/load-report.ts";
 import { commitStateDict } from "./commit-state-dict.ts";
 import type { StateDictLike } from "./draft-plan.ts";
-import type { LoadStateDictOptions } from "./load-options.ts";
+import { LOAD_STATE_DICT_OPTIONS, type LoadStateDictOptions } from "./load-options.ts";
 import type { Module } from "./module.ts";
 import { planStateDict } from "./plan-state-dict.ts";
 import type { StateDictPlan } from "./state-dict-plan.ts";
@@ -15,6 +16,7 @@ import type { StateDictPlan } from "./state-dict-plan.ts";
  * @throws {UsageError} RANKCAST_USAGE for a wrong option, RANKCAST_MODULE_NAME when `into` leads nowhere.
  */
 export function loadStateDict(module: Module, stateDict: StateDictLike, options: LoadStateDictOptions = {}): LoadReport {
+  checkOptionNames("loadStateDict", options, LOAD_STATE_DICT_OPTIONS);
   const plan = planStateDict(module, stateDict, options);
   commitStateDict(plan);
   return singleProcessReport(plan);

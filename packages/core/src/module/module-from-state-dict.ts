@@ -8,7 +8,8 @@ import type { Module } from "./module.ts";
 import { metaTensor, Parameter } from "./parameter.ts";
 
 /**
- * Nested modules whose state dict has exactly the keys, shapes, types, versions and ties of `stateDict`. With `meta` the parameters have no
+ * Nested modules whose state dict has exactly the keys, shapes, types, versions and ties of `stateDict`. What else lies in it (an epoch, say) is no
+ * part of a model; loads of such a checkpoint pass it over. With `meta` the parameters have no
  * memory and the first load gives them the checkpoint's; otherwise they look at the memory of `stateDict` now.
  */
 export function moduleFromStateDict(stateDict: StateDict, options: { readonly meta?: boolean } = {}): Module {
@@ -21,6 +22,7 @@ export function moduleFromStateDict(stateDict: StateDict, options: { readonly me
   for (const [key, state] of stateDict.extraState) {
     const [owner, name] = root.ownerOf(key);
     if (name === EXTRA_STATE_KEY) owner.holdExtraState(state);
+    else owner.passOver(name);
   }
   for (const [path, { version }] of stateDict.metadata) {
     const [owner, name] = root.ownerOf(path === "" ? "-" : `${path}.-`);

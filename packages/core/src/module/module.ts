@@ -99,6 +99,11 @@ export class Module {
     if (trouble !== null) throw new UsageError("RANKCAST_MODULE_NAME", trouble, { details: { name, module: this.typeName } });
   }
 
+  /** Names of entries of a checkpoint that are no tensors and that nobody here asks for; they are not unexpected. */
+  get passedOver(): ReadonlySet<string> {
+    return NO_NAMES;
+  }
+
   /** This module's own parameters. */
   get ownParameters(): ReadonlyMap<string, Parameter | null> {
     return this.#parameters ?? NONE;
@@ -210,6 +215,7 @@ export class Module {
 }
 
 const NONE: ReadonlyMap<string, never> = new Map<string, never>();
+const NO_NAMES: ReadonlySet<string> = new Set();
 const NO_HOOKS: ReadonlySet<never> = new Set<never>();
 
 function addHook<T>(hooks: Set<T>, hook: T): () => void {

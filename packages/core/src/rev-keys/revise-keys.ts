@@ -1,5 +1,6 @@
 /** `reviseKeys`: vis4d's and mmengine's `rev_keys`, on a state dict. */
 import { StateDictError } from "../errors/checkpoint-error.ts";
+import { checkOptionNames } from "../errors/option-names.ts";
 import { StateDict } from "../tensor/state-dict.ts";
 import { compileRevKeys, DEFAULT_REV_KEYS, type RevKeyLimits, type RevKeys } from "./compile-rev-keys.ts";
 
@@ -34,6 +35,7 @@ export interface RevisedStateDict {
  * @throws {FormatError} RANKCAST_LIMIT for more or longer rules, or longer names, than the limits allow.
  */
 export function reviseKeys(stateDict: StateDict, revKeys: RevKeys = DEFAULT_REV_KEYS, options: ReviseKeysOptions = {}): RevisedStateDict {
+  checkOptionNames("reviseKeys", options, { onCollision: true, limits: true });
   const compiled = compileRevKeys(revKeys, options.limits);
   const tensors = [...stateDict];
   // A plain Map is welcome too; it has neither of the two.

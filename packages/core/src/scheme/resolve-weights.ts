@@ -5,6 +5,7 @@ import { quote } from "../errors/quote.ts";
 import type { ResolvedSource } from "../source/byte-source.ts";
 import { redact } from "../source/http-url.ts";
 import type { StateDict } from "../tensor/state-dict.ts";
+import { checkLoaded } from "./check-loaded.ts";
 import { defaultSchemes } from "./default-schemes.ts";
 import { type ResolveOptions, type SettledOptions, settleOptions } from "./resolve-context.ts";
 import { prefixText, type SchemeRegistry } from "./scheme-registry.ts";
@@ -39,7 +40,8 @@ async function handOver(
   if (depth > HANDOVERS_MAX)
     throw new UsageError("RANKCAST_USAGE", `${quote(redact(weights))}: schemes hand it over to each other without end`);
   if (scheme.prefix === "" && looksLikeScheme(weights)) throw unknownScheme(weights, registry);
-  return scheme.loader(weights, { ...context, resolve: (other) => handOver(other, context, registry, depth + 1) });
+  const loaded: unknown = await scheme.loader(weights, { ...context, resolve: (other) => handOver(other, context, registry, depth + 1) });
+  return checkLoaded(loaded, prefixText(scheme.prefix));
 }
 
 /** `foo://x`; Windows drives and odd file names are no schemes. */

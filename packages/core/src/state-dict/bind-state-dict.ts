@@ -3,6 +3,7 @@ import type { StateDictManifest } from "../manifest/manifest.ts";
 import { StateDict } from "../tensor/state-dict.ts";
 import { Storage } from "../tensor/storage.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { bindExtraState } from "./bind-extra-state.ts";
 
 /**
  * The manifest's tensors in order, looking at `storages` (one per storage of the manifest). Tensors that shared a storage in the file share the
@@ -29,20 +30,18 @@ export function bindTensors(manifest: StateDictManifest, storages: readonly Stor
   });
 }
 
-/** What torch calls the entry of a module that keeps state of its own beside its tensors. */
-const EXTRA_STATE = /(^|\.)_extra_state$/;
-
 /**
- * The manifest's tensors by name, with torch's module metadata, and with the extra state of modules where that is a plain value.
- * @throws {RangeError} as `bindTensors`.
+ * The manifest's tensors by name, with torch's module metadata, and what lies beside them: the extra state of modules.
+ * @throws {RangeError} as `bindTensors`; {FormatError} as `bindExtraState`.
  */
 export function bindStateDict(manifest: StateDictManifest, storages: readonly Storage[]): StateDict {
   const stateDict = new StateDict();
-  bindTensors(manifest, storages).forEach((tensor, index) => {
-    const name = manifest.tensors[index]?.name;
-    if (name !== undefined) stateDict.set(name, tensor);
+  const tensors = bindTensors(manifest, storages);
+  tensors.forEach((tensor, index) => {
+    const described = manifest.tensors[index];
+    if (described && !described.extra) stateDict.set(described.name, tensor);
   });
-  for (const [path, value] of manifest.nontensor) if (EXTRA_STATE.test(path)) stateDict.extraState.set(path, value);
+  for (const [key, value] of bindExtraState(manifest, tensors)) stateDict.extraState.set(key, value);
   for (const [path, metadata] of manifest.metadataModules) stateDict.metadata.set(path, metadata);
   return stateDict;
 }

@@ -1,60 +1,63 @@
 /** A state dict in memory described like one from a file: how weight updates enter at the manifest. */
-import type { StateDictManifest, StorageDescriptor, TensorDescriptor } from "../manifest/manifest.ts";
+import { DEFAULT_LIMITS } from "../limits/limits.ts";
+import { StorageRef, TensorRef } from "../manifest/checkpoint-tree.ts";
+import { describeExtraState } from "../manifest/describe-extra-state.ts";
+import { NO_EXTRA_STATE } from "../manifest/extra-state.ts";
+import type { StateDictManifest, StorageDescriptor } from "../manifest/manifest.ts";
 import type { StateDict } from "../tensor/state-dict.ts";
 import type { Storage } from "../tensor/storage.ts";
 import { contiguousStrides, isDense } from "../tensor/strides.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { TreeConverter } from "./tree-from-value.ts";
 
-/** The manifest and, per storage of it, the tensor whose elements fill that storage in the order of the manifest's strides. */
+/** The manifest and what fills it. */
 export interface StateDictInMemory {
   readonly manifest: StateDictManifest;
+  /** One per tensor of the manifest. */
   readonly tensors: readonly Tensor[];
 }
 
 /**
  * Describes `stateDict` with one dense storage per distinct view, so that a small slice of a large storage ships only its own bytes. Names
  * that are the same view of the same storage share it: tied weights stay tied. Elements keep their order where they lie without gaps, so that a
- * library that has its own gets it back as it was; others are laid out row-major.
+ * library that has its own gets it back as it was; others are laid out row-major. Extra state goes along, its tensors behind all others.
+ * @throws {CheckpointError} RANKCAST_SAVE_VALUE for extra state that cannot leave this process, {FormatError} RANKCAST_LIMIT for too much of it.
  */
 export function manifestFromStateDict(stateDict: StateDict): StateDictInMemory {
-  const storageIds = new Map<Storage, number>();
-  const views = new Map<string, number>();
-  const tensors: Tensor[] = [];
-  const storages: StorageDescriptor[] = [];
-  const descriptors: TensorDescriptor[] = [];
-  for (const [name, tensor] of stateDict) {
-    const id = storageIds.get(tensor.storage) ?? storageIds.size;
-    storageIds.set(tensor.storage, id);
-    const view = JSON.stringify([id, tensor.dtype, tensor.shape, tensor.stride, tensor.storageOffset, tensor.conj, tensor.neg]);
-    let storage = views.get(view);
-    if (storage === undefined) {
-      storage = tensors.push(tensor) - 1;
-      views.set(view, storage);
-      storages.push({
-        nbytes: tensor.nbytes,
-        pieces: [],
-        swapBytes: 1,
-        savedDevice: tensor.savedDevice,
-        ...(tensor.isMeta ? { meta: true } : {}),
-      });
-    }
-    descriptors.push({
-      name,
+  const tensors: Tensor[] = [...stateDict.values()];
+  const names: string[] = [...stateDict.keys()];
+  const indices = new Map<TensorRef, number>();
+  const converter = new TreeConverter((tensor, key) => {
+    const { dtype, shape, stride, storageOffset, savedDevice } = tensor;
+    const storage = new StorageRef({ nbytes: tensor.storage.nbytes, pieces: [], savedDevice, meta: true });
+    const ref = new TensorRef({ dtype, shape, stride, storageOffset, storage });
+    indices.set(ref, tensors.push(tensor) - 1);
+    names.push(`${key}.${tensors.length - stateDict.size - 1}`);
+    return ref;
+  });
+  const extra = Array.from(stateDict.extraState, ([key, value]) => [key, converter.convert(key, value)] as const);
+  const extraState =
+    extra.length === 0
+      ? NO_EXTRA_STATE
+      : describeExtraState(extra, { limits: DEFAULT_LIMITS, where: "state dict", indexOf: (ref) => indices.get(ref) });
+  const { storages, storageOf } = describeStorages(tensors);
+  const manifest: StateDictManifest = {
+    format: "memory",
+    tensors: tensors.map((tensor, index) => ({
+      name: names[index] ?? "",
       dtype: tensor.dtype,
       shape: tensor.shape,
       stride: isDense(tensor.shape, tensor.stride) ? tensor.stride : contiguousStrides(tensor.shape),
       storageOffset: 0,
-      storage,
+      storage: storageOf[index] ?? -1,
       ...(tensor.requiresGrad ? { requiresGrad: true } : {}),
-    });
-  }
-  const manifest: StateDictManifest = {
-    format: "memory",
-    tensors: descriptors,
+      ...(index >= stateDict.size ? { extra: true } : {}),
+    })),
     storages,
     sources: [],
     metadataModules: [...stateDict.metadata],
     nontensor: [],
+    extraState,
     opaque: [],
     fileMetadata: [],
     checksums: "absent",
@@ -62,4 +65,26 @@ export function manifestFromStateDict(stateDict: StateDict): StateDictInMemory {
     selected: "",
   };
   return { manifest, tensors };
+}
+
+/** One storage per distinct view, and which one each tensor fills. */
+function describeStorages(tensors: readonly Tensor[]): {
+  readonly storages: readonly StorageDescriptor[];
+  readonly storageOf: readonly number[];
+} {
+  const storageIds = new Map<Storage, number>();
+  const views = new Map<string, number>();
+  const storages: StorageDescriptor[] = [];
+  const storageOf = tensors.map((tensor) => {
+    const id = storageIds.get(tensor.storage) ?? storageIds.size;
+    storageIds.set(tensor.storage, id);
+    const view = JSON.stringify([id, tensor.dtype, tensor.shape, tensor.stride, tensor.storageOffset, tensor.conj, tensor.neg]);
+    const known = views.get(view);
+    if (known !== undefined) return known;
+    const { nbytes, savedDevice, isMeta } = tensor;
+    const storage = storages.push({ nbytes, pieces: [], swapBytes: 1, savedDevice, ...(isMeta ? { meta: true } : {}) }) - 1;
+    views.set(view, storage);
+    return storage;
+  });
+  return { storages, storageOf };
 }

@@ -6,7 +6,7 @@ import { DistributionError, type DType, type LoadReport, type StateDict } from "
 import type { RankIdentity } from "@rankcast/core/runtime";
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import type { RankSession } from "../session/rank-session.ts";
-import { fetchOptionsOf, type GroupLoadOptions, replicaOptionsOf, roundDigest } from "./load-options.ts";
+import { checkGroupLoadOptions, fetchOptionsOf, type GroupLoadOptions, replicaOptionsOf, roundDigest } from "./load-options.ts";
 import { PublicationRing } from "./publication-ring.ts";
 import { runRound } from "./round.ts";
 import { type KeptLayout, runUpdate } from "./update-round.ts";
@@ -57,6 +57,7 @@ export class Collectives {
    * @throws {CheckpointError} the same root cause on every rank; RANKCAST_USAGE for options that cannot cross processes.
    */
   load(replicas: ReplicaSet, weights: string, options: GroupLoadOptions): Promise<LoadReport> {
+    checkGroupLoadOptions(options);
     if (typeof options.select === "function") {
       throw new DistributionError("RANKCAST_USAGE", "select of a collective load must be a path: a function cannot cross processes", {
         details: { option: "select" },
@@ -147,6 +148,7 @@ export class Collectives {
         noMmap: this.#noMmap,
         limits: options.limits ?? {},
         signal: options.signal,
+        onPhase: (phase) => options.onProgress?.({ phase, doneBytes: 0, totalBytes: null }),
         announce: () => delivery.announce(sequence, castTo),
         deliver: async () => delivery.deliver(sequence),
       });

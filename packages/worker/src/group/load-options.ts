@@ -1,6 +1,7 @@
 /** Options of a collective load, split into what decides the bytes (equal on all ranks) and what decides how they go into a replica. */
 import { createHash } from "node:crypto";
-import type { FetchOptions } from "@rankcast/core";
+import type { FetchOptions, LoadProgress } from "@rankcast/core";
+import { checkOptionNames, FETCH_OPTIONS, LOAD_STATE_DICT_OPTIONS } from "@rankcast/core/runtime";
 import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
 
 /** Everything `group.loadModelCheckpoint` and `pool.load` take. */
@@ -9,23 +10,27 @@ export interface GroupLoadOptions extends ReplicaLoadOptions, FetchOptions {
   readonly digest?: boolean;
   /** Cancels this rank's part; every rank then fails with that cause at the next barrier. */
   readonly signal?: AbortSignal;
+  /** Told when this rank enters a phase of the round: `waiting for weights`, `preparing`, `loading`, `reporting`. Must not throw. */
+  readonly onProgress?: (event: LoadProgress) => void;
 }
 
-const FETCH_FIELDS = [
-  "fetch",
-  "select",
-  "subtree",
-  "sha256",
-  "cacheDir",
-  "offline",
-  "immutable",
-  "verify",
-  "limits",
-  "headers",
-  "tables",
-  "schemes",
-  "mapLocation",
-] as const;
+/** Names of those options, kept complete by the compiler. */
+const GROUP_LOAD_OPTIONS = {
+  ...FETCH_OPTIONS,
+  ...LOAD_STATE_DICT_OPTIONS,
+  revKeys: true,
+  prefault: true,
+  digest: true,
+  signal: true,
+  onProgress: true,
+} as const satisfies Record<keyof GroupLoadOptions, true>;
+
+/** @throws {UsageError} RANKCAST_USAGE for an option that a collective load does not have. */
+export function checkGroupLoadOptions(options: GroupLoadOptions): void {
+  checkOptionNames("a collective load", options, GROUP_LOAD_OPTIONS);
+}
+
+const FETCH_FIELDS = Object.keys(FETCH_OPTIONS);
 
 /** The part of the options that decides which bytes are fetched. */
 export function fetchOptionsOf(options: GroupLoadOptions): FetchOptions {
@@ -39,7 +44,7 @@ export function fetchOptionsOf(options: GroupLoadOptions): FetchOptions {
 
 /** The part that decides how weights go into a replica. */
 export function replicaOptionsOf(options: GroupLoadOptions): ReplicaLoadOptions {
-  const left = new Set<string>([...FETCH_FIELDS, "digest", "signal"]);
+  const left = new Set<string>([...FETCH_FIELDS, "digest", "signal", "onProgress"]);
   return Object.fromEntries(Object.entries(options).filter(([name]) => !left.has(name)));
 }
 

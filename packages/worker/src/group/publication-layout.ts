@@ -7,6 +7,7 @@ import {
   flattenPlacements,
   type LoadPlan,
   type MemorySegment,
+  manifestDigest,
   manifestFromStateDict,
   type PlacedSegments,
   planLoad,
@@ -47,9 +48,15 @@ export class PublicationLayout {
     this.id = createHash("sha256").update(this.manifest).update(places).digest("base64url");
   }
 
-  /** Whether `stateDict` has the same names in the same order, types, shapes and ties, so that only values differ. */
+  /**
+   * Whether `stateDict` has the same names in the same order, types, shapes and ties, so that only values of tensors differ. Extra state travels in the
+   * manifest, so it must be the same but for its tensors.
+   */
   fits(stateDict: StateDict): boolean {
-    const { tensors, storages, metadataModules } = this.#described;
+    const { tensors, storages, metadataModules, extraState } = this.#described;
+    if (stateDict.extraState.size > 0 || extraState.entries.length > 0) {
+      return manifestDigest(manifestFromStateDict(stateDict).manifest) === manifestDigest(this.#described);
+    }
     if (stateDict.size !== tensors.length || stateDict.metadata.size !== metadataModules.length) return false;
     const first = new Map<number, Tensor>();
     let index = 0;
@@ -76,7 +83,8 @@ export class PublicationLayout {
     const { id, targets, segments } = this.#sets[set] as SegmentSet;
     const written = new Set<number>();
     let index = 0;
-    for (const tensor of stateDict.values()) {
+    const tensors = stateDict.extraState.size === 0 ? stateDict.values() : manifestFromStateDict(stateDict).tensors;
+    for (const tensor of tensors) {
       const storage = this.#described.tensors[index]?.storage ?? -1;
       const target = targets[storage];
       index += 1;

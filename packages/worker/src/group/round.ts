@@ -27,6 +27,8 @@ export interface Round {
   /** Overrides of limits. */
   readonly limits: Readonly<Record<string, number>>;
   readonly signal: AbortSignal | undefined;
+  /** Told when a phase begins. */
+  readonly onPhase: (phase: string) => void;
   /** Says what is wanted, before the others have come: the coordinator starts with the first. */
   announce(): void;
   /** Waits for the published weights, or publishes its own. */
@@ -46,17 +48,17 @@ export async function runRound(round: Round): Promise<LoadReport> {
   try {
     round.announce();
     await arrive(round, "begin", cancelled(round));
-    session.reportPhase("waiting for weights");
+    enter(round, "waiting for weights");
     // A failure of this rank is carried by the next barrier; throwing it here would leave the others waiting.
     const prepared = await attempt(async () => {
       const published = await Promise.race([round.deliver(), rejectionOf(doomed)]);
-      session.reportPhase("preparing");
+      enter(round, "preparing");
       const startMs = performance.now();
       await prepare(round, published);
       return performance.now() - startMs;
     });
     await arrive(round, "prepared", prepared.failure ?? cancelled(round));
-    session.reportPhase("loading");
+    enter(round, "loading");
     const commitStartMs = performance.now();
     const committed = await attempt(() => replicas.commit({ generation: round.generation, version: "", number: null }));
     const loadMs = (prepared.value ?? 0) + performance.now() - commitStartMs;
@@ -72,9 +74,14 @@ export async function runRound(round: Round): Promise<LoadReport> {
   }
 }
 
+function enter({ session, onPhase }: Round, phase: string): void {
+  session.reportPhase(phase);
+  onPhase(phase);
+}
+
 /** Digests and memory are taken after the barrier that ends the load: they are not part of its time. */
 async function reportRound(round: Round, reports: readonly ReplicaReport[], before: MemoryUse): Promise<LoadReport> {
-  round.session.reportPhase("reporting");
+  enter(round, "reporting");
   const after = readMemoryUse();
   const facts = await attempt(() => round.replicas.facts(round.withDigest));
   const replicas = reports.map((report, index) => {

@@ -23,6 +23,7 @@ import {
   commitStateDict,
   copyInto,
   decodeManifest,
+  extraTensors,
   markRewritten,
   nativeMemory,
   planStateDict,
@@ -142,7 +143,7 @@ export class ReplicaHost {
     if (!stateDict || !this.model) return null;
     // What the model wrote while it used this set two generations ago lies over the new bytes in pages of its own.
     const native = nativeMemory(false);
-    for (const buffer of new Set([...stateDict.values()].map(({ storage }) => storage.buffer))) {
+    for (const buffer of new Set([...storagesOf(stateDict)].map((storage) => storage.buffer))) {
       if (buffer instanceof ArrayBuffer && buffer.byteLength > 0) native?.forgetWrites(buffer);
     }
     const report = this.#adopt({ stateDict, options });
@@ -152,7 +153,7 @@ export class ReplicaHost {
 
   /** Makes the pages the model looks at its own, so that whoever owns the segments may write over them. */
   own(): void {
-    ownPages(new Set([...(this.#current?.stateDict.values() ?? [])].map(({ storage }) => storage)));
+    ownPages(this.#current === null ? new Set() : storagesOf(this.#current.stateDict));
     // Its sets must not be swapped to any more: what was copied would be dropped.
     this.#kept = null;
   }
@@ -216,5 +217,6 @@ export class ReplicaHost {
 }
 
 function storagesOf(stateDict: StateDict): Set<Storage> {
-  return new Set([...stateDict.values()].map(({ storage }) => storage));
+  const tensors = [...stateDict.values(), ...extraTensors(stateDict.extraState.values())];
+  return new Set(tensors.map(({ storage }) => storage));
 }

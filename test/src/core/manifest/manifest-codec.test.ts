@@ -1,5 +1,15 @@
 import { compileLimits, DEFAULT_LIMITS } from "@rankcast/core";
-import { decodeManifest, encodeManifest, layoutDigest, manifestDigest, type StateDictManifest } from "@rankcast/core/internal";
+import {
+  decodeManifest,
+  encodeManifest,
+  layoutDigest,
+  manifestDigest,
+  NO_EXTRA_STATE,
+  rebuildExtraState,
+  type StateDictManifest,
+  StorageRef,
+  TensorRef,
+} from "@rankcast/core/internal";
 import { expect } from "chai";
 import fc from "fast-check";
 import { expectError } from "../../support/expect-error.ts";
@@ -76,12 +86,39 @@ const sample: StateDictManifest = {
     ["on", true],
     ["text", "\udfff"],
   ],
+  extraState: {
+    entries: [
+      ["fp8._extra_state", [0]],
+      ["plain._extra_state", "text \udfff"],
+    ],
+    rows: [
+      { type: "dict", label: "dict", numbers: [], parts: ["scale", [1], [4], [2], "self", [0]], bytes: null },
+      { type: "tensor", label: "", numbers: [3], parts: [], bytes: null },
+      { type: "list", label: "tuple", numbers: [], parts: [1, Number.NaN, true, null, [3], [5]], bytes: null },
+      { type: "bytes", label: "", numbers: [], parts: [], bytes: Buffer.from([1, 2]) },
+      { type: "tuple", label: "", numbers: [], parts: [1, "a"], bytes: null },
+      { type: "opaque", label: "acme.Recipe", numbers: [0, 1, 0], parts: [[6], "argument", "key", [8]], bytes: null },
+      { type: "integer", label: "-123456789012345678901234567890", numbers: [], parts: [], bytes: null },
+      { type: "storage", label: "cuda:0", numbers: [64], parts: [], bytes: null },
+      { type: "view", label: "float32", numbers: [1, 2, 3, 3, 1], parts: [[7]], bytes: null },
+      { type: "complex", label: "", numbers: [Number.NEGATIVE_INFINITY, 2], parts: [], bytes: null },
+      { type: "sparse", label: "coo", numbers: [1, 4], parts: ["values", [1]], bytes: null },
+    ],
+  },
   opaque: [{ path: "cfg", global: "acme.Config", dangerous: false }],
   fileMetadata: [["format", "pt"]],
   checksums: "partial",
   warnings: [{ code: "trailing-bytes", message: "3 bytes" }],
   selected: "state_dict",
 };
+
+const TENSOR = new TensorRef({
+  dtype: "float32",
+  shape: [1],
+  stride: [1],
+  storageOffset: 0,
+  storage: new StorageRef({ nbytes: 4, pieces: [] }),
+});
 
 describe("encodeManifest and decodeManifest", () => {
   it("give back what went in", () => {
@@ -122,7 +159,8 @@ describe("encodeManifest and decodeManifest", () => {
         const spoiled = Uint8Array.from(message);
         spoiled[at] = (spoiled[at] ?? 0) ^ change;
         try {
-          decodeManifest(spoiled, limits);
+          const { extraState, tensors } = decodeManifest(spoiled, limits);
+          rebuildExtraState(extraState, (index) => (tensors[index] ? TENSOR : undefined));
         } catch (error) {
           expect(error).to.have.property("class").that.is.oneOf(["protocol", "tensor", "limit", "truncated"]);
         }
@@ -179,5 +217,11 @@ describe("layoutDigest and manifestDigest", () => {
       manifestDigest(sample),
     );
     expect(manifestDigest(changed({ nontensor: [] }))).to.not.equal(manifestDigest(sample));
+    expect(manifestDigest(changed({ extraState: NO_EXTRA_STATE }))).to.not.equal(manifestDigest(sample));
+    const { entries, rows } = sample.extraState;
+    const digests = rows.map((row, at) =>
+      manifestDigest(changed({ extraState: { entries, rows: rows.with(at, { ...row, parts: [...row.parts, Number.NaN] }) } })),
+    );
+    expect(new Set([...digests, manifestDigest(sample)]).size).to.equal(rows.length + 1);
   });
 });

@@ -1,5 +1,11 @@
 import { compileLimits, DEFAULT_LIMITS } from "@rankcast/core";
-import { type StateDictManifest, type StorageDescriptor, type TensorDescriptor, validateManifest } from "@rankcast/core/internal";
+import {
+  NO_EXTRA_STATE,
+  type StateDictManifest,
+  type StorageDescriptor,
+  type TensorDescriptor,
+  validateManifest,
+} from "@rankcast/core/internal";
 import { expect } from "chai";
 import { expectError } from "../../support/expect-error.ts";
 
@@ -16,6 +22,7 @@ function manifest(tensor: Partial<TensorDescriptor>, storage: Partial<StorageDes
     sources: [{ name: "model.pt", version: { sizeBytes } }],
     metadataModules: [],
     nontensor: [],
+    extraState: NO_EXTRA_STATE,
     opaque: [],
     fileMetadata: [],
     checksums: "absent",

@@ -1,5 +1,5 @@
 import { DEFAULT_LIMITS } from "@rankcast/core";
-import { planLoad, type StateDictManifest, type StorageDescriptor } from "@rankcast/core/internal";
+import { NO_EXTRA_STATE, planLoad, type StateDictManifest, type StorageDescriptor } from "@rankcast/core/internal";
 import { expect } from "chai";
 import fc from "fast-check";
 
@@ -25,6 +25,7 @@ const manifestOf = (storages: readonly StorageDescriptor[], immutable = true): S
   sources: [{ name: "f", version: { sizeBytes: 2 ** 40 }, path: "/f", ...(immutable ? { immutable: true as const } : {}) }],
   metadataModules: [],
   nontensor: [],
+  extraState: NO_EXTRA_STATE,
   opaque: [],
   fileMetadata: [],
   checksums: "absent",

@@ -1,7 +1,7 @@
 /** Parts of segments as nodes read them: any part, in any order, is what a load puts there. */
 
 import { compileLimits } from "@rankcast/core";
-import type { ByteSource } from "@rankcast/core/internal";
+import { type ByteSource, NO_EXTRA_STATE } from "@rankcast/core/internal";
 import { planLoad, planStripes, type StateDictManifest } from "@rankcast/core/runtime";
 import { expect } from "chai";
 import { randomBytes } from "../../support/random-bytes.js";
@@ -39,7 +39,16 @@ function manifestOf(pieces: readonly (readonly Piece[])[], version: Partial<Byte
     })),
     storages,
     sources: [{ name: "model", version: { sizeBytes: FILE.length, ...version } }],
-    ...{ metadataModules: [], nontensor: [], opaque: [], fileMetadata: [], checksums: "present" as const, warnings: [], selected: "" },
+    ...{
+      metadataModules: [],
+      nontensor: [],
+      extraState: NO_EXTRA_STATE,
+      opaque: [],
+      fileMetadata: [],
+      checksums: "present" as const,
+      warnings: [],
+      selected: "",
+    },
   };
 }
 

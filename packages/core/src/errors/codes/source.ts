@@ -119,6 +119,11 @@ export const SOURCE_CODES = {
     meaning: "The weights string starts with a scheme that no loader is registered for.",
     remedy: "Use a registered scheme, or add one with CheckpointLoader.registerScheme.",
   },
+  RANKCAST_SCHEME_RESULT: {
+    class: "usage",
+    meaning: "The loader of a scheme returned something that is neither files nor a state dict of tensors.",
+    remedy: "Return what context.resolve(path or URL) gives, or a StateDict; a path is returned as context.resolve(path).",
+  },
   RANKCAST_SCHEME_REGISTERED: {
     class: "usage",
     meaning: "A loader for this prefix is registered already.",

@@ -1,13 +1,13 @@
-/** A decoded tree with its tensor references replaced by tensors. */
+/** Decoded trees with their tensor references replaced by tensors. */
 import { SparseRef, StorageRef, TensorRef, TreeDict, TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { CheckpointValue } from "./checkpoint.ts";
+import type { CheckpointValue } from "./checkpoint-value.ts";
 
 /**
  * Plain JavaScript values: dicts become Maps (keys stay what they were; tuples keep their `KeyTuple`), sequences arrays, sparse tensors Maps of
- * their parts, bare storages null. Opaque values stay. Shared and cyclic containers stay shared and cyclic.
+ * their parts, bare storages null. Opaque values stay. Shared and cyclic containers stay shared and cyclic, from one tree to the other, too.
  */
-export function materialiseTree(root: TreeValue, tensors: ReadonlyMap<TensorRef, Tensor>): CheckpointValue {
+export function materialiseAll(roots: readonly TreeValue[], tensors: ReadonlyMap<TensorRef, Tensor>): CheckpointValue[] {
   const made = new Map<object, CheckpointValue>();
   // Containers are made first and filled from a list: nesting is untrusted, so there is no recursion.
   const unfilled: (() => void)[] = [];
@@ -39,7 +39,7 @@ export function materialiseTree(root: TreeValue, tensors: ReadonlyMap<TensorRef,
     }
     return value;
   };
-  const result = convert(root);
+  const results = roots.map(convert);
   for (let fill = unfilled.pop(); fill; fill = unfilled.pop()) fill();
-  return result;
+  return results;
 }
