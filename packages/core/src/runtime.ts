@@ -61,7 +61,7 @@ export { type OpenedWeights, openWeights } from "./load/open-weights.ts";
 export { FETCH_OPTIONS } from "./load/option-names.ts";
 export type { StateDictManifest } from "./manifest/manifest.ts";
 export { decodeManifest, encodeManifest } from "./manifest/manifest-codec.ts";
-export { layoutDigest, manifestDigest } from "./manifest/manifest-digest.ts";
+export { extraStateDigest, layoutDigest, manifestDigest } from "./manifest/manifest-digest.ts";
 export { isMeetingDirectory, makePrivateBase, meetingName, meetingPath } from "./meeting/meeting-directory.ts";
 export { isAbandoned, type OwnedDirectory, ownDirectory } from "./meeting/own-directory.ts";
 export { attachStorages } from "./memory/attach-storages.ts";

@@ -2,19 +2,19 @@
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { crc32 } from "node:zlib";
-import { attachStorages, layoutDigest, nativeMemory, readEnvironment, unflattenPlacements } from "@rankcast/core/runtime";
+import { attachStorages, extraStateDigest, layoutDigest, nativeMemory, readEnvironment, unflattenPlacements } from "@rankcast/core/runtime";
 import type { FetchedWeights } from "../fetch/fetch-weights.ts";
 
 /** Checked between two turns of the event loop: a few milliseconds. */
 const SLICE_BYTES = 8 * 2 ** 20;
 
 /**
- * SHA-256 (hex) over names, shapes, types, and a CRC-32 of each storage: the stored one where the file has it (`verify` compares it with the
+ * SHA-256 (hex) over names, shapes, types, extra state, and a CRC-32 of each storage: the stored one where the file has it (`verify` compares it with the
  * bytes), else computed. Files, paths and times do not count. Equal: the same state dict.
  * @throws the signal's reason when it is aborted.
  */
 export async function weightsDigest({ manifest, placed }: FetchedWeights, signal: AbortSignal): Promise<string> {
-  const hash = createHash("sha256").update(`${layoutDigest(manifest)} ${manifest.selected}\n`);
+  const hash = createHash("sha256").update(`${layoutDigest(manifest)} ${extraStateDigest(manifest.extraState)} ${manifest.selected}\n`);
   const stored = manifest.storages.map(storedChecksum);
   const placements = unflattenPlacements(placed, manifest).map((placement, index) => (stored[index] === null ? placement : null));
   const { storages } = attachStorages(placed.segments, placements, nativeMemory(readEnvironment().noMmap));

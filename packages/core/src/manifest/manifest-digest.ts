@@ -1,6 +1,7 @@
 /** Digests by which nodes agree that they talk about the same thing. */
 import { createHash, type Hash } from "node:crypto";
 import type { SourceVersion } from "../source/byte-source.ts";
+import type { ExtraState } from "./extra-state.ts";
 import type { StateDictManifest } from "./manifest.ts";
 
 /** Text is handed to the hash in portions of about this size: one call per tensor would cost more than the hash. */
@@ -36,13 +37,24 @@ export function manifestDigest(manifest: StateDictManifest): string {
   for (const part of [[format, selected, checksums], ...metadataModules, ...nontensor, ...opaque, ...fileMetadata]) {
     lines.add(JSON.stringify(part));
   }
-  for (const entry of extraState.entries) lines.add(JSON.stringify(entry));
-  for (const { type, label, numbers, parts, bytes } of extraState.rows) {
+  addExtraState(lines, extraState);
+  return lines.finish();
+}
+
+/** SHA-256 (hex) of extra state, its tensors by their place in the manifest. */
+export function extraStateDigest(extraState: ExtraState): string {
+  const lines = new LineHash("rankcast extra state 1");
+  addExtraState(lines, extraState);
+  return lines.finish();
+}
+
+function addExtraState(lines: LineHash, { entries, rows }: ExtraState): void {
+  for (const entry of entries) lines.add(JSON.stringify(entry, spellNumbers));
+  for (const { type, label, numbers, parts, bytes } of rows) {
     // JSON has no words for NaN and the infinities.
     lines.add(`${type} ${JSON.stringify(label)} ${numbers} ${JSON.stringify(parts, spellNumbers)}`);
     if (bytes) lines.addBytes(`${bytes.length}`, bytes);
   }
-  return lines.finish();
 }
 
 function spellNumbers(_: string, value: unknown): unknown {
