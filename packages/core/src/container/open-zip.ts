@@ -38,13 +38,9 @@ export async function openZip(source: ByteSource, { limits, signal }: OpenContai
   const knownBegin = Math.max(0, end.directoryOffset - 24);
   const known = await windowOver(source, tail, knownBegin, end.directoryOffset + end.directoryBytes, signal);
   const rows = readDirectory(source, known, end, limits);
-  requireUniqueNames(source, rows);
+  const entries = byUniqueName(source, rows);
   enforceInflatedTotal(source, rows, limits);
-  const entries = new Map<string, ContainerEntry>();
-  const located = await locateRecords({ source, directoryOffset: end.directoryOffset, known, limits, signal }, rows);
-  located.forEach((entry) => {
-    entries.set(entry.name, entry);
-  });
+  await locateRecords({ source, directoryOffset: end.directoryOffset, known, limits, signal }, rows);
   return {
     type: "zip",
     source,
@@ -57,14 +53,15 @@ export async function openZip(source: ByteSource, { limits, signal }: OpenContai
   };
 }
 
-function requireUniqueNames(source: ByteSource, rows: readonly DirectoryRow[]): void {
-  const seen = new Set<string>();
+function byUniqueName(source: ByteSource, rows: readonly DirectoryRow[]): Map<string, ContainerEntry> {
+  const entries = new Map<string, ContainerEntry>();
   for (let index = 0; index < rows.length; index += 1) {
-    const { name, headerOffset } = rows[index] as DirectoryRow;
-    seen.add(name);
-    if (seen.size === index)
-      throw zipError("RANKCAST_ZIP_NAME", { source, record: name, offset: headerOffset }, "two records have this name");
+    const row = rows[index] as DirectoryRow;
+    entries.set(row.name, row);
+    if (entries.size === index)
+      throw zipError("RANKCAST_ZIP_NAME", { source, record: row.name, offset: row.headerOffset }, "two records have this name");
   }
+  return entries;
 }
 
 function enforceInflatedTotal(source: ByteSource, rows: readonly DirectoryRow[], limits: Limits): void {

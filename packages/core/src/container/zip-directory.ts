@@ -5,6 +5,7 @@
 import { enforceLimit } from "../limits/exceeded.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { ByteSource } from "../source/byte-source.ts";
+import type { ContainerEntry } from "./container.ts";
 import type { ZipEnd } from "./zip-end.ts";
 import { zipError } from "./zip-error.ts";
 import { readEntryName } from "./zip-name.ts";
@@ -20,29 +21,41 @@ const ZIP64 = 0x0001;
 const UNICODE_PATH = 0x7075;
 
 /**
- * One row of the directory; its numbers are whole and safe, its ranges are not yet proved. A class, and no view for the name: archives have
- * up to a million rows, and a typed array for each would cost more memory than all else.
+ * One row of the directory; its numbers are whole and safe, its ranges are not yet proved, and where its payload begins is not known. Once that is
+ * found (`zip-local-headers.ts`) the row is the archive's entry: archives have up to a million, and a second object for each is time and memory.
  */
-export class DirectoryRow {
+export class DirectoryRow implements ContainerEntry {
   readonly name: string;
   /** Where in the file the name stands as stored, and its length, for comparing with the local header. */
   readonly nameAt: number;
   readonly nameLength: number;
-  readonly method: 0 | 8;
-  readonly crc32: number;
+  readonly encoding: "stored" | "deflate";
+  /** As it is written. */
+  readonly writtenCrc32: number;
   readonly storedBytes: number;
   readonly nbytes: number;
   readonly headerOffset: number;
+  offset = -1;
 
   constructor(name: string, nameAt: number, nameLength: number, method: 0 | 8, crc32: number, sizes: RowSizes) {
     this.name = name;
     this.nameAt = nameAt;
     this.nameLength = nameLength;
-    this.method = method;
-    this.crc32 = crc32;
+    this.encoding = method === 8 ? "deflate" : "stored";
+    this.writtenCrc32 = crc32;
     this.storedBytes = sizes.storedBytes;
     this.nbytes = sizes.nbytes;
     this.headerOffset = sizes.headerOffset;
+  }
+
+  /** torch writes 0 when told to skip checksums; over an empty payload 0 is the right value. */
+  get crc32(): number | null {
+    return this.writtenCrc32 === 0 && this.nbytes > 0 ? null : this.writtenCrc32;
+  }
+
+  /** As zip numbers it. */
+  get method(): 0 | 8 {
+    return this.encoding === "deflate" ? 8 : 0;
   }
 }
 

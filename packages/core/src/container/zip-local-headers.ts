@@ -7,7 +7,6 @@
  */
 import type { Limits } from "../limits/limits.ts";
 import type { ByteSource } from "../source/byte-source.ts";
-import type { ContainerEntry } from "./container.ts";
 import type { DirectoryRow } from "./zip-directory.ts";
 import { zipError } from "./zip-error.ts";
 import { windowOver, ZipWindow } from "./zip-window.ts";
@@ -45,43 +44,27 @@ interface HeaderGroup {
 }
 
 /**
- * The entries with proved payload ranges: headers agree with the directory, descriptors agree, ranges are disjoint and before the directory.
- * In directory order.
+ * Says where the payloads of `rows` begin, and proves their ranges: headers agree with the directory, descriptors agree, ranges are disjoint and
+ * before the directory.
  * @throws {FormatError} RANKCAST_ZIP_LOCAL_HEADER, RANKCAST_ZIP_OVERLAP, RANKCAST_ZIP_DIRECTORY (offset outside), RANKCAST_ZIP_UNSUPPORTED.
  */
-export async function locateRecords(extent: ArchiveExtent, rows: readonly DirectoryRow[]): Promise<ContainerEntry[]> {
+export async function locateRecords(extent: ArchiveExtent, rows: readonly DirectoryRow[]): Promise<void> {
   const ordered = inFileOrder(rows);
-  const payloads = new Float64Array(ordered.length);
-  let before: Located | null = null;
+  let before: DirectoryRow | null = null;
+  // Whether a data descriptor follows its payload.
+  let streamed = false;
   for await (const { window, group } of readWindows(extent, groupHeaders(extent, ordered))) {
     for (let index = group.first; index <= group.last; index += 1) {
       const row = ordered[index] as DirectoryRow;
-      if (before !== null && !endsBefore(window, before, row.headerOffset)) await requireEnd(extent, window, before, row.headerOffset);
-      before = locate(extent, window, row);
-      payloads[index] = before.payload;
+      const limit = row.headerOffset;
+      if (before !== null && !endsBefore(window, before, streamed, limit)) await requireEnd(extent, window, before, streamed, limit);
+      streamed = locate(extent, window, row);
+      before = row;
     }
   }
-  if (before !== null && !endsBefore(extent.known, before, extent.directoryOffset)) {
-    await requireEnd(extent, extent.known, before, extent.directoryOffset);
+  if (before !== null && !endsBefore(extent.known, before, streamed, extent.directoryOffset)) {
+    await requireEnd(extent, extent.known, before, streamed, extent.directoryOffset);
   }
-  if (ordered === rows) return rows.map((row, index) => entryOf(row, payloads[index] ?? 0));
-  const places = new Map(ordered.map((row, index) => [row, payloads[index] ?? 0]));
-  return rows.map((row) => entryOf(row, places.get(row) ?? 0));
-}
-
-function entryOf(row: DirectoryRow, offset: number): ContainerEntry {
-  const { name, storedBytes, nbytes, crc32 } = row;
-  // torch writes 0 when told to skip checksums; over an empty payload 0 is the right value.
-  const checksum = crc32 === 0 && nbytes > 0 ? null : crc32;
-  return { name, offset, storedBytes, nbytes, encoding: row.method === 8 ? "deflate" : "stored", crc32: checksum };
-}
-
-interface Located {
-  readonly row: DirectoryRow;
-  readonly payload: number;
-  readonly end: number;
-  /** Whether a data descriptor follows the payload. */
-  readonly streamed: boolean;
 }
 
 /** The rows by header offset; the same array when they are so already, as in nearly every archive. */
@@ -156,7 +139,8 @@ async function readWindow({ source, known, signal }: ArchiveExtent, memory: Uint
   return new ZipWindow(begin, bytes);
 }
 
-function locate(extent: ArchiveExtent, window: ZipWindow, row: DirectoryRow): Located {
+/** Notes where the row's payload begins; whether a data descriptor follows it. */
+function locate(extent: ArchiveExtent, window: ZipWindow, row: DirectoryRow): boolean {
   const at = row.headerOffset;
   if (window.u32(at) !== LOCAL_SIGNATURE) throw headerError(extent, row, "no local header here");
   const flags = window.u16(at + 6);
@@ -181,7 +165,8 @@ function locate(extent: ArchiveExtent, window: ZipWindow, row: DirectoryRow): Lo
   if (!agreesOnSizes(window, row, streamed)) {
     throw headerError(extent, row, "checksum or sizes in the local header differ from the directory");
   }
-  return { row, payload, end, streamed };
+  row.offset = payload;
+  return streamed;
 }
 
 function headerError({ source }: ArchiveExtent, { name, headerOffset }: DirectoryRow, text: string): Error {
@@ -194,7 +179,7 @@ function agreesOnSizes(window: ZipWindow, row: DirectoryRow, streamed: boolean):
   const crc = window.u32(at + 14);
   const stored = window.u32(at + 18);
   const full = window.u32(at + 22);
-  if (crc !== row.crc32 && !(streamed && crc === 0)) return false;
+  if (crc !== row.writtenCrc32 && !(streamed && crc === 0)) return false;
   if (stored === SATURATED || full === SATURATED) return agreesOnWideSizes(window, row, streamed);
   return (stored === row.storedBytes || (streamed && stored === 0)) && (full === row.nbytes || (streamed && full === 0));
 }
@@ -215,41 +200,49 @@ function localSizes(window: ZipWindow, row: DirectoryRow): { stored: bigint; ful
 }
 
 /** Whether the record, its data descriptor included, ends before `limit`, as far as `window` shows. The quick answer for honest archives. */
-function endsBefore(window: ZipWindow, { row, end, streamed }: Located, limit: number): boolean {
+function endsBefore(window: ZipWindow, row: DirectoryRow, streamed: boolean, limit: number): boolean {
+  const end = row.offset + row.storedBytes;
   if (end > limit) return false;
   if (!streamed) return true;
   if (end + 16 > limit || !window.covers(end, end + 16)) return false;
   return (
     window.u32(end) === DESCRIPTOR_SIGNATURE &&
-    window.u32(end + 4) === row.crc32 &&
+    window.u32(end + 4) === row.writtenCrc32 &&
     window.u32(end + 8) === row.storedBytes &&
     window.u32(end + 12) === row.nbytes
   );
 }
 
 /** Proves that a record, its data descriptor included, ends before `limit` (the next header, or the directory). */
-async function requireEnd(extent: ArchiveExtent, window: ZipWindow, record: Located, limit: number): Promise<void> {
-  const place = { source: extent.source, record: record.row.name, offset: record.row.headerOffset };
-  if (record.end > limit) {
-    throw zipError("RANKCAST_ZIP_OVERLAP", place, `the record ends at byte ${record.end}, what follows begins at ${limit}`);
+async function requireEnd(
+  extent: ArchiveExtent,
+  window: ZipWindow,
+  row: DirectoryRow,
+  streamed: boolean,
+  limit: number,
+): Promise<void> {
+  const place = { source: extent.source, record: row.name, offset: row.headerOffset };
+  const end = row.offset + row.storedBytes;
+  if (end > limit) {
+    throw zipError("RANKCAST_ZIP_OVERLAP", place, `the record ends at byte ${end}, what follows begins at ${limit}`);
   }
-  if (!record.streamed) return;
-  const stop = Math.min(limit, record.end + DESCRIPTOR_BYTES_MAX);
-  const near = await windowOver(extent.source, window, record.end, stop, extent.signal);
-  if (!hasDescriptor(near, record, stop)) {
+  if (!streamed) return;
+  const stop = Math.min(limit, end + DESCRIPTOR_BYTES_MAX);
+  const near = await windowOver(extent.source, window, end, stop, extent.signal);
+  if (!hasDescriptor(near, row, end, stop)) {
     throw zipError(
       "RANKCAST_ZIP_LOCAL_HEADER",
-      { ...place, offset: record.end },
+      { ...place, offset: end },
       "the data descriptor behind the record is missing or contradicts the directory",
     );
   }
 }
 
 /** The four spellings of a descriptor: signature or none, 4-byte or 8-byte sizes (torch: 8 for records or offsets beyond 4 GiB). */
-function hasDescriptor(window: ZipWindow, { row, end }: Located, stop: number): boolean {
+function hasDescriptor(window: ZipWindow, row: DirectoryRow, end: number, stop: number): boolean {
   for (const signed of [true, false]) {
     const crc = end + (signed ? 4 : 0);
-    if (crc + 12 > stop || (signed && window.u32(end) !== DESCRIPTOR_SIGNATURE) || window.u32(crc) !== row.crc32) continue;
+    if (crc + 12 > stop || (signed && window.u32(end) !== DESCRIPTOR_SIGNATURE) || window.u32(crc) !== row.writtenCrc32) continue;
     if (window.u32(crc + 4) === row.storedBytes && window.u32(crc + 8) === row.nbytes) return true;
     if (crc + 20 > stop) continue;
     if (window.u64(crc + 4) === BigInt(row.storedBytes) && window.u64(crc + 12) === BigInt(row.nbytes)) return true;
