@@ -22,7 +22,10 @@ const SATURATED = 0xffffffff;
 /** Reading this much more costs less than another request, on disks and on networks alike. */
 const GAP_BYTES_MAX = 16 * 1024;
 const WINDOW_BYTES_MAX = 2 ** 20;
+/** Enough to hide a network's round trips. */
 const WINDOWS_IN_FLIGHT = 8;
+/** Of a local file: one is read while the one before is looked at, and both stay in the processor's cache. */
+const LOCAL_WINDOWS_IN_FLIGHT = 2;
 
 /** What header reading needs of the archive. */
 export interface ArchiveExtent {
@@ -111,11 +114,12 @@ interface WindowOfHeaders {
 async function* readWindows(extent: ArchiveExtent, groups: readonly HeaderGroup[]): AsyncGenerator<WindowOfHeaders> {
   const reads: Promise<WindowOfHeaders>[] = [];
   // A slot is free again when the window read into it has been worked through: windows are handed out in order.
-  const slots = Array.from({ length: Math.min(WINDOWS_IN_FLIGHT, groups.length) }, () => new Uint8Array(0));
+  const inFlight = extent.source.file === undefined ? WINDOWS_IN_FLIGHT : LOCAL_WINDOWS_IN_FLIGHT;
+  const slots = Array.from({ length: Math.min(inFlight, groups.length) }, () => new Uint8Array(0));
   const start = (group: HeaderGroup, slot: number): void => {
     const length = group.end - group.begin;
     if ((slots[slot]?.length ?? 0) < length) {
-      slots[slot] = new Uint8Array(groups.length > WINDOWS_IN_FLIGHT ? Math.max(length, WINDOW_BYTES_MAX) : length);
+      slots[slot] = new Uint8Array(groups.length > inFlight ? Math.max(length, WINDOW_BYTES_MAX) : length);
     }
     const read = readWindow(extent, slots[slot] ?? new Uint8Array(length), group).then((window) => ({ window, group }));
     // Awaited in order below; until then a failure must not count as unhandled.
@@ -123,8 +127,8 @@ async function* readWindows(extent: ArchiveExtent, groups: readonly HeaderGroup[
     reads.push(read);
   };
   for (let next = 0; next < groups.length || reads.length > 0; ) {
-    for (let group = groups[next]; group !== undefined && reads.length < WINDOWS_IN_FLIGHT; group = groups[next]) {
-      start(group, next % WINDOWS_IN_FLIGHT);
+    for (let group = groups[next]; group !== undefined && reads.length < inFlight; group = groups[next]) {
+      start(group, next % inFlight);
       next += 1;
     }
     const read = reads.shift();
