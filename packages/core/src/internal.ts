@@ -106,6 +106,7 @@ export { torchZip } from "./format/torch-zip.ts";
 // lease
 export { createLeaseState, type LeaseEvent, type LeaseInstruction, type LeaseState } from "./lease/lease-state.ts";
 export { stepLeases } from "./lease/step-leases.ts";
+export { HeapBudget } from "./limits/heap-budget.ts";
 export { type OpenedWeights, openWeights } from "./load/open-weights.ts";
 // Manifest
 export { aliasesOf } from "./manifest/aliases.ts";

@@ -2,22 +2,15 @@
  * Reading takes at most twice the file and 64 MiB, whatever the file says: measured from outside in fresh processes, on pickles that make as many
  * values as bytes allow. The young generation is small, so that what is measured is what lives and not what waits to be collected.
  */
-import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { expect } from "chai";
-import { FIXTURES } from "../support/fixtures.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { torchZipFile } from "../support/torch-file.ts";
 import { bytesOf, type Part, u32 } from "../support/write-pickle.ts";
+import { expectBounded } from "./measure-growth.ts";
 
 const MIB = 2 ** 20;
 const FILE_BYTES = 4 * MIB;
-const READER = fileURLToPath(new URL("./programs/read-hostile.js", import.meta.url));
-const WARM = ["accepted/torch-zip/state_dict_t213.pt", "accepted/pickle/detectron2_like.pkl", "accepted/torch-zip/py_containers.pt"];
-const execute = promisify(execFile);
 
 /** `unit` again and again, in lists as long as the stack may be. */
 function lists(...unit: Part[]): Uint8Array {
@@ -72,28 +65,12 @@ const PICKLES: ReadonlyMap<string, () => Uint8Array> = new Map([
 
 const ALONE = new Set(["empty dicts", "memo slots", "texts as keys"]);
 
-const RUNS_MAX = 4;
-/** The kernel counts pages of Node's own code that are first used meanwhile, and the heap grows by steps. */
-const RESOLUTION_BYTES = 8 * MIB;
-
 describe("memory of reading", () => {
   const directory = temporaryDirectory();
   const measure = async (name: string, bytes: Uint8Array): Promise<void> => {
     const path = join(directory(), name);
     await writeFile(path, bytes);
-    const args = ["--max-semi-space-size=1", READER, path, ...WARM.map((each) => FIXTURES + each)];
-    // The collector runs when it likes: what reading needs is the least that it was seen with.
-    let least = Number.POSITIVE_INFINITY;
-    let bound = 0;
-    let ended = "";
-    for (let run = 0; run < RUNS_MAX && !(least < bound); run += 1) {
-      const { stdout } = await execute(process.execPath, args);
-      const { outcome, grownBytes, fileBytes } = JSON.parse(stdout) as { outcome: string; grownBytes: number; fileBytes: number };
-      least = Math.min(least, grownBytes);
-      bound = 2 * fileBytes + 64 * MIB + RESOLUTION_BYTES;
-      ended = outcome;
-    }
-    expect(least, `${ended} ${name}`).to.be.below(bound);
+    await expectBounded(path);
   };
 
   for (const [what, make] of PICKLES) {

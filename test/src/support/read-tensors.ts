@@ -6,6 +6,7 @@ import {
   buildManifest,
   type CheckpointFormat,
   type CheckpointTree,
+  HeapBudget,
   memorySource,
   noSiblings,
   readFirstMatch,
@@ -33,7 +34,8 @@ export interface ReadTensors {
 /** Decodes `source` with the first of `formats` that recognises it. */
 export async function readTree(source: ByteSource, formats: readonly CheckpointFormat[]): Promise<CheckpointTree> {
   const head = await readHead(source);
-  return readFirstMatch({ source, head, siblings: noSiblings(source.name), limits: LIMITS, signal: undefined, nesting: 0 }, formats);
+  const heap = new HeapBudget(LIMITS, source.sizeBytes);
+  return readFirstMatch({ source, head, siblings: noSiblings(source.name), limits: LIMITS, heap, signal: undefined, nesting: 0 }, formats);
 }
 
 /** Decodes bytes, reads every storage through the transfer stage, and takes the digest of every tensor. */

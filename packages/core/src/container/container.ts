@@ -21,6 +21,8 @@ export interface Container {
   readonly source: ByteSource;
   /** In the order of the archive (zip: of its central directory). */
   readonly entries: ReadonlyMap<string, ContainerEntry>;
+  /** Heap that was charged for the directory; whoever keeps none of its entries gives it back. */
+  readonly heapBytes: number;
   /** What was odd but acceptable: bytes behind the end, for example. */
   readonly warnings: readonly Warning[];
   /**

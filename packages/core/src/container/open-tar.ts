@@ -37,6 +37,7 @@ export async function openTar(source: ByteSource, { limits, signal }: OpenContai
     source,
     entries,
     warnings: [],
+    heapBytes: 0,
     read: async (entry, readSignal) => {
       enforceLimit(limits, "pickleBytes", entry.nbytes, { file: source.name, record: entry.name });
       return readBytes(source, entry.offset, entry.nbytes, readSignal);

@@ -4,12 +4,13 @@
  */
 import { crc32 } from "node:zlib";
 import { enforceLimit } from "../limits/exceeded.ts";
+import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { Warning } from "../manifest/checkpoint-tree.ts";
 import { type ByteSource, readBytes } from "../source/byte-source.ts";
 import type { Container, ContainerEntry } from "./container.ts";
 import { inflateExactly } from "./inflate.ts";
-import { type DirectoryRow, readDirectory } from "./zip-directory.ts";
+import { type DirectoryRow, ROW_HEAP_BYTES, readDirectory } from "./zip-directory.ts";
 import { readZipEnd, TAIL_BYTES, type ZipEnd } from "./zip-end.ts";
 import { zipError } from "./zip-error.ts";
 import { locateRecords } from "./zip-local-headers.ts";
@@ -18,6 +19,8 @@ import { windowOver, ZipWindow } from "./zip-window.ts";
 /** Bounds and cancellation for opening a container. */
 export interface OpenContainerOptions {
   readonly limits: Limits;
+  /** Charged for the directory. */
+  readonly heap?: HeapBudget;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -29,11 +32,15 @@ export interface OpenContainerOptions {
  * @throws {FormatError} RANKCAST_TRUNCATED, RANKCAST_ZIP_*, RANKCAST_UNSAFE_PATH, RANKCAST_LIMIT.
  * @throws {SourceError} as `ByteSource.readInto`.
  */
-export async function openZip(source: ByteSource, { limits, signal }: OpenContainerOptions): Promise<Container> {
+export async function openZip(source: ByteSource, { limits, heap, signal }: OpenContainerOptions): Promise<Container> {
   const tailBegin = Math.max(0, source.sizeBytes - TAIL_BYTES);
   const tail = new ZipWindow(tailBegin, await readBytes(source, tailBegin, source.sizeBytes - tailBegin, signal));
   const end = await readZipEnd(source, tail, signal);
   enforceLimit(limits, "zipDirectoryBytes", end.directoryBytes, { file: source.name });
+  enforceLimit(limits, "zipEntries", end.entryCount, { file: source.name });
+  // The directory as it is, the names out of it, and the rows.
+  const heapBytes = 2 * end.directoryBytes + ROW_HEAP_BYTES * end.entryCount;
+  heap?.charge(heapBytes, source.name);
   // 24 bytes before the directory hold the last record's data descriptor.
   const knownBegin = Math.max(0, end.directoryOffset - 24);
   const known = await windowOver(source, tail, knownBegin, end.directoryOffset + end.directoryBytes, signal);
@@ -46,6 +53,7 @@ export async function openZip(source: ByteSource, { limits, signal }: OpenContai
     source,
     entries,
     warnings: trailingWarnings(end),
+    heapBytes,
     read: async (entry, readSignal) => {
       enforceLimit(limits, "pickleBytes", Math.max(entry.nbytes, entry.storedBytes), { file: source.name, record: entry.name });
       return readRecord(source, entry, readSignal);

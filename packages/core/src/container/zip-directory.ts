@@ -59,6 +59,9 @@ export class DirectoryRow implements ContainerEntry {
   }
 }
 
+/** Heap of a row and of its places in tables, without its name's characters. */
+export const ROW_HEAP_BYTES = 240;
+
 interface RowSizes {
   storedBytes: number;
   nbytes: number;
@@ -67,11 +70,10 @@ interface RowSizes {
 
 /**
  * All rows in directory order.
- * @throws {FormatError} RANKCAST_LIMIT above `zipEntries`; RANKCAST_ZIP_DIRECTORY, RANKCAST_ZIP_NAME, RANKCAST_UNSAFE_PATH for a bad row;
+ * @throws {FormatError} RANKCAST_ZIP_DIRECTORY, RANKCAST_ZIP_NAME, RANKCAST_UNSAFE_PATH for a bad row;
  * RANKCAST_ZIP_UNSUPPORTED for encryption and unknown compression; RANKCAST_ZIP_END when count and size do not fit the rows.
  */
 export function readDirectory(source: ByteSource, window: ZipWindow, end: ZipEnd, limits: Limits): DirectoryRow[] {
-  enforceLimit(limits, "zipEntries", end.entryCount, { file: source.name });
   const stop = end.directoryOffset + end.directoryBytes;
   const rows: DirectoryRow[] = [];
   let at = end.directoryOffset;

@@ -218,13 +218,7 @@ function endsBefore(window: ZipWindow, row: DirectoryRow, streamed: boolean, lim
 }
 
 /** Proves that a record, its data descriptor included, ends before `limit` (the next header, or the directory). */
-async function requireEnd(
-  extent: ArchiveExtent,
-  window: ZipWindow,
-  row: DirectoryRow,
-  streamed: boolean,
-  limit: number,
-): Promise<void> {
+async function requireEnd(extent: ArchiveExtent, window: ZipWindow, row: DirectoryRow, streamed: boolean, limit: number): Promise<void> {
   const place = { source: extent.source, record: row.name, offset: row.headerOffset };
   const end = row.offset + row.storedBytes;
   if (end > limit) {

@@ -1,4 +1,5 @@
 /** What every format reader implements. */
+import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { CheckpointTree } from "../manifest/checkpoint-tree.ts";
 import type { ByteSource, Siblings } from "../source/byte-source.ts";
@@ -10,6 +11,8 @@ export interface FormatInput {
   readonly head: Uint8Array;
   readonly siblings: Siblings;
   readonly limits: Limits;
+  /** Shared by all files of the checkpoint. */
+  readonly heap: HeapBudget;
   readonly signal: AbortSignal | undefined;
   /** How deep this input is nested in another checkpoint (0 = it is the file itself). */
   readonly nesting: number;

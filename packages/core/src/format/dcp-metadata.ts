@@ -8,6 +8,7 @@ import { enforceLimit } from "../limits/exceeded.ts";
 import type { Limits } from "../limits/limits.ts";
 import { OpaqueValue, TreeDict, TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
 import { countOf } from "../pickle/call-arguments.ts";
+import { ELEMENT_BYTES, FIXED_ELEMENT_BYTES } from "../pickle/heap-costs.ts";
 import { dtypeNamed } from "../pickle/torch-names.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { requireSafePath } from "./sharded-path.ts";
@@ -46,26 +47,40 @@ export interface DcpMetadata {
   readonly version: string | null;
 }
 
+/** Heap of what is made of the metadata: an item with its path and leaf, a part, an entry of the table of slices, the first one with its table. */
+const ITEM_BYTES = 320;
+const PART_BYTES = 320;
+const SLICE_BYTES = 180;
+const FIRST_SLICE_BYTES = 480;
+const PATH_BYTES = 240;
+
 const MODULE = "torch.distributed.checkpoint.metadata";
 
 /**
  * Reads the unpickled content of `.metadata`.
  * @throws {FormatError} RANKCAST_DCP_METADATA, RANKCAST_UNSAFE_PATH, RANKCAST_UNSUPPORTED for transformed items, RANKCAST_LIMIT.
  */
-export function parseDcpMetadata(root: TreeValue, file: string, limits: Limits): DcpMetadata {
-  return new MetadataParser(file, limits).parse(root);
+export function parseDcpMetadata(
+  root: TreeValue,
+  file: string,
+  limits: Limits,
+  charge: (nbytes: number) => void = () => undefined,
+): DcpMetadata {
+  return new MetadataParser(file, limits, charge).parse(root);
 }
 
 class MetadataParser {
   readonly #file: string;
   readonly #limits: Limits;
+  readonly #charge: (nbytes: number) => void;
   /** Name, then offsets as text. */
   readonly #slices = new Map<string, Map<string, DcpSlice>>();
   #parts = 0;
 
-  constructor(file: string, limits: Limits) {
+  constructor(file: string, limits: Limits, charge: (nbytes: number) => void) {
     this.#file = file;
     this.#limits = limits;
+    this.#charge = charge;
   }
 
   parse(root: TreeValue): DcpMetadata {
@@ -77,6 +92,7 @@ class MetadataParser {
     for (const [name, value] of described.entries) {
       if (typeof name !== "string") return this.#fail("a name is no text");
       enforceLimit(this.#limits, "tensors", items.length + 1, { file: this.#file });
+      this.#charge(ITEM_BYTES);
       items.push(this.#item(name, value));
     }
     const version = fields.entries.get("version");
@@ -98,6 +114,7 @@ class MetadataParser {
   #part(name: string, chunk: TreeValue): DcpPart {
     this.#parts += 1;
     enforceLimit(this.#limits, "dcpChunks", this.#parts, { file: this.#file });
+    this.#charge(PART_BYTES);
     const { entries } = this.#fields(chunk, `${MODULE}.ChunkStorageMetadata`, `a chunk of ${quote(name)}`);
     const offsets = this.#sizes(entries.get("offsets"), `a chunk's place in ${quote(name)}`);
     const sizes = this.#sizes(entries.get("sizes"), `a chunk's size in ${quote(name)}`);
@@ -120,6 +137,7 @@ class MetadataParser {
     const slices = this.#slices.get(name) ?? new Map<string, DcpSlice>();
     this.#slices.set(name, slices);
     if (slices.has(place)) this.#fail(`two items for ${quote(name)} at [${place}]`);
+    this.#charge(slices.size === 0 ? FIRST_SLICE_BYTES : SLICE_BYTES);
     slices.set(place, this.#slice(name, info));
   }
 
@@ -156,7 +174,10 @@ class MetadataParser {
       if (typeof name !== "string" || !(path instanceof TreeList)) continue;
       enforceLimit(this.#limits, "treeDepth", path.elements.length, { file: this.#file, what: `path of ${quote(name)}` });
       const steps = path.elements.filter((step): step is string | number => typeof step === "string" || countOf(step) !== null);
-      if (steps.length === path.elements.length && steps.length > 0) paths.set(name, steps);
+      if (steps.length === path.elements.length && steps.length > 0) {
+        this.#charge(PATH_BYTES + 2 * ELEMENT_BYTES * steps.length);
+        paths.set(name, steps);
+      }
     }
     return paths;
   }
@@ -174,6 +195,7 @@ class MetadataParser {
 
   #sizes(value: TreeValue | undefined, what: string): number[] {
     if (!(value instanceof TreeList)) return this.#fail(`${what} is no list of numbers`);
+    this.#charge(FIXED_ELEMENT_BYTES * value.elements.length);
     return value.elements.map((each) => countOf(each) ?? this.#fail(`${what} holds something else than whole numbers from 0 on`));
   }
 

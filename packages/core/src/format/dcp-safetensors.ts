@@ -6,7 +6,6 @@
 import { FormatError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
-import type { Limits } from "../limits/limits.ts";
 import { type CheckpointTree, TensorRef, TreeDict } from "../manifest/checkpoint-tree.ts";
 import type { ByteSource } from "../source/byte-source.ts";
 import type { FormatInput } from "./checkpoint-format.ts";
@@ -14,11 +13,14 @@ import { assembleChunks, type DcpChunk } from "./dcp-chunks.ts";
 import { JsonScanner } from "./json-scanner.ts";
 import { openSafetensors, type SafetensorsFile, safetensorsLeaf } from "./safetensors-file.ts";
 import { inOrder, openPart, partInput } from "./sharded-parts.ts";
+import { leafBytes, rowBytes } from "./table-costs.ts";
 
 /** `CUSTOM_METADATA_KEY` and `SAVED_OFFSETS_KEY` in `_hf_utils.py`. */
 const SHARDING_FIELD = "DCP_SHARDING_INFO";
 const OFFSETS_FIELD = "saved_offsets";
 const SUFFIX = ".safetensors";
+/** A chunk and its place in a list. */
+const CHUNK_BYTES = 240;
 
 /** Whether a file holds chunks, which must never be taken for whole tensors. */
 export function isShardFile(file: SafetensorsFile): boolean {
@@ -52,7 +54,7 @@ export async function readSafetensorsShards(input: FormatInput, entry: Safetenso
     return { source, file: source.name === input.source.name ? entry : await openSafetensors(await partInput(input, source)) };
   });
   const root = new TreeDict();
-  for (const [name, chunks] of collectChunks(shards, input.limits)) {
+  for (const [name, chunks] of collectChunks(shards, input)) {
     const shape = chunks.reduce(
       (far, { offsets, sizes }) => sizes.map((size, axis) => Math.max(far[axis] ?? 0, size + (offsets[axis] ?? 0))),
       [] as number[],
@@ -64,12 +66,14 @@ export async function readSafetensorsShards(input: FormatInput, entry: Safetenso
 }
 
 /** All chunks by tensor name, in the order of files and headers. */
-function collectChunks(shards: readonly ShardFile[], limits: Limits): Map<string, DcpChunk[]> {
+function collectChunks(shards: readonly ShardFile[], { limits, heap }: Pick<FormatInput, "limits" | "heap">): Map<string, DcpChunk[]> {
   const tensors = new Map<string, DcpChunk[]>();
   let count = 0;
   for (const [index, { source, file }] of shards.entries()) {
-    const sharding = parseSharding(source.name, file, limits);
-    for (const entry of file.entries.values()) {
+    const sharding = parseSharding(source.name, file, { limits, heap });
+    for (const entry of file.entries) {
+      // The chunk, what it is joined to, and a list of chunks.
+      heap.charge(2 * leafBytes(entry.shape.length, Number(entry.end) - Number(entry.begin)) + CHUNK_BYTES, source.name);
       const leaf = safetensorsLeaf(file, entry, index);
       if (!(leaf instanceof TensorRef)) return fail(source.name, `${quote(entry.name)} has rows that end inside a byte`);
       const offsets =
@@ -87,10 +91,15 @@ function collectChunks(shards: readonly ShardFile[], limits: Limits): Map<string
 }
 
 /** `{name: {"saved_offsets": [...]}}`, or null for a file of whole tensors. */
-function parseSharding(file: string, { metadata }: SafetensorsFile, limits: Limits): Map<string, readonly number[]> | null {
+function parseSharding(
+  file: string,
+  { metadata }: SafetensorsFile,
+  { limits, heap }: Pick<FormatInput, "limits" | "heap">,
+): Map<string, readonly number[]> | null {
   const text = metadata.get(SHARDING_FIELD);
   if (text === undefined) return null;
   const places = new Map<string, readonly number[]>();
+  heap.charge(text.length, file);
   const scanner = new JsonScanner(Buffer.from(text), {
     limits,
     where: file,
@@ -99,7 +108,10 @@ function parseSharding(file: string, { metadata }: SafetensorsFile, limits: Limi
   scanner.beginObject();
   for (let name = scanner.nextKey(); name !== null; name = scanner.nextKey()) {
     if (places.has(name)) fail(file, `${SHARDING_FIELD}: a second ${quote(name)}`);
-    places.set(name, readOffsets(scanner));
+    const { textBytes } = scanner;
+    const offsets = readOffsets(scanner);
+    heap.charge(rowBytes(textBytes, offsets.length), file);
+    places.set(name, offsets);
   }
   scanner.end();
   return places;
@@ -116,7 +128,8 @@ function readOffsets(scanner: JsonScanner): number[] {
     scanner.beginArray();
     while (scanner.nextElement()) offsets.push(scanner.readInteger());
   }
-  return offsets;
+  // An array that grew has room for more.
+  return offsets.slice();
 }
 
 function fail(file: string, problem: string): never {

@@ -52,11 +52,12 @@ async function readDcp(input: FormatInput): Promise<CheckpointTree> {
   };
 }
 
-async function readMetadata({ limits, signal }: FormatInput, source: ByteSource): Promise<DcpMetadata> {
+async function readMetadata({ limits, heap, signal }: FormatInput, source: ByteSource): Promise<DcpMetadata> {
   enforceLimit(limits, "dcpMetadataBytes", source.sizeBytes, { file: source.name });
   const bytes = await readBytes(source, 0, source.sizeBytes, signal);
-  const pickled = readPickle(bytes, { limits, where: { file: source.name, baseOffset: 0 } });
-  return parseDcpMetadata(pickled.value, source.name, limits);
+  heap.charge(source.sizeBytes, source.name);
+  const pickled = readPickle(bytes, { limits, heap, where: { file: source.name, baseOffset: 0 } });
+  return parseDcpMetadata(pickled.value, source.name, limits, (nbytes) => heap.charge(nbytes, source.name));
 }
 
 /** Reads items as trees whose pieces point into the data files. */
@@ -78,7 +79,9 @@ class ItemReader {
     const slices = items.flatMap((item) => (item.type === "value" ? [item.slice] : item.parts.map(({ slice }) => slice)));
     const paths = [...new Set(slices.map(({ path }) => path))];
     enforceLimit(input.limits, "indexShards", paths.length, { file: input.source.name });
-    return new ItemReader(input, paths, await inOrder(paths, (path) => openPart(input, path)));
+    const sources = await inOrder(paths, (path) => openPart(input, path));
+    requireRoom(input, slices, new Map(paths.map((path, index) => [path, sources[index] as ByteSource])));
+    return new ItemReader(input, paths, sources);
   }
 
   get checksums(): CheckpointTree["checksums"] {
@@ -121,7 +124,7 @@ class ItemReader {
     const tree = await torchZip.read(part);
     this.#checksums.add(tree.checksums);
     this.warnings.push(...tree.warnings);
-    return rebaseSources(tree.root, movedTo(index, slice.offset));
+    return rebaseSources(tree.root, movedTo(index, slice.offset), (nbytes) => this.#input.heap.charge(nbytes, file.name));
   }
 
   #fail(name: string, slice: DcpSlice, problem: string): never {
@@ -131,6 +134,27 @@ class ItemReader {
       `${printable(file)}: the item of ${quote(name)} in ${quote(slice.path)} at byte ${slice.offset} ${problem}`,
       {
         details: { file, key: name, path: slice.path, offset: slice.offset },
+      },
+    );
+  }
+}
+
+/** Items lie one behind the other. Bytes that belong to many of them would be decoded again and again. */
+function requireRoom(input: FormatInput, slices: readonly DcpSlice[], sources: ReadonlyMap<string, ByteSource>): void {
+  const taken = new Map<string, number>();
+  for (const { path, offset, length } of slices) {
+    const sizeBytes = sources.get(path)?.sizeBytes ?? 0;
+    // An item that ends behind its file is refused where it is read, with its name.
+    if (offset + length > sizeBytes) continue;
+    const sum = (taken.get(path) ?? 0) + length;
+    taken.set(path, sum);
+    if (sum <= sizeBytes) continue;
+    const file = input.source.name;
+    throw new FormatError(
+      "RANKCAST_DCP_METADATA",
+      `${printable(file)}: the items in ${quote(path)} have more bytes together than it: they overlap`,
+      {
+        details: { file, path, offset, found: sum, sizeBytes },
       },
     );
   }

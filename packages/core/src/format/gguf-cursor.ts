@@ -4,6 +4,7 @@
  */
 import { FormatError } from "../errors/checkpoint-error.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
+import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
 import { type ByteSource, readBytes } from "../source/byte-source.ts";
 
@@ -16,6 +17,7 @@ class WindowEnd extends Error {}
 export interface GgufCursorOptions {
   readonly source: ByteSource;
   readonly limits: Limits;
+  readonly heap: HeapBudget;
   readonly signal: AbortSignal | undefined;
 }
 

@@ -4,6 +4,7 @@ import { quote } from "../errors/quote.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
 import { GgufCursor, type GgufCursorOptions } from "./gguf-cursor.ts";
 import { GGUF_ARRAY, GGUF_SCALARS, GGUF_TEXT } from "./gguf-types.ts";
+import { pairBytes, rowBytes } from "./table-costs.ts";
 
 /** One tensor as the header states it. */
 export interface GgufTensor {
@@ -47,7 +48,7 @@ export function startsLikeGguf(head: Uint8Array): boolean {
  * @throws {FormatError} RANKCAST_GGUF_HEADER, RANKCAST_TRUNCATED, RANKCAST_LIMIT.
  */
 export async function readGgufHeader(options: GgufCursorOptions): Promise<GgufHeader> {
-  const { source, limits } = options;
+  const { source, limits, heap } = options;
   const cursor = new GgufCursor(options);
   const fail: Fail = (problem, offset) => {
     throw new FormatError("RANKCAST_GGUF_HEADER", `${source.name}: ${problem}, at byte ${offset}`, {
@@ -61,6 +62,7 @@ export async function readGgufHeader(options: GgufCursorOptions): Promise<GgufHe
   for (let index = 0; index < pairCount; index += 1) {
     const [key, value] = await cursor.item((each) => readPair(each, limits.jsonDepth, fail));
     if (metadata.has(key)) fail(`a second metadata entry ${quote(key)}`, cursor.at);
+    heap.charge(pairBytes(2 * (key.length + value.length)), source.name);
     metadata.set(key, value);
   }
   const tensors: GgufTensor[] = [];
@@ -69,6 +71,7 @@ export async function readGgufHeader(options: GgufCursorOptions): Promise<GgufHe
     const tensor = await cursor.item((each) => readTensor(each, options, fail));
     if (names.has(tensor.name)) fail(`a second tensor named ${quote(tensor.name)}`, tensor.at);
     names.add(tensor.name);
+    heap.charge(rowBytes(2 * tensor.name.length, tensor.shape.length), source.name);
     tensors.push(tensor);
   }
   const alignment = Number(metadata.get(ALIGNMENT_KEY) ?? ALIGNMENT_DEFAULT);
@@ -143,11 +146,11 @@ function readTensor(cursor: GgufCursor, { source, limits }: GgufCursorOptions, f
   const name = cursor.text();
   const rank = cursor.u32();
   enforceLimit(limits, "tensorRank", rank, { file: source.name, what: quote(name) });
-  const shape: number[] = [];
-  for (let axis = 0; axis < rank; axis += 1) {
+  const shape = new Array<number>(rank);
+  for (let axis = rank - 1; axis >= 0; axis -= 1) {
     const size = cursor.count();
     if (!Number.isSafeInteger(size)) fail(`${quote(name)} has a size above 2^53-1`, at);
-    shape.unshift(size);
+    shape[axis] = size;
   }
   const type = cursor.u32();
   const offset = cursor.u64();

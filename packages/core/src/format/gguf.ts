@@ -11,12 +11,13 @@ import { contiguousStrides } from "../tensor/strides.ts";
 import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
 import { type GgufHeader, type GgufTensor, readGgufHeader, startsLikeGguf } from "./gguf-header.ts";
 import { GGML_BLOCK_TYPES, GGML_DTYPES } from "./gguf-types.ts";
+import { leafBytes } from "./table-costs.ts";
 
 /** The GGUF format. */
 export const gguf: CheckpointFormat = { name: "gguf", matches: ({ head }) => startsLikeGguf(head), read: readGguf };
 
-async function readGguf({ source, limits, signal }: FormatInput): Promise<CheckpointTree> {
-  const header = await readGgufHeader({ source, limits, signal });
+async function readGguf({ source, limits, heap, signal }: FormatInput): Promise<CheckpointTree> {
+  const header = await readGgufHeader({ source, limits, heap, signal });
   // Vocabularies and adapters' metadata come as GGUF too; such a file is no checkpoint.
   if (header.tensors.length === 0) {
     throw new FormatError("RANKCAST_UNKNOWN_FORMAT", `${printable(source.name)}: a GGUF file without tensors`, {
@@ -27,6 +28,7 @@ async function readGguf({ source, limits, signal }: FormatInput): Promise<Checkp
   const blocks = new Map<string, number>();
   const spans: Span[] = [];
   for (const tensor of header.tensors) {
+    heap.charge(leafBytes(tensor.shape.length, 1) + SPAN_BYTES, source.name);
     const dtype = GGML_DTYPES.get(tensor.type);
     if (dtype === undefined) {
       requireInside(source, header, tensor, 0);
@@ -49,6 +51,9 @@ async function readGguf({ source, limits, signal }: FormatInput): Promise<Checkp
   );
   return { format: "gguf", root, sources: [source], checksums: "absent", fileMetadata: header.metadata, warnings };
 }
+
+/** A span and its places in two lists. */
+const SPAN_BYTES = 72;
 
 interface Span {
   readonly tensor: GgufTensor;

@@ -22,6 +22,8 @@ const ESCAPES: ReadonlyMap<number, string> = new Map([
 export class JsonStringReader {
   /** First byte after the string that was read last. */
   end = 0;
+  /** Bytes of that string's characters on the heap; 0 for one that was there already. */
+  textBytes = 0;
   readonly #bytes: Buffer;
   readonly #options: JsonScannerOptions;
   readonly #bytesMax: number;
@@ -52,11 +54,15 @@ export class JsonStringReader {
       at += 1;
     }
     this.end = at + 1;
-    if (seen >= 0x80) return bytes.toString("utf8", begin, at);
+    if (seen >= 0x80) return this.#wide(bytes.toString("utf8", begin, at));
+    this.textBytes = at - begin;
     if (at - begin > INTERNED_CHARACTERS_MAX) return bytes.toString("latin1", begin, at);
     const slot = (hash ^ (hash >>> 8)) & (INTERNED_SLOTS - 1);
     const known = this.#interned[slot] ?? "";
-    if (this.#equals(known, begin, at)) return known;
+    if (this.#equals(known, begin, at)) {
+      this.textBytes = 0;
+      return known;
+    }
     const text = bytes.toString("latin1", begin, at);
     this.#interned[slot] = text;
     return text;
@@ -71,35 +77,52 @@ export class JsonStringReader {
     return limitError(limits, "jsonStringBytes", this.#bytesMax + 1, { file: where, offset });
   }
 
+  /** Text with characters beyond Latin-1 takes two bytes for each. */
+  #wide(text: string): string {
+    this.textBytes = 2 * text.length;
+    return text;
+  }
+
   #equals(text: string, begin: number, end: number): boolean {
     if (text.length !== end - begin) return false;
     for (let index = 0; index < text.length; index += 1) if (text.charCodeAt(index) !== this.#bytes[begin + index]) return false;
     return true;
   }
 
-  /** The rare string with escapes; `at` is the first backslash. */
+  /** The rare string with escapes; `at` is the first backslash. Texts inside texts are full of them, so the bytes are put together, not strings. */
   #escapedString(begin: number, at: number): string {
     const bytes = this.#bytes;
-    const parts = [bytes.toString("utf8", begin, at)];
+    // Escapes are never shorter than what they stand for.
+    const decoded = Buffer.allocUnsafe(this.#endOfString(begin, at) - begin);
+    let length = bytes.copy(decoded, 0, begin, at);
+    let cursor = at;
+    for (let byte = bytes[cursor] ?? QUOTE; byte !== QUOTE; byte = bytes[cursor] ?? QUOTE) {
+      if (byte !== BACKSLASH) {
+        decoded[length] = byte;
+        length += 1;
+        cursor += 1;
+        continue;
+      }
+      this.end = cursor;
+      length += decoded.write(this.#escape(), length, "utf8");
+      cursor = this.end;
+    }
+    this.end = cursor + 1;
+    return this.#wide(decoded.toString("utf8", 0, length));
+  }
+
+  /** Where the closing quote is. */
+  #endOfString(begin: number, at: number): number {
+    const bytes = this.#bytes;
     let cursor = at;
     for (;;) {
       const byte = bytes[cursor];
-      if (byte === QUOTE) break;
-      if (byte === BACKSLASH) {
-        this.end = cursor;
-        parts.push(this.#escape());
-        cursor = this.end;
-        continue;
-      }
-      const run = cursor;
-      while ((bytes[cursor] ?? 0) >= 0x20 && bytes[cursor] !== QUOTE && bytes[cursor] !== BACKSLASH) cursor += 1;
+      if (byte === undefined) this.#fail("the text ends inside a string", bytes.length);
       if (cursor - begin > this.#bytesMax) this.#refuseLength(begin);
-      if (cursor === bytes.length) this.#fail("the text ends inside a string", cursor);
-      if (run === cursor) this.#fail("a control character in a string", cursor);
-      parts.push(bytes.toString("utf8", run, cursor));
+      if (byte === QUOTE) return cursor;
+      if (byte < 0x20) this.#fail("a control character in a string", cursor);
+      cursor += byte === BACKSLASH ? 2 : 1;
     }
-    this.end = cursor + 1;
-    return parts.join("");
   }
 
   /** Text of the escape at `end`, which is moved past it. */

@@ -66,6 +66,10 @@ export class JsonScanner {
     if (!isUtf8(bytes)) options.fail("encoding", "bytes that are not UTF-8", offsetOfInvalidUtf8(bytes));
   }
 
+  /** Bytes that the characters of the text that was read last take on the heap. */
+  get textBytes(): number {
+    return this.#strings.textBytes;
+  }
   /** Kind of the next value; reads nothing but white space. */
   peek(): JsonKind {
     this.#skipSpace();
@@ -266,19 +270,17 @@ export class JsonScanner {
   }
 
   #expected(what: string): never {
-    const byte = this.#bytes[this.at];
-    const found =
-      byte === undefined
-        ? "the end of the text"
-        : byte > 0x20 && byte < 0x7f
-          ? `"${String.fromCharCode(byte)}"`
-          : `byte 0x${byte.toString(16).padStart(2, "0")}`;
-    return this.#fail(`${what} is expected, found ${found}`, this.at);
+    return this.#fail(`${what} is expected, found ${nameOf(this.#bytes[this.at])}`, this.at);
   }
 
   #fail(problem: string, offset: number): never {
     return this.#options.fail("syntax", problem, offset);
   }
+}
+
+function nameOf(byte: number | undefined): string {
+  if (byte === undefined) return "the end of the text";
+  return byte > 0x20 && byte < 0x7f ? `"${String.fromCharCode(byte)}"` : `byte 0x${byte.toString(16).padStart(2, "0")}`;
 }
 
 function isDigit(byte: number): boolean {

@@ -26,6 +26,7 @@ import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
 import { type NpyArray, npyArray } from "./npy-array.ts";
 import { describePlace, type NpyHeader, type NpyPlace, npyHeaderBytes, parseNpyHeader } from "./npy-header.ts";
 import { crc32OfTail } from "./npz-checksum.ts";
+import { leafBytes, rowBytes } from "./table-costs.ts";
 
 const SUFFIX = ".npy";
 /** Fixed part of a zip's local header; the name follows. PKWARE APPNOTE 4.3.7. */
@@ -46,6 +47,7 @@ async function readNpz(input: FormatInput): Promise<CheckpointTree> {
   const root = new TreeDict();
   const warnings: Warning[] = [...container.warnings];
   for (const entry of container.entries.values()) {
+    input.heap.charge(rowBytes(entry.name.length, 4) + leafBytes(4, 1), input.source.name);
     const place = { file: input.source.name, record: entry.name };
     if (!entry.name.endsWith(SUFFIX)) {
       warnings.push({ code: "npz-foreign-record", message: `${quote(entry.name)} is no numpy array and was left out` });
@@ -151,7 +153,7 @@ function emptyTensor(entry: ContainerEntry, header: Uint8Array, array: NpyArray,
 }
 
 async function inflatedTensor(
-  { signal }: FormatInput,
+  { heap, signal }: FormatInput,
   container: Container,
   entry: ContainerEntry,
   array: NpyArray,
@@ -160,6 +162,7 @@ async function inflatedTensor(
   const itemBytes = bytesOf(array.dtype, 1);
   if (headerBytes % itemBytes !== 0) {
     // Only a foreign writer pads so oddly; a tensor cannot start between two elements of its storage.
+    heap.charge(2 * entry.nbytes, container.source.name);
     const bytes = (await container.read(entry, signal)).slice(headerBytes);
     return tensor(entry, array, array.nbytes, { type: "inline", bytes }, 0);
   }

@@ -27,13 +27,13 @@ export const plainPickle: CheckpointFormat = {
   read: readPlainPickle,
 };
 
-async function readPlainPickle({ source, head, limits, signal, nesting }: FormatInput): Promise<CheckpointTree> {
+async function readPlainPickle({ source, head, limits, heap, signal, nesting }: FormatInput): Promise<CheckpointTree> {
   const reading = decodePickle(0, source.sizeBytes, {
     limits,
     where: { file: source.name, baseOffset: 0 },
-    fileBytes: source.sizeBytes,
+    heap,
     skipBytesMin: SKIPPED_BYTES_MIN,
-    readNested: nestedStreams({ limits, file: source.name, fileBytes: source.sizeBytes, depth: nesting }),
+    readNested: nestedStreams({ limits, file: source.name, heap, depth: nesting }),
   });
   const result = await readFromSource(reading, source, signal, { offset: 0, bytes: head });
   if (!canHoldTensors(result.value)) {

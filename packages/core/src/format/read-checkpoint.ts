@@ -1,6 +1,7 @@
 /** From resolved files to decoded values: the door to all formats. */
 import { FormatError } from "../errors/checkpoint-error.ts";
 import { printable } from "../errors/quote.ts";
+import { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { CheckpointTree } from "../manifest/checkpoint-tree.ts";
 import type { ByteSource, ResolvedSource, Siblings } from "../source/byte-source.ts";
@@ -27,7 +28,10 @@ export async function readCheckpoint(
 ): Promise<CheckpointTree> {
   const { source, siblings } = resolved.entry ? { source: resolved.entry, siblings: resolved.siblings } : await openEntry(resolved);
   const head = await readHead(source, signal);
-  return readFirstMatch({ source, head, siblings, limits, signal, nesting: 0, early }, FORMATS);
+  const heap = new HeapBudget(limits);
+  heap.addFile(source);
+  const tree = await readFirstMatch({ source, head, siblings, limits, heap, signal, nesting: 0, early }, FORMATS);
+  return { ...tree, heapBytes: heap.peakBytes };
 }
 
 async function openEntry({ name, siblings }: ResolvedSource): Promise<{ source: ByteSource; siblings: Siblings }> {

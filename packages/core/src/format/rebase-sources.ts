@@ -11,6 +11,8 @@ import {
   type TreeValue,
 } from "../manifest/checkpoint-tree.ts";
 
+import { ELEMENT_BYTES, ENTRY_BYTES } from "../pickle/heap-costs.ts";
+
 /** How the pieces of one tree find their place in another. */
 export type MovePiece = (piece: StoragePiece) => StoragePiece;
 
@@ -21,22 +23,27 @@ export function shiftSources(shift: number): MovePiece {
 }
 
 /**
- * A copy of `root` whose storages have their pieces moved. What was one object stays one object, so aliases and cycles survive. Not recursive.
+ * A copy of `root`, charged as heap, whose storages have their pieces moved. What was one object stays one object, so aliases and cycles survive. Not recursive.
  */
-export function rebaseSources(root: TreeValue, move: MovePiece): TreeValue {
-  return new Rebase(move).run(root);
+export function rebaseSources(root: TreeValue, move: MovePiece, charge: (nbytes: number) => void): TreeValue {
+  return new Rebase(move, charge).run(root);
 }
+
+/** An object and its place among the copies; a storage is the largest, with its piece. */
+const COPY_BYTES = 200;
 
 type Node = Exclude<TreeValue, null | boolean | number | bigint | string | Uint8Array>;
 
 class Rebase {
   readonly #move: MovePiece;
+  readonly #charge: (nbytes: number) => void;
   readonly #copies = new Map<object, TreeValue>();
   /** Copies whose content is still to be filled. */
   readonly #open: (() => void)[] = [];
 
-  constructor(move: MovePiece) {
+  constructor(move: MovePiece, charge: (nbytes: number) => void) {
     this.#move = move;
+    this.#charge = charge;
   }
 
   run(root: TreeValue): TreeValue {
@@ -49,6 +56,7 @@ class Rebase {
     if (value === null || typeof value !== "object" || value instanceof Uint8Array) return value;
     const known = this.#copies.get(value);
     if (known !== undefined) return known;
+    this.#charge(COPY_BYTES);
     const copy = this.#shell(value);
     this.#copies.set(value, copy);
     return copy;
@@ -87,6 +95,7 @@ class Rebase {
   #dict(from: TreeDict): TreeDict {
     const copy = new TreeDict(from.type);
     this.#open.push(() => {
+      this.#charge(ENTRY_BYTES * from.size);
       for (const [key, value] of from.entries) copy.entries.set(this.#key(key), this.#copy(value));
       copy.attributes = from.attributes && (this.#copy(from.attributes) as TreeDict);
     });
@@ -96,6 +105,7 @@ class Rebase {
   #list(from: TreeList): TreeList {
     const copy = new TreeList(from.type);
     this.#open.push(() => {
+      this.#charge(ELEMENT_BYTES * from.elements.length);
       for (const value of from.elements) copy.elements.push(this.#copy(value));
     });
     return copy;

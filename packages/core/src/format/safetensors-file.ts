@@ -2,7 +2,7 @@
 import { FormatError } from "../errors/checkpoint-error.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
 import { DEFAULT_LIMITS } from "../limits/limits.ts";
-import { OpaqueValue, StorageRef, TensorRef, TreeList } from "../manifest/checkpoint-tree.ts";
+import { OpaqueValue, type StoragePiece, StorageRef, TensorRef, TreeList } from "../manifest/checkpoint-tree.ts";
 import { type ByteSource, readBytes } from "../source/byte-source.ts";
 import { contiguousStrides } from "../tensor/strides.ts";
 import type { FormatInput } from "./checkpoint-format.ts";
@@ -11,6 +11,7 @@ import { parseSafetensorsHeader, type SafetensorsEntry, type SafetensorsHeader }
 import { validateSafetensorsLayout } from "./safetensors-layout.ts";
 
 const LENGTH_BYTES = 8;
+const NO_PIECES: readonly StoragePiece[] = [];
 /** A validated header together with where the data starts. */
 export interface SafetensorsFile extends SafetensorsHeader {
   /** First byte of tensor data in the file. */
@@ -21,8 +22,10 @@ export interface SafetensorsFile extends SafetensorsHeader {
  * Reads and validates the header: when this returns, every entry's offsets are safe integers inside the file, and together they cover it.
  * @throws {FormatError} RANKCAST_SAFETENSORS_HEADER with the reference's variant, RANKCAST_SAFETENSORS_TRUNCATED, RANKCAST_LIMIT.
  */
-export async function openSafetensors(input: Pick<FormatInput, "source" | "head" | "limits" | "signal">): Promise<SafetensorsFile> {
-  const { source, head, limits, signal } = input;
+export async function openSafetensors(
+  input: Pick<FormatInput, "source" | "head" | "limits" | "heap" | "signal">,
+): Promise<SafetensorsFile> {
+  const { source, head, limits, heap, signal } = input;
   const file = source.name;
   const length = headerLength(head);
   if (length === undefined)
@@ -45,9 +48,10 @@ export async function openSafetensors(input: Pick<FormatInput, "source" | "head"
       offset: 0,
       remedy: "Download or copy the file again: it was cut short, or it is no safetensors file.",
     });
+  heap.charge(length, file);
   const bytes = dataBegin <= head.length ? head.subarray(LENGTH_BYTES, dataBegin) : await readBytes(source, LENGTH_BYTES, length, signal);
-  const header = parseSafetensorsHeader(bytes, { file, limits });
-  requireCovered(source, dataBegin, validateSafetensorsLayout([...header.entries.values()], file));
+  const header = parseSafetensorsHeader(bytes, { file, limits, heap });
+  requireCovered(source, dataBegin, validateSafetensorsLayout(header.entries, file));
   return { ...header, dataBegin };
 }
 
@@ -64,7 +68,7 @@ export function safetensorsLeaf(file: SafetensorsFile, entry: SafetensorsEntry, 
     encoding: "stored",
     crc32: null,
   } as const;
-  const storage = new StorageRef({ nbytes, pieces: nbytes === 0 ? [] : [{ at: 0, nbytes, extent }], key: entry.name });
+  const storage = new StorageRef({ nbytes, pieces: nbytes === 0 ? NO_PIECES : [{ at: 0, nbytes, extent }], key: entry.name });
   return new TensorRef({ dtype: entry.dtype.dtype, shape, stride: contiguousStrides(shape), storageOffset: 0, storage });
 }
 

@@ -5,10 +5,12 @@
  */
 import { quote } from "../errors/quote.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
+import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
 import { JsonScanner } from "./json-scanner.ts";
 import { SAFETENSORS_DTYPES, type SafetensorsDType } from "./safetensors-dtype.ts";
 import { failSafetensors } from "./safetensors-fault.ts";
+import { pairBytes, rowBytes } from "./table-costs.ts";
 
 /** One tensor as the header states it. Numbers are unsigned 64-bit; a bigint is above 2^53-1. */
 export interface SafetensorsEntry {
@@ -24,8 +26,8 @@ export interface SafetensorsEntry {
 
 /** A header that is well formed; its offsets are not yet checked. */
 export interface SafetensorsHeader {
-  /** In the order of the header. */
-  readonly entries: ReadonlyMap<string, SafetensorsEntry>;
+  /** In the order of the header; no two of one name. */
+  readonly entries: readonly SafetensorsEntry[];
   readonly metadata: ReadonlyMap<string, string>;
 }
 
@@ -33,6 +35,7 @@ export interface SafetensorsHeader {
 export interface HeaderContext {
   readonly file: string;
   readonly limits: Limits;
+  readonly heap: HeapBudget;
 }
 
 /** The header starts after its length. */
@@ -49,7 +52,10 @@ export function parseSafetensorsHeader(bytes: Uint8Array, context: HeaderContext
 class HeaderParser {
   readonly #context: HeaderContext;
   readonly #scanner: JsonScanner;
-  readonly #entries = new Map<string, SafetensorsEntry>();
+  readonly #entries: SafetensorsEntry[] = [];
+  readonly #names = new Set<string>();
+  /** Sizes as they come: an array that grows takes room for seventeen. */
+  readonly #sizes: (number | bigint)[] = [];
   #metadata: Map<string, string> | undefined;
 
   constructor(bytes: Uint8Array, context: HeaderContext) {
@@ -69,11 +75,11 @@ class HeaderParser {
 
   parse(): SafetensorsHeader {
     const scanner = this.#scanner;
-    const { file, limits } = this.#context;
-    let count = 0;
+    const { file, limits, heap } = this.#context;
     scanner.beginObject();
     for (let name = scanner.nextKey(); name !== null; name = scanner.nextKey()) {
       const at = scanner.keyAt;
+      const { textBytes } = scanner;
       if (name === "__metadata__") {
         if (this.#metadata !== undefined) this.#fail("a second __metadata__", at);
         this.#metadata = this.#readMetadata();
@@ -82,10 +88,12 @@ class HeaderParser {
       // A string of UTF-8 bytes has at least as many bytes as UTF-16 units; only long names are measured exactly.
       if (name.length * 3 > limits.tensorNameBytes)
         enforceLimit(limits, "tensorNameBytes", Buffer.byteLength(name), { file, what: "name of a tensor" });
-      this.#entries.set(name, scanner.peek() === "array" ? this.#readSequence(name, at) : this.#readObject(name, at));
-      count += 1;
+      const entry = scanner.peek() === "array" ? this.#readSequence(name, at) : this.#readObject(name, at);
+      heap.charge(rowBytes(textBytes, entry.shape.length), file);
+      const count = this.#entries.push(entry);
+      this.#names.add(name);
       // A table that did not grow had the name already; asking it first would hash every name twice.
-      if (this.#entries.size < count) this.#fail(`a second tensor named ${quote(name)}`, at, name);
+      if (this.#names.size < count) this.#fail(`a second tensor named ${quote(name)}`, at, name);
       if (count > limits.tensors) enforceLimit(limits, "tensors", count, { file });
     }
     scanner.end();
@@ -101,7 +109,12 @@ class HeaderParser {
       return metadata;
     }
     scanner.beginObject();
-    for (let key = scanner.nextKey(); key !== null; key = scanner.nextKey()) metadata.set(key, scanner.readString());
+    for (let key = scanner.nextKey(); key !== null; key = scanner.nextKey()) {
+      const { textBytes } = scanner;
+      const value = scanner.readString();
+      this.#context.heap.charge(pairBytes(textBytes + scanner.textBytes), this.#context.file);
+      metadata.set(key, value);
+    }
     return metadata;
   }
 
@@ -150,14 +163,15 @@ class HeaderParser {
 
   #readShape(name: string): (number | bigint)[] {
     const scanner = this.#scanner;
-    const shape: (number | bigint)[] = [];
+    const shape = this.#sizes;
+    shape.length = 0;
     scanner.beginArray();
     while (scanner.nextElement()) {
       shape.push(scanner.readUnsigned());
       if (shape.length > this.#context.limits.tensorRank)
         enforceLimit(this.#context.limits, "tensorRank", shape.length, { file: this.#context.file, what: quote(name) });
     }
-    return shape;
+    return shape.slice();
   }
 
   #readOffsets(name: string): readonly [number | bigint, number | bigint] {

@@ -7,6 +7,7 @@ import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
 import { isShardFile, readSafetensorsShards } from "./dcp-safetensors.ts";
 import { headerLength, openSafetensors, safetensorsLeaf } from "./safetensors-file.ts";
 import type { SafetensorsEntry } from "./safetensors-header.ts";
+import { leafBytes } from "./table-costs.ts";
 
 const LENGTH_BYTES = 8;
 /** Lengths above this are no header but text or a foreign magic number, read as a length. */
@@ -32,8 +33,9 @@ async function readSafetensors(input: FormatInput): Promise<CheckpointTree> {
   if (isShardFile(file)) return readSafetensorsShards(input, file);
   const root = new TreeDict();
   const warnings: Warning[] = [];
-  for (const entry of file.entries.values()) {
+  for (const entry of file.entries) {
     requireRepresentable(input.source, entry);
+    input.heap.charge(leafBytes(entry.shape.length, Number(entry.end) - Number(entry.begin)), input.source.name);
     const leaf = safetensorsLeaf(file, entry, 0);
     if (leaf.kind === "opaque") warnings.push(packedWarning(entry));
     root.entries.set(entry.name, leaf);

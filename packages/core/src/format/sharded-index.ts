@@ -2,9 +2,12 @@
 import { FormatError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
+import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
+import type { FormatInput } from "./checkpoint-format.ts";
 import { JsonScanner } from "./json-scanner.ts";
 import { requireSafePath } from "./sharded-path.ts";
+import { nameBytes, pairBytes } from "./table-costs.ts";
 
 /** A parsed index. */
 export interface ShardIndex {
@@ -20,22 +23,27 @@ export interface ShardIndex {
  * Parses an index.
  * @throws {FormatError} RANKCAST_INDEX_SYNTAX, RANKCAST_UNSAFE_PATH, RANKCAST_LIMIT; names file and byte.
  */
-export function parseShardIndex(bytes: Uint8Array, file: string, limits: Limits): ShardIndex {
-  return new IndexParser(bytes, file, limits).parse();
+export function parseShardIndex(bytes: Uint8Array, file: string, bounds: Pick<FormatInput, "limits" | "heap">): ShardIndex {
+  return new IndexParser(bytes, file, bounds).parse();
 }
+
+/** As many as a double has at most. */
+const NUMBER_CHARACTERS = 24;
 
 class IndexParser {
   readonly #scanner: JsonScanner;
   readonly #file: string;
   readonly #limits: Limits;
+  readonly #heap: HeapBudget;
   /** One string object per shard, however many tensors name it. */
   readonly #shards = new Map<string, string>();
   readonly #metadata = new Map<string, string>();
   readonly #weightMap = new Map<string, string>();
 
-  constructor(bytes: Uint8Array, file: string, limits: Limits) {
+  constructor(bytes: Uint8Array, file: string, { limits, heap }: Pick<FormatInput, "limits" | "heap">) {
     this.#file = file;
     this.#limits = limits;
+    this.#heap = heap;
     this.#scanner = new JsonScanner(bytes, { limits, where: file, fail: (_fault, problem, offset) => this.#fail(problem, offset) });
   }
 
@@ -46,6 +54,7 @@ class IndexParser {
     for (let name = scanner.nextKey(); name !== null; name = scanner.nextKey()) {
       if (seen.has(name)) this.#fail(`a second ${quote(name)}`, scanner.keyAt);
       seen.add(name);
+      this.#heap.charge(nameBytes(scanner.textBytes, 1), this.#file);
       if (name === "weight_map") this.#readMap();
       else if (name === "metadata" && scanner.peek() === "object") this.#readMetadata();
       else scanner.skipValue();
@@ -63,6 +72,8 @@ class IndexParser {
       if (name.length * 3 > this.#limits.indexNameBytes)
         enforceLimit(this.#limits, "indexNameBytes", Buffer.byteLength(name), { file: this.#file, what: "name of a tensor" });
       enforceLimit(this.#limits, "tensors", this.#weightMap.size + 1, { file: this.#file });
+      // In the map, in the set of its shard and in the root of the tree.
+      this.#heap.charge(nameBytes(scanner.textBytes, 3), this.#file);
       this.#weightMap.set(name, this.#shard(scanner.readString()));
     }
   }
@@ -80,12 +91,18 @@ class IndexParser {
     const scanner = this.#scanner;
     scanner.beginObject();
     for (let name = scanner.nextKey(); name !== null; name = scanner.nextKey()) {
+      const { textBytes } = scanner;
       const kind = scanner.peek();
-      if (kind === "string") this.#metadata.set(name, scanner.readString());
-      else if (kind === "number") this.#metadata.set(name, String(scanner.readNumber()));
-      else if (kind === "true" || kind === "false") this.#metadata.set(name, String(scanner.readBoolean()));
+      if (kind === "string") this.#setMetadata(name, scanner.readString(), textBytes + scanner.textBytes);
+      else if (kind === "number") this.#setMetadata(name, String(scanner.readNumber()), textBytes + NUMBER_CHARACTERS);
+      else if (kind === "true" || kind === "false") this.#setMetadata(name, String(scanner.readBoolean()), textBytes);
       else scanner.skipValue();
     }
+  }
+
+  #setMetadata(name: string, value: string, textBytes: number): void {
+    this.#heap.charge(pairBytes(textBytes), this.#file);
+    this.#metadata.set(name, value);
   }
 
   #fail(problem: string, offset: number): never {

@@ -14,7 +14,9 @@ const OPEN_AT_ONCE = 8;
  */
 export async function openPart(input: FormatInput, name: string): Promise<ByteSource> {
   try {
-    return await input.siblings.open(name);
+    const source = await input.siblings.open(name);
+    input.heap.addFile(source);
+    return source;
   } catch (cause) {
     if (!(cause instanceof SourceError) || cause.class !== "not-found") throw cause;
     throw new FormatError("RANKCAST_INDEX_SHARD", `${input.source.name}: names ${quote(name)}, which is not there`, {

@@ -9,7 +9,7 @@ import { enforceLimit } from "../limits/exceeded.ts";
 import { type CheckpointTree, TreeDict, type TreeValue, type Warning } from "../manifest/checkpoint-tree.ts";
 import type { ByteSource } from "../source/byte-source.ts";
 import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
-import { readDocument, rootNames } from "./json-scanner-document.ts";
+import { type RootNames, readDocument, rootNames } from "./json-scanner-document.ts";
 import { rebaseSources, shiftSources } from "./rebase-sources.ts";
 import { parseShardIndex, type ShardIndex } from "./sharded-index.ts";
 import { inOrder, openPart, partInput } from "./sharded-parts.ts";
@@ -21,14 +21,14 @@ export type ReadShard = (input: FormatInput) => Promise<CheckpointTree>;
 export function shardedFormat(readShard: ReadShard): CheckpointFormat {
   return {
     name: "sharded",
-    matches: async (input) => looksLikeIndex(await rootNames(input, (names) => names.has("weight_map"))),
+    matches: async (input) => looksLikeIndex(await rootNames(input, ["weight_map", "metadata"])),
     read: (input) => readSharded(input, readShard),
   };
 }
 
 /** An index that lost its map is still an index, and its fault can be named. */
-function looksLikeIndex(names: ReadonlySet<string>): boolean {
-  return names.has("weight_map") || (names.size === 1 && names.has("metadata"));
+function looksLikeIndex({ found, count }: RootNames): boolean {
+  return found.has("weight_map") || (count === 1 && found.has("metadata"));
 }
 
 interface Shard {
@@ -39,15 +39,16 @@ interface Shard {
 async function readSharded(input: FormatInput, readShard: ReadShard): Promise<CheckpointTree> {
   const file = input.source.name;
   enforceLimit(input.limits, "indexBytes", input.source.sizeBytes, { file });
-  const index = parseShardIndex(await readDocument(input), file, input.limits);
+  const index = parseShardIndex(await readDocument(input), file, input);
   const shards = await inOrder(index.shards, async (name): Promise<Shard> => {
     const part = await partInput(input, await openPart(input, name));
     return { name, tree: await readShard(part) };
   });
-  return joinShards(file, index, shards);
+  return joinShards(input, index, shards);
 }
 
-function joinShards(file: string, index: ShardIndex, shards: readonly Shard[]): CheckpointTree {
+function joinShards(input: FormatInput, index: ShardIndex, shards: readonly Shard[]): CheckpointTree {
+  const file = input.source.name;
   const root = new TreeDict();
   const owned = new Map(index.shards.map((name) => [name, new Set<string>()]));
   // The map's order is the model's order; places are taken first and filled shard by shard.
@@ -59,7 +60,7 @@ function joinShards(file: string, index: ShardIndex, shards: readonly Shard[]): 
   const warnings: Warning[] = [];
   const fileMetadata = new Map<string, string>();
   for (const shard of shards) {
-    const moved = rebaseSources(shard.tree.root, shiftSources(sources.length));
+    const moved = rebaseSources(shard.tree.root, shiftSources(sources.length), (nbytes) => input.heap.charge(nbytes, file));
     const extra = takeNames({ file, index, shard, wanted: owned.get(shard.name) ?? new Set(), root }, moved);
     sources.push(...shard.tree.sources);
     warnings.push(...shard.tree.warnings, ...extra);

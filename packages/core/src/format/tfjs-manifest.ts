@@ -2,9 +2,13 @@
 import { FormatError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
+import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
+import { ELEMENT_BYTES } from "../pickle/heap-costs.ts";
+import type { FormatInput } from "./checkpoint-format.ts";
 import { JsonScanner } from "./json-scanner.ts";
 import { requireSafePath } from "./sharded-path.ts";
+import { nameBytes, pairBytes, rowBytes } from "./table-costs.ts";
 
 /** One weight as the manifest states it. */
 export interface TfjsWeight {
@@ -35,20 +39,25 @@ export interface TfjsManifest {
  * Parses a `model.json`; everything but the weight manifest is only checked to be JSON.
  * @throws {FormatError} RANKCAST_INDEX_SYNTAX, RANKCAST_UNSAFE_PATH, RANKCAST_LIMIT; names file and byte.
  */
-export function parseTfjsManifest(bytes: Uint8Array, file: string, limits: Limits): TfjsManifest {
-  return new ManifestParser(bytes, file, limits).parse();
+export function parseTfjsManifest(bytes: Uint8Array, file: string, bounds: Pick<FormatInput, "limits" | "heap">): TfjsManifest {
+  return new ManifestParser(bytes, file, bounds).parse();
 }
+
+/** A group with its two lists. */
+const GROUP_BYTES = 160;
 
 class ManifestParser {
   readonly #scanner: JsonScanner;
   readonly #file: string;
   readonly #limits: Limits;
+  readonly #heap: HeapBudget;
   readonly #names = new Set<string>();
   readonly #paths = new Set<string>();
 
-  constructor(bytes: Uint8Array, file: string, limits: Limits) {
+  constructor(bytes: Uint8Array, file: string, { limits, heap }: Pick<FormatInput, "limits" | "heap">) {
     this.#file = file;
     this.#limits = limits;
+    this.#heap = heap;
     this.#scanner = new JsonScanner(bytes, { limits, where: file, fail: (_fault, problem, offset) => this.#fail(problem, offset) });
   }
 
@@ -61,8 +70,12 @@ class ManifestParser {
       if (name === "weightsManifest") {
         if (groups !== undefined) this.#fail('a second "weightsManifest"', scanner.keyAt);
         groups = this.#list(() => this.#readGroup());
-      } else if (scanner.peek() === "string") metadata.set(name, scanner.readString());
-      else scanner.skipValue();
+      } else if (scanner.peek() === "string") {
+        const { textBytes } = scanner;
+        const value = scanner.readString();
+        this.#heap.charge(pairBytes(textBytes + scanner.textBytes), this.#file);
+        metadata.set(name, value);
+      } else scanner.skipValue();
     }
     scanner.end();
     if (groups === undefined) return this.#fail('no "weightsManifest"', scanner.at);
@@ -81,6 +94,7 @@ class ManifestParser {
       else scanner.skipValue();
     }
     if (paths === undefined || weights === undefined) return this.#fail('a group without "paths" or "weights"', at);
+    this.#heap.charge(GROUP_BYTES, this.#file);
     return { paths, weights };
   }
 
@@ -90,6 +104,7 @@ class ManifestParser {
     // Each file belongs to one place of one group; naming it again and again would make a small download fill any memory.
     if (this.#paths.has(path)) this.#fail(`a second mention of ${quote(path)}`, at);
     this.#paths.add(path);
+    this.#heap.charge(nameBytes(2 * path.length, 3), this.#file);
     enforceLimit(this.#limits, "indexShards", this.#paths.size, { file: this.#file });
     return path;
   }
@@ -112,6 +127,7 @@ class ManifestParser {
     if (name === undefined || shape === undefined || dtype === undefined) return this.#fail("a weight without name, shape or dtype", at);
     if (this.#names.has(name)) this.#fail(`a second weight named ${quote(name)}`, at);
     this.#names.add(name);
+    this.#heap.charge(rowBytes(2 * name.length, shape.length), this.#file);
     enforceLimit(this.#limits, "tensors", this.#names.size, { file: this.#file });
     enforceLimit(this.#limits, "tensorRank", shape.length, { file: this.#file, what: quote(name) });
     return { name, shape, dtype, quantisedAs, at };
@@ -131,8 +147,12 @@ class ManifestParser {
   #list<T>(read: () => T): T[] {
     const elements: T[] = [];
     this.#scanner.beginArray();
-    while (this.#scanner.nextElement()) elements.push(read());
-    return elements;
+    while (this.#scanner.nextElement()) {
+      this.#heap.charge(ELEMENT_BYTES, this.#file);
+      elements.push(read());
+    }
+    // An array that grew has room for more.
+    return elements.slice();
   }
 
   #fail(problem: string, offset: number): never {

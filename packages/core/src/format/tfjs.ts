@@ -12,13 +12,14 @@ import { contiguousStrides } from "../tensor/strides.ts";
 import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
 import { readDocument, rootNames } from "./json-scanner-document.ts";
 import { inOrder, openPart } from "./sharded-parts.ts";
+import { leafBytes } from "./table-costs.ts";
 import { GroupBytes } from "./tfjs-group.ts";
 import { parseTfjsManifest, type TfjsGroup, type TfjsWeight } from "./tfjs-manifest.ts";
 
 /** The TensorFlow.js format. */
 export const tfjs: CheckpointFormat = {
   name: "tfjs",
-  matches: async (input) => (await rootNames(input, (names) => names.has("weightsManifest"))).has("weightsManifest"),
+  matches: async (input) => (await rootNames(input, ["weightsManifest"])).found.has("weightsManifest"),
   read: readTfjs,
 };
 
@@ -36,7 +37,7 @@ const DTYPES_BY_NAME: ReadonlyMap<string, DType> = new Map([
 async function readTfjs(input: FormatInput): Promise<CheckpointTree> {
   const { source, limits } = input;
   enforceLimit(limits, "indexBytes", source.sizeBytes, { file: source.name });
-  const manifest = parseTfjsManifest(await readDocument(input), source.name, limits);
+  const manifest = parseTfjsManifest(await readDocument(input), source.name, input);
   const paths = [...new Set(manifest.groups.flatMap(({ paths: each }) => each))];
   const sources = await inOrder(paths, (path) => openPart(input, path));
   const places = new Map(paths.map((path, index) => [path, { source: sources[index] as ByteSource, index }]));
@@ -54,6 +55,7 @@ async function readGroup(input: FormatInput, group: TfjsGroup, bytes: GroupBytes
   for (const weight of group.weights) {
     const nbytes = weight.dtype === "string" ? await textBytes(input, weight, bytes, at) : numberBytes(input, weight);
     if (at + nbytes > bytes.sizeBytes) truncated(input, weight, at + nbytes, bytes.sizeBytes);
+    input.heap.charge(leafBytes(weight.shape.length, nbytes), input.source.name);
     const leaf = leafOf(weight, bytes, at, nbytes);
     if (leaf instanceof OpaqueValue)
       warnings.push({
@@ -107,14 +109,22 @@ function numberBytes(input: FormatInput, weight: TfjsWeight): number {
   return weight.shape.includes(0) ? 0 : nbytes;
 }
 
+/** Short texts are passed many at a read. */
+const TEXT_WINDOW_BYTES = 64 * 1024;
+
 /** Texts are a 32-bit length and UTF-8 bytes each (`decodeWeights` in `io_utils.ts`), so their size stands in the data. */
 async function textBytes(input: FormatInput, weight: TfjsWeight, bytes: GroupBytes, begin: number): Promise<number> {
   const count = weight.shape.reduce((product, size) => product * size, 1);
   let at = begin;
+  let window: Uint8Array = new Uint8Array(0);
+  let windowAt = 0;
   for (let done = 0; done < count; done += 1) {
     if (at + 4 > bytes.sizeBytes) truncated(input, weight, at + 4, bytes.sizeBytes);
-    const prefix = await bytes.read(at, 4, input.signal);
-    at += 4 + new DataView(prefix.buffer, prefix.byteOffset, 4).getUint32(0, true);
+    if (at < windowAt || at + 4 > windowAt + window.length) {
+      windowAt = at;
+      window = await bytes.read(at, Math.min(TEXT_WINDOW_BYTES, bytes.sizeBytes - at), input.signal);
+    }
+    at += 4 + new DataView(window.buffer, window.byteOffset + at - windowAt, 4).getUint32(0, true);
   }
   return at - begin;
 }

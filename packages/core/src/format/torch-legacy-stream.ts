@@ -7,6 +7,7 @@
  */
 import type { FormatError } from "../errors/checkpoint-error.ts";
 import type { ErrorCode } from "../errors/error-codes.ts";
+import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
 import { type StorageExtent, TreeDict, TreeList, type TreeValue, type Warning } from "../manifest/checkpoint-tree.ts";
 import { type Reading, readFromBytes } from "../pickle/byte-reading.ts";
@@ -29,8 +30,7 @@ export interface StreamContext {
   readonly limits: Limits;
   /** For messages. */
   readonly file: string;
-  /** Size of the whole file. */
-  readonly fileBytes: number;
+  readonly heap: HeapBudget;
   /** How many streams it is inside of. */
   readonly depth: number;
   /** The bytes themselves when they are in memory only; storages then point into them. */
@@ -58,7 +58,7 @@ export function* decodeLegacyStream(begin: number, end: number, context: StreamC
     baseOffset: 0,
   });
   const read = (at: number, record: string, more: Partial<PickleOptions> = {}): Reading<PickleResult> =>
-    decodePickle(at, end, { limits: context.limits, where: site(record), fileBytes: context.fileBytes, ...more });
+    decodePickle(at, end, { limits: context.limits, where: site(record), heap: context.heap, ...more });
 
   const magic = yield* read(begin, "magic number");
   if (magic.value !== LEGACY_MAGIC) {
@@ -140,7 +140,7 @@ function extentOf(offset: number, nbytes: number, key: string, { memory }: Strea
 export function nestedStreams(context: Omit<StreamContext, "memory">): (bytes: Uint8Array | SkippedBytes) => Reading<NestedStream> {
   return function* readNested(bytes) {
     const depth = context.depth + 1;
-    const { limits, file, fileBytes } = context;
+    const { limits, file, heap } = context;
     const site = { file, record: "torch.storage._load_from_bytes", baseOffset: 0 };
     const inMemory = bytes instanceof Uint8Array;
     if (depth > limits.nestedStreams) {
@@ -151,8 +151,8 @@ export function nestedStreams(context: Omit<StreamContext, "memory">): (bytes: U
         found: depth,
       });
     }
-    if (inMemory) return readFromBytes(readWhole(0, bytes.length, { limits, file, fileBytes, depth, memory: bytes }, site), bytes);
-    return yield* readWhole(bytes.offset, bytes.offset + bytes.nbytes, { limits, file, fileBytes, depth }, site);
+    if (inMemory) return readFromBytes(readWhole(0, bytes.length, { limits, file, heap, depth, memory: bytes }, site), bytes);
+    return yield* readWhole(bytes.offset, bytes.offset + bytes.nbytes, { limits, file, heap, depth }, site);
   };
 }
 

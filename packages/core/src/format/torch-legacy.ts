@@ -22,8 +22,8 @@ function startsLikeStream(head: Uint8Array): boolean {
   });
 }
 
-async function readTorchLegacy({ source, head, limits, signal, nesting }: FormatInput): Promise<CheckpointTree> {
-  const context = { limits, file: source.name, fileBytes: source.sizeBytes, depth: nesting };
+async function readTorchLegacy({ source, head, limits, heap, signal, nesting }: FormatInput): Promise<CheckpointTree> {
+  const context = { limits, file: source.name, heap, depth: nesting };
   const stream = await readFromSource(decodeLegacyStream(0, source.sizeBytes, context), source, signal, { offset: 0, bytes: head });
   await checkCountsOf(source, stream.counts, { file: source.name, baseOffset: 0 }, signal);
   return {

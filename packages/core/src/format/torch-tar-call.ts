@@ -1,6 +1,7 @@
 /** Errors and bounds of the tables of a torch tar: they check their numbers with the same functions as pickles do. */
 import type { ErrorDetails, FormatError } from "../errors/checkpoint-error.ts";
 import type { ErrorCode } from "../errors/error-codes.ts";
+import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { TreeDict, TreeValue, Warning } from "../manifest/checkpoint-tree.ts";
 import type { PickleCall } from "../pickle/known-global.ts";
@@ -9,16 +10,17 @@ import { type PickleSite, pickleError } from "../pickle/pickle-site.ts";
 /** A `PickleCall` whose place is a byte of a table. Its warnings go to the archive's. */
 export class TableCall implements PickleCall {
   readonly limits: Limits;
+  readonly heap: HeapBudget;
   readonly site: PickleSite;
   /** First byte of the row that is being read. */
   position = 0;
-  private chargedBytes = 0;
   private tensors = 0;
 
   private readonly warnings: Warning[];
 
-  constructor(limits: Limits, site: PickleSite, warnings: Warning[]) {
+  constructor(limits: Limits, heap: HeapBudget, site: PickleSite, warnings: Warning[]) {
     this.limits = limits;
+    this.heap = heap;
     this.site = site;
     this.warnings = warnings;
   }
@@ -28,11 +30,10 @@ export class TableCall implements PickleCall {
   }
 
   charge(nbytes: number): void {
-    this.chargedBytes += nbytes;
-    const { pickleValueBytes } = this.limits;
-    if (this.chargedBytes > pickleValueBytes) {
-      throw this.refuse("RANKCAST_LIMIT", `the values of the table are above the limit pickleValueBytes = ${pickleValueBytes}`);
-    }
+    this.heap.usedBytes += nbytes;
+    if (this.heap.usedBytes <= this.heap.allowedBytes) return;
+    const { text, ...details } = this.heap.crossed;
+    throw this.refuse("RANKCAST_LIMIT", `the values of the table take about ${details.found} bytes, ${text}`, details);
   }
 
   /** Once per code, however many rows have it. */

@@ -127,7 +127,7 @@ function* readRaw(offset: number, end: number, nbytes: number, call: TableCall):
 
 function* readPickled(begin: number, end: number, call: TableCall): Reading<{ value: TreeValue; endOffset: number }> {
   call.position = begin;
-  const result = yield* decodePickle(begin, end, { limits: call.limits, where: call.site, fileBytes: end });
+  const result = yield* decodePickle(begin, end, { limits: call.limits, where: call.site, heap: call.heap });
   for (const { code, message } of result.warnings) call.warn(code, message);
   return result;
 }

@@ -26,7 +26,7 @@ async function readTorchTar(input: FormatInput): Promise<CheckpointTree> {
   const warnings: Warning[] = [...container.warnings];
   const run = <T>(name: string, read: (begin: number, end: number, call: TableCall) => Reading<T>): Promise<T> => {
     const entry: ContainerEntry = requireRecord(container, name);
-    const call = new TableCall(limits, { file: source.name, record: name, baseOffset: 0 }, warnings);
+    const call = new TableCall(limits, input.heap, { file: source.name, record: name, baseOffset: 0 }, warnings);
     return readFromSource(read(entry.offset, entry.offset + entry.nbytes, call), source, signal);
   };
   await run("sys_info", readSystem);
@@ -36,7 +36,7 @@ async function readTorchTar(input: FormatInput): Promise<CheckpointTree> {
     decodePickle(begin, end, {
       limits,
       where: site,
-      fileBytes: source.sizeBytes,
+      heap: input.heap,
       persistentLoad: (id, call) => lookUp(id, tables, call),
     }),
   );
@@ -51,8 +51,8 @@ async function readTorchTar(input: FormatInput): Promise<CheckpointTree> {
 }
 
 function* readSystem(begin: number, end: number, call: TableCall): Reading<void> {
-  const { limits, site } = call;
-  const { value, warnings } = yield* decodePickle(begin, end, { limits, where: site, fileBytes: end });
+  const { limits, site, heap } = call;
+  const { value, warnings } = yield* decodePickle(begin, end, { limits, where: site, heap });
   for (const { code, message } of warnings) call.warn(code, message);
   if (!(value instanceof TreeDict)) throw pickleError("RANKCAST_PICKLE_TARGET", `sys_info is a dict, not ${describe(value)}`, site, begin);
 }

@@ -39,9 +39,15 @@ const ALIGNMENT_MAX = 2 ** 16;
 export async function readArrivingZip(input: FormatInput): Promise<CheckpointTree | null> {
   const { arrival } = input.source;
   if (!input.early || arrival === undefined || arrival.bytesAt(0) >= input.source.sizeBytes) return null;
+  const { heap } = input;
+  const usedBytes = heap.usedBytes;
   try {
-    return await readBeginning(input);
+    const tree = await readBeginning(input);
+    // What is decoded again is not there twice.
+    if (tree === null) heap.usedBytes = usedBytes;
+    return tree;
   } catch (error) {
+    heap.usedBytes = usedBytes;
     // A damaged archive is judged by its directory, when that is here.
     if (error instanceof FormatError) return null;
     throw error;
@@ -113,16 +119,16 @@ async function confirm(input: FormatInput, tree: CheckpointTree, beginning: Begi
 }
 
 function readPickleOf(
-  { source, head, limits, signal, nesting }: FormatInput,
+  { source, head, limits, heap, signal, nesting }: FormatInput,
   record: LocalRecord,
   storages: ArrivingStorages,
 ): Promise<PickleResult> {
   const reading = decodePickle(record.payload, source.sizeBytes, {
     limits,
     where: { file: source.name, record: record.name, baseOffset: 0 },
-    fileBytes: source.sizeBytes,
+    heap,
     persistentLoad: (id, call) => storages.load(id, call),
-    readNested: nestedStreams({ limits, file: source.name, fileBytes: source.sizeBytes, depth: nesting }),
+    readNested: nestedStreams({ limits, file: source.name, heap, depth: nesting }),
   });
   return readFromSource(reading, source, signal, { offset: 0, bytes: head });
 }

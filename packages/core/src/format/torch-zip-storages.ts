@@ -7,6 +7,9 @@ import type { PickleCall } from "../pickle/known-global.ts";
 import { TypedStorage } from "../pickle/torch-storage.ts";
 import { readStorageId, type StorageId } from "./torch-persistent-id.ts";
 
+/** An entry of the archive with its name. */
+const ENTRY_BYTES = 144;
+
 /** Answers the persistent ids of one `data.pkl`. */
 export class ZipStorages {
   private readonly container: Container;
@@ -62,6 +65,11 @@ export class ZipStorages {
   /** Whether checksums cover the records that tensors use. */
   get checksums(): CheckpointTree["checksums"] {
     return this.bare === 0 ? "present" : this.covered === 0 ? "absent" : "partial";
+  }
+
+  /** Heap of the archive's entries that are kept for their places. */
+  get entriesBytes(): number {
+    return ENTRY_BYTES * this.byKey.size;
   }
 
   /** Records of storages that nothing names. */

@@ -34,14 +34,19 @@ async function readCompleteZip(input: FormatInput): Promise<CheckpointTree> {
   const pickled = requireRecord(container, `${folder}/data.pkl`);
   await checkVersion(container, folder, signal);
   const storages = new ZipStorages(container, folder, await isBigEndian(container, folder, signal));
+  const { heap } = input;
+  const inMemoryBytes = pickled.nbytes + (pickled.encoding === "stored" ? 0 : pickled.storedBytes);
+  heap.charge(inMemoryBytes, source.name);
   const bytes = await container.read(pickled, signal);
   const result = readPickle(bytes, {
     limits: input.limits,
     where: placeOf(container, pickled),
-    fileBytes: source.sizeBytes,
+    heap,
     persistentLoad: (id, call) => storages.load(id, call),
-    readNested: nestedStreams({ limits: input.limits, file: source.name, fileBytes: source.sizeBytes, depth: input.nesting }),
+    readNested: nestedStreams({ limits: input.limits, file: source.name, heap, depth: input.nesting }),
   });
+  heap.release(inMemoryBytes + container.heapBytes);
+  heap.charge(storages.entriesBytes, source.name);
   const scripted = container.entries.has(`${folder}/constants.pkl`);
   const scriptWarnings = scripted ? await keepDeclaredTensors(result.value, container, folder, input) : [];
   const trailingBytes = bytes.length - result.endOffset;

@@ -61,7 +61,7 @@ export async function keepDeclaredTensors(
 export function readDeclarations(code: string, module: string, into: Map<string, Declaration>): void {
   let name: string | null = null;
   let parameters: readonly string[] | null = null;
-  for (const line of code.split("\n")) {
+  for (const line of linesOf(code)) {
     const header = /^class (\w{1,512})\b/.exec(line);
     if (header) {
       name = `${module}.${header[1]}`;
@@ -70,6 +70,15 @@ export function readDeclarations(code: string, module: string, into: Map<string,
     else if (name !== null && line.startsWith("  __buffers__ = [") && parameters !== null) {
       into.set(name, { parameters, buffers: quotedWords(line) });
     }
+  }
+}
+
+/** One line after the other: a list of all would take many times the text. */
+function* linesOf(text: string): Generator<string> {
+  for (let begin = 0, end = 0; end >= 0 && begin <= text.length; begin = end + 1) {
+    end = text.indexOf("\n", begin);
+    yield text.slice(begin, end < 0 ? text.length : end);
+    if (end < 0) return;
   }
 }
 

@@ -7,14 +7,21 @@
 import { quote } from "../errors/quote.ts";
 import type { TensorRef } from "../manifest/checkpoint-tree.ts";
 import { elementCount } from "../tensor/strides.ts";
+import { leafBytes } from "./table-costs.ts";
 import { type FlatRun, tensorOfRuns } from "./zero-flat.ts";
 import { failZero, type ModelState, type OptimizerState } from "./zero-states.ts";
+
+/** Counts heap. */
+type Charge = (nbytes: number) => void;
+
+/** A run of elements, the piece of a storage that it becomes, and its extent. */
+const RUN_BYTES = 280;
 
 /** Whole parameters by name. */
 export type MergedParameters = Map<string, TensorRef>;
 
 /** @throws {FormatError} RANKCAST_ZERO_LAYOUT when shapes and vectors do not add up. */
-export function mergeStage2(optimizers: readonly OptimizerState[], model: ModelState): MergedParameters {
+export function mergeStage2(optimizers: readonly OptimizerState[], model: ModelState, charge: Charge): MergedParameters {
   const merged: MergedParameters = new Map();
   const { paramShapes, file } = model;
   for (const { groups, file: each } of optimizers)
@@ -29,7 +36,7 @@ export function mergeStage2(optimizers: readonly OptimizerState[], model: ModelS
       const count = elementCount(shape);
       if (at + count > vector.count)
         failZero(file.name, `${quote(name)} ends at element ${at + count} of a group of ${vector.count}`, name);
-      add(merged, name, shape, vector.runs(at, count), file.name);
+      add(merged, name, shape, vector.runs(at, count), file.name, charge);
       at += count;
     }
     // Vectors are padded to a multiple of twice the number of ranks, and some writers take the padding off again.
@@ -40,7 +47,7 @@ export function mergeStage2(optimizers: readonly OptimizerState[], model: ModelS
 }
 
 /** @throws {FormatError} RANKCAST_ZERO_LAYOUT when shapes and vectors do not add up. */
-export function mergeStage3(optimizers: readonly OptimizerState[], model: ModelState): MergedParameters {
+export function mergeStage3(optimizers: readonly OptimizerState[], model: ModelState, charge: Charge): MergedParameters {
   const merged: MergedParameters = new Map();
   const { file } = model;
   const vectors = optimizers.map(
@@ -58,6 +65,7 @@ export function mergeStage3(optimizers: readonly OptimizerState[], model: ModelS
       shape,
       vectors.flatMap((vector) => vector.runs(at, part)),
       file.name,
+      charge,
     );
     at += part;
   }
@@ -67,7 +75,7 @@ export function mergeStage3(optimizers: readonly OptimizerState[], model: ModelS
 }
 
 /** Parameters that were not trained have no master weights; each rank's model state holds them (stages 1 and 2) or its part of them (stage 3). */
-export function mergeFrozen(models: readonly ModelState[], stage: number): MergedParameters {
+export function mergeFrozen(models: readonly ModelState[], stage: number, charge: Charge): MergedParameters {
   const merged: MergedParameters = new Map();
   const [first] = models;
   if (first === undefined) return merged;
@@ -79,12 +87,20 @@ export function mergeFrozen(models: readonly ModelState[], stage: number): Merge
     const vector = new FlatVector(parts);
     if (vector.count < elementCount(shape))
       failZero(first.file.name, `fragments of ${quote(name)} have ${vector.count} of ${elementCount(shape)} elements`, name);
-    add(merged, name, shape, vector.runs(0, vector.count), first.file.name);
+    add(merged, name, shape, vector.runs(0, vector.count), first.file.name, charge);
   }
   return merged;
 }
 
-function add(merged: MergedParameters, name: string, shape: readonly number[], runs: readonly FlatRun[], file: string): void {
+function add(
+  merged: MergedParameters,
+  name: string,
+  shape: readonly number[],
+  runs: readonly FlatRun[],
+  file: string,
+  charge: Charge,
+): void {
+  charge(leafBytes(shape.length, 0) + RUN_BYTES * runs.length);
   if (merged.has(name)) failZero(file, `two parameters are named ${quote(name)}`, name);
   merged.set(
     name,

@@ -38,7 +38,8 @@ async function readZero(input: FormatInput, readShard: ReadShard): Promise<Check
   const files = await readFiles(input, [...modelNames, ...optimizerNames], readShard);
   const models = files.slice(0, modelNames.length);
   const optimizers = files.slice(modelNames.length);
-  const whole = optimizers.length === 0 ? wholeModule(models) : mergedModule(input.source.name, models, optimizers);
+  const charge: Charge = (nbytes) => input.heap.charge(nbytes, input.source.name);
+  const whole = optimizers.length === 0 ? wholeModule(models, charge) : mergedModule(input.source.name, models, optimizers, charge);
   return {
     format: "zero",
     root: whole.root,
@@ -69,19 +70,25 @@ async function readFiles(input: FormatInput, names: readonly string[], readShard
   });
 }
 
+/** Counts heap. */
+type Charge = (nbytes: number) => void;
+
 interface Whole {
   readonly root: TreeDict;
   readonly fileMetadata: ReadonlyMap<string, string>;
 }
 
 /** Without ZeRO the first model state holds everything. */
-function wholeModule([file]: readonly ZeroFile[]): Whole {
+function wholeModule([file]: readonly ZeroFile[], charge: Charge): Whole {
   if (file === undefined) return { root: new TreeDict(), fileMetadata: new Map() };
-  return { root: rebaseSources(moduleOf(file), shiftSources(file.sourceShift)) as TreeDict, fileMetadata: new Map([["zero_stage", "0"]]) };
+  return {
+    root: rebaseSources(moduleOf(file), shiftSources(file.sourceShift), charge) as TreeDict,
+    fileMetadata: new Map([["zero_stage", "0"]]),
+  };
 }
 
 /** In the order of `zero_to_fp32.py`: buffers, frozen parameters, trained parameters, names that share a tensor. */
-function mergedModule(entry: string, modelFiles: readonly ZeroFile[], optimizerFiles: readonly ZeroFile[]): Whole {
+function mergedModule(entry: string, modelFiles: readonly ZeroFile[], optimizerFiles: readonly ZeroFile[], charge: Charge): Whole {
   const models = modelFiles.map(parseModelState);
   const optimizers = optimizerFiles.map(parseOptimizerState);
   const [model] = models as [ModelState];
@@ -90,9 +97,9 @@ function mergedModule(entry: string, modelFiles: readonly ZeroFile[], optimizerF
     if (each.stage !== stage) failZero(each.file.name, `ZeRO stage ${each.stage} beside files of stage ${stage}`);
   if (worldSize !== optimizers.length) failZero(entry, `optimizer states of ${optimizers.length} ranks where ${worldSize} saved`);
   const root = new TreeDict("OrderedDict");
-  for (const [name, value] of buffersOf(model)) root.entries.set(name, value);
-  for (const [name, tensor] of mergeFrozen(models, stage)) root.entries.set(name, tensor);
-  for (const [name, tensor] of stage === 3 ? mergeStage3(optimizers, model) : mergeStage2(optimizers, model))
+  for (const [name, value] of buffersOf(model, charge)) root.entries.set(name, value);
+  for (const [name, tensor] of mergeFrozen(models, stage, charge)) root.entries.set(name, tensor);
+  for (const [name, tensor] of stage === 3 ? mergeStage3(optimizers, model, charge) : mergeStage2(optimizers, model, charge))
     root.entries.set(name, tensor);
   for (const [name, shared] of model.sharedParams) {
     const tensor = root.entries.get(shared);
@@ -106,10 +113,10 @@ function mergedModule(entry: string, modelFiles: readonly ZeroFile[], optimizerF
   return { root, fileMetadata: new Map(facts as [string, string][]) };
 }
 
-function buffersOf({ module, bufferNames, file }: ModelState): [string, TreeValue][] {
+function buffersOf({ module, bufferNames, file }: ModelState, charge: Charge): [string, TreeValue][] {
   const buffers = new TreeDict();
   for (const [name, value] of module.entries) if (typeof name === "string" && bufferNames.has(name)) buffers.entries.set(name, value);
-  return [...(rebaseSources(buffers, shiftSources(file.sourceShift)) as TreeDict).entries] as [string, TreeValue][];
+  return [...(rebaseSources(buffers, shiftSources(file.sourceShift), charge) as TreeDict).entries] as [string, TreeValue][];
 }
 
 /** Order of rank numbers, not of their digits: rank 10 comes after rank 9. */

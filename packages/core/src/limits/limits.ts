@@ -23,13 +23,16 @@ export const DEFAULT_LIMITS = {
   pickleBytes: 256 * MIB,
   pickleStackValues: 1_000_000,
   pickleMarkDepth: 10_000,
-  /** Estimated heap of the values one pickle makes: a one-byte opcode can make a dict of 250 bytes. A tensor counts for about 1200. */
-  pickleValueBytes: 1_000_000_000,
   /**
-   * The same against the size of the whole file, so that a small file cannot take much: with the file's own bytes in memory beside the values, reading
-   * takes at most twice the file and 64 MiB. `pickleValueBytesFloor` is always allowed; the rest of the 64 MiB is the program's.
+   * Estimated heap of the values that are decoded of one checkpoint, pickles and tables of every other kind: a one-byte opcode can make a dict of 250
+   * bytes. A tensor counts for about 1200.
    */
-  pickleValueRatio: 1,
+  pickleValueBytes: 2_000_000_000,
+  /**
+   * The same against the size of the files, so that a small one cannot take much: with what is listed (`treeHeapRatio`), reading takes at most twice
+   * the files and 64 MiB. `pickleValueBytesFloor` is always allowed; the rest of the 64 MiB is the listing's and the program's.
+   */
+  pickleValueRatio: 1.5,
   pickleValueBytesFloor: 44 * MIB,
   /** Number keys of one dict in one hash bucket, above chance: engines hash numbers without a secret, so chosen ones collide. */
   collidingNumberKeys: 64,
@@ -51,7 +54,7 @@ export const DEFAULT_LIMITS = {
   tensorNameBytes: 1 * MIB,
   /** All dotted names together; 500 000 tensors need about 50 MB. */
   treeNamesBytes: 256 * MIB,
-  /** Estimated heap of walking a tree and listing what is in it, against the size of the files; always allowed is `treeHeapBytesFloor`. */
+  /** Estimated heap of walking a tree and listing what is in it, against the size of the files, beside what decoding left; always allowed is `treeHeapBytesFloor`. */
   treeHeapRatio: 0.5,
   treeHeapBytesFloor: 8 * MIB,
   /** Values listed again because a container that holds them occurs at several places; a small file can ask for 2^40. */

@@ -49,7 +49,9 @@ export function buildManifest(tree: CheckpointTree, options: ManifestOptions): S
     cycles: stateDict ? "refuse" : "skip",
     stateDict,
     where: file,
-    ...(tree.sources.length === 0 ? {} : { fileBytes: tree.sources.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }),
+    ...(tree.sources.length === 0
+      ? {}
+      : { fileBytes: tree.sources.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0), heapBytes: tree.heapBytes ?? 0 }),
   });
   const flat = options.subtree === undefined ? whole : keepSubtree(whole, options.subtree, file);
   if (stateDict) refuseCollisions(flat, file);

@@ -71,6 +71,11 @@ export class StorageRef {
     this.key = parts.key ?? "";
   }
 
+  /** Whether `pieces` are made whenever they are asked for, and so are new objects in every description. */
+  get makesPieces(): boolean {
+    return this.nbytes > 0 && isRecord(this.placed);
+  }
+
   /** Empty for a meta storage (size known, no bytes) and for storages of 0 bytes. */
   get pieces(): readonly StoragePiece[] {
     return isRecord(this.placed) ? piecesOf(this.placed) : this.placed;
@@ -274,6 +279,8 @@ export interface CheckpointTree {
   /** String metadata of the container (`__metadata__` of safetensors, GGUF keys). */
   readonly fileMetadata: ReadonlyMap<string, string>;
   readonly warnings: readonly Warning[];
+  /** Estimated heap of all this; listing it has what that leaves. */
+  readonly heapBytes?: number;
   /** Set when only the beginning of the file was here and the rest of the tree was computed from it. */
   readonly arriving?: ArrivingTree;
 }

@@ -43,6 +43,8 @@ export interface FlattenOptions {
   readonly where?: string;
   /** Size of its files, for `treeHeapRatio`. Without it walking and listing are not bounded by it. */
   readonly fileBytes?: number;
+  /** Heap that decoding took; what it left is the listing's. */
+  readonly heapBytes?: number;
 }
 
 /**
@@ -54,7 +56,7 @@ export interface FlattenOptions {
  */
 export function flattenTree(root: TreeValue, options: FlattenOptions): FlatTree {
   const where = options.where ?? "checkpoint";
-  const listing = new Listing(options.limits, where, options.fileBytes ?? Number.POSITIVE_INFINITY);
+  const listing = new Listing(options.limits, where, heapBounds(options));
   const container = asContainer(root);
   if (!container) {
     listing.addLeaf(null, root);
@@ -137,6 +139,24 @@ function walk(root: Container, { branches }: TreeSurvey, listing: Listing, { rep
 /** Heap of one row with its name, without the name's characters. */
 const ROW_BYTES = 136;
 
+/** Of a tensor: its description, its storage's, and their places in lists and tables. */
+const TENSOR_ROW_BYTES = 300;
+/** Where its bytes are: a list, a piece and its extent. */
+const PIECE_BYTES = 170;
+
+interface HeapBounds {
+  readonly heapBytesMax: number;
+  /** From here on plain values are not listed. */
+  readonly plainBytesMax: number;
+}
+
+/** What walking and listing may take: their own share, and what decoding left of its. */
+function heapBounds({ limits, fileBytes = Number.POSITIVE_INFINITY, heapBytes = 0 }: FlattenOptions): HeapBounds {
+  const decoded = limits.pickleValueBytesFloor + limits.pickleValueRatio * fileBytes;
+  const own = limits.treeHeapBytesFloor + limits.treeHeapRatio * fileBytes;
+  return { heapBytesMax: own + Math.max(decoded - heapBytes, 0), plainBytesMax: own };
+}
+
 class Listing implements FlatTree {
   readonly tensors: FlatTensor[] = [];
   readonly nontensor: [string, PlainValue][] = [];
@@ -148,15 +168,17 @@ class Listing implements FlatTree {
   readonly #where: string;
   readonly #dangerous = new DangerousCalls();
   readonly #heapBytesMax: number;
+  readonly #plainBytesMax: number;
   #namesBytes = 0;
   #heapBytes = 0;
   /** No more plain values are listed. */
   isFull = false;
 
-  constructor(limits: Limits, where: string, fileBytes: number) {
+  constructor(limits: Limits, where: string, { heapBytesMax, plainBytesMax }: HeapBounds) {
     this.#limits = limits;
     this.#where = where;
-    this.#heapBytesMax = limits.treeHeapBytesFloor + limits.treeHeapRatio * fileBytes;
+    this.#heapBytesMax = heapBytesMax;
+    this.#plainBytesMax = plainBytesMax;
   }
 
   /** Counts estimated heap of walking and listing. @throws {FormatError} RANKCAST_LIMIT. */
@@ -176,7 +198,7 @@ class Listing implements FlatTree {
   /** Plain values are worth a line each, but not memory without bound: the tree itself still has them. */
   #addPlain(path: string | null, plain: PlainValue): void {
     const nbytes = ROW_BYTES + (path?.length ?? 0);
-    if (this.#heapBytes + nbytes <= this.#heapBytesMax) {
+    if (this.#heapBytes + nbytes <= this.#plainBytesMax) {
       this.charge(nbytes);
       this.nontensor.push([this.#named(path ?? ""), plain]);
     } else if (!this.isFull) {
@@ -207,6 +229,7 @@ class Listing implements FlatTree {
 
   #addTensor(name: string, ref: TensorRef, extra: boolean): void {
     this.enforce("tensorNameBytes", name.length, "a tensor's name");
+    this.charge(ref.storage.makesPieces ? TENSOR_ROW_BYTES + PIECE_BYTES : TENSOR_ROW_BYTES);
     this.tensors.push(extra ? { name: this.#named(name), ref, extra } : { name: this.#named(name), ref });
     this.enforce("tensors", this.tensors.length, "tensors of the checkpoint");
   }

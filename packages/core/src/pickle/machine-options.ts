@@ -1,4 +1,5 @@
-/** What a pickle machine is made with, and what its values may take. */
+/** What a pickle machine is made with. */
+import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { TreeValue } from "../manifest/checkpoint-tree.ts";
 import type { GlobalTable, PickleCall } from "./known-global.ts";
@@ -14,15 +15,10 @@ export interface MachineOptions {
   readonly persistentLoad: ((id: TreeValue, call: PickleCall) => TreeValue) | undefined;
   /** Raw bytes of at least this size are skipped and left where they are (`SkippedBytes`). Infinity: none. */
   readonly skipBytesMin: number;
-  /** Size of the whole file. What values may take grows with it. */
-  readonly fileBytes: number;
+  /** What values may take. */
+  readonly heap: HeapBudget;
   /** Slots of the memo that are read, when that is known beforehand. */
   readonly memoReads: MemoReads | null;
   /** Whether `torch.storage._load_from_bytes` may suspend the machine (`"nested"`); else it stays inert. */
   readonly nesting: boolean;
-}
-
-/** What the values of a pickle in a file of `fileBytes` bytes may take. */
-export function valueBytesMax(limits: Limits, fileBytes: number): number {
-  return Math.min(limits.pickleValueBytes, limits.pickleValueBytesFloor + limits.pickleValueRatio * fileBytes);
 }

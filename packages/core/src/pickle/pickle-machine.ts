@@ -9,12 +9,13 @@
 import type { ErrorDetails, FormatError } from "../errors/checkpoint-error.ts";
 import type { ErrorCode } from "../errors/error-codes.ts";
 import { quote } from "../errors/quote.ts";
+import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
 import { type TreeDict, TreeList, type TreeValue, type Warning } from "../manifest/checkpoint-tree.ts";
 import { DictKeys } from "./dict-key.ts";
 import { ELEMENT_BYTES, TENSOR_BYTES } from "./heap-costs.ts";
 import type { GlobalRef, PendingValue, PickleCall } from "./known-global.ts";
-import { type MachineOptions, valueBytesMax } from "./machine-options.ts";
+import type { MachineOptions } from "./machine-options.ts";
 import { HANDLERS } from "./opcode-handlers.ts";
 import { opcodeName } from "./opcodes.ts";
 import { PickleMemo } from "./pickle-memo.ts";
@@ -73,8 +74,7 @@ export class PickleMachine implements PickleCall {
   readonly emptyTuple: TreeList = new TreeList("tuple");
   private stackCharged = 0;
   private tensors = 0;
-  private valueBytes = 0;
-  private readonly valueBytesMax: number;
+  private readonly heap: HeapBudget;
 
   constructor(begin: number, sourceEnd: number, options: MachineOptions) {
     this.begin = begin;
@@ -82,7 +82,7 @@ export class PickleMachine implements PickleCall {
     this.sourceEnd = sourceEnd;
     this.options = options;
     this.limits = options.limits;
-    this.valueBytesMax = valueBytesMax(options.limits, options.fileBytes);
+    this.heap = options.heap;
     this.memo = new PickleMemo(this, options.memoReads);
     this.keys = new DictKeys(this);
   }
@@ -189,8 +189,14 @@ export class PickleMachine implements PickleCall {
   }
 
   charge(nbytes: number): void {
-    this.valueBytes += nbytes;
-    if (this.valueBytes > this.valueBytesMax) throw this.overValueBytes();
+    const { heap } = this;
+    heap.usedBytes += nbytes;
+    if (heap.usedBytes > heap.allowedBytes) throw this.overValueBytes();
+  }
+
+  /** Gives back what stack and memo were charged: the machine is done, and what it made is in its result. */
+  releaseScratch(): void {
+    this.heap.release(ELEMENT_BYTES * this.stackCharged + this.memo.chargedBytes);
   }
 
   warn(code: string, message: string): void {
@@ -242,14 +248,8 @@ export class PickleMachine implements PickleCall {
   }
 
   private overValueBytes(): FormatError {
-    if (this.valueBytesMax === this.limits.pickleValueBytes) return this.overLimit("pickleValueBytes", this.valueBytes);
-    const { pickleValueRatio, pickleValueBytesFloor } = this.limits;
-    const text = `the values of the pickle take more than pickleValueRatio = ${pickleValueRatio} times the file's ${this.options.fileBytes} bytes`;
-    return this.refuse("RANKCAST_LIMIT", `${text} and pickleValueBytesFloor = ${pickleValueBytesFloor}`, {
-      limit: "pickleValueRatio",
-      allowed: this.valueBytesMax,
-      found: this.valueBytes,
-    });
+    const { text, ...details } = this.heap.crossed;
+    return this.refuse("RANKCAST_LIMIT", `the values of the pickle take about ${details.found} bytes, ${text}`, details);
   }
 
   /** An offset of the source as a byte of the file. */

@@ -22,12 +22,14 @@ export class PickleMemo {
   private readonly call: PickleCall;
   /** Slots in use; MEMOIZE's next slot. */
   count = 0;
+  /** Heap of the slots. */
+  chargedBytes = 0;
 
   /** Values of slots that are not among `reads` are not kept. */
   constructor(call: PickleCall, reads: MemoReads | null) {
     this.call = call;
     this.reads = reads;
-    if (reads !== null) call.charge(SLOT_BYTES * reads.end);
+    if (reads !== null) this.charge(SLOT_BYTES * reads.end);
     this.run = new Array<TreeValue | undefined>(reads?.end ?? 0).fill(undefined);
   }
 
@@ -51,7 +53,7 @@ export class PickleMemo {
       return;
     }
     if (slot === run.length && this.sparse === null) {
-      if (slot % BLOCK_SLOTS === BLOCK_SLOTS - 1) this.call.charge(BLOCK_BYTES);
+      if (slot % BLOCK_SLOTS === BLOCK_SLOTS - 1) this.charge(BLOCK_BYTES);
       if (value instanceof TreeList) value.kept = true;
       run.push(value);
       this.count += 1;
@@ -66,6 +68,11 @@ export class PickleMemo {
     } else this.setSparse(slot, value);
   }
 
+  private charge(nbytes: number): void {
+    this.chargedBytes += nbytes;
+    this.call.charge(nbytes);
+  }
+
   private keep(slot: number, value: TreeValue): void {
     if (value instanceof TreeList) value.kept = true;
     this.run[slot] = value;
@@ -75,7 +82,7 @@ export class PickleMemo {
     this.sparse ??= new Map();
     this.guard ??= new NumberKeyGuard(this.call);
     if (!this.sparse.has(slot)) {
-      this.call.charge(SPARSE_SLOT_BYTES);
+      this.charge(SPARSE_SLOT_BYTES);
       this.guard.add(slot);
     }
     if (value instanceof TreeList) value.kept = true;

@@ -1,4 +1,5 @@
 /** Reading one pickle. */
+import { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { TreeValue, Warning } from "../manifest/checkpoint-tree.ts";
 import { type Reading, readFromBytes } from "./byte-reading.ts";
@@ -21,8 +22,8 @@ export interface PickleOptions {
   readonly persistentLoad?: (id: TreeValue, call: PickleCall) => TreeValue;
   /** Raw bytes of at least this size are not read but left as `SkippedBytes` for arrays to point at. Default: all are read. */
   readonly skipBytesMin?: number;
-  /** Size of the whole file, for `pickleValueRatio`. Without it only `pickleValueBytes` bounds the values. */
-  readonly fileBytes?: number;
+  /** What values may take, together with those of other pickles of the checkpoint. Without it only `pickleValueBytes` bounds them. */
+  readonly heap?: HeapBudget;
   /** Slots of the memo that are read, when that is known; the values of others are not kept. */
   readonly memoReads?: MemoReads | null;
   /** Reads the checkpoint inside the bytes of `torch.storage._load_from_bytes`. Without it such a call stays inert. */
@@ -68,7 +69,7 @@ export function* decodePickle(begin: number, end: number, options: PickleOptions
     site: options.where,
     globals: options.globals ?? KNOWN_GLOBALS,
     persistentLoad: options.persistentLoad,
-    fileBytes: options.fileBytes ?? Number.POSITIVE_INFINITY,
+    heap: options.heap ?? new HeapBudget(options.limits, Number.POSITIVE_INFINITY),
     skipBytesMin: options.skipBytesMin ?? Number.POSITIVE_INFINITY,
     memoReads: options.memoReads ?? null,
     nesting: options.readNested !== undefined,
@@ -87,6 +88,7 @@ export function* decodePickle(begin: number, end: number, options: PickleOptions
   checkSize(machine);
   const top = machine.pop();
   const value = machine.unsettled ? yield* settle(top, machine) : top;
+  machine.releaseScratch();
   return {
     value,
     endOffset: machine.position,

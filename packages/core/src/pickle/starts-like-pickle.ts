@@ -1,5 +1,6 @@
 /** Telling a pickle from other bytes. */
 import { CheckpointError } from "../errors/checkpoint-error.ts";
+import { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
 import { OPCODES } from "./opcodes.ts";
 import { PickleMachine } from "./pickle-machine.ts";
@@ -23,7 +24,7 @@ export function startsLikePickle(head: Uint8Array, sizeBytes: number, limits: Li
     site: { file: "", baseOffset: 0 },
     globals: new Map(),
     persistentLoad: undefined,
-    fileBytes: sizeBytes,
+    heap: new HeapBudget(limits, sizeBytes),
     skipBytesMin: Number.POSITIVE_INFINITY,
     memoReads: null,
     nesting: false,

@@ -2,6 +2,7 @@ import { compileLimits } from "@rankcast/core";
 import {
   type ByteSource,
   countingSource,
+  HeapBudget,
   memorySource,
   newReadStats,
   noSiblings,
@@ -127,7 +128,8 @@ describe("plain pickles", () => {
     const matches = (bytes: Uint8Array, sizeBytes = bytes.length): unknown => {
       const source = { ...memorySource(bytes), sizeBytes } as ByteSource;
       const siblings = noSiblings("x");
-      return plainPickle.matches({ head: bytes, source, siblings, limits: compileLimits(), signal: undefined, nesting: 0 });
+      const limits = compileLimits();
+      return plainPickle.matches({ head: bytes, source, siblings, limits, heap: new HeapBudget(limits), signal: undefined, nesting: 0 });
     };
     expect(matches(bytesOf("(dp0\nS'a'\np1\nI1\ns."))).to.equal(true);
     expect(matches(bytesOf("}q\x00U\x01aK\x01s."))).to.equal(true);

@@ -215,9 +215,9 @@ describe("sharded", () => {
       weightMap[`layer.${index}.weight`] = shard;
       shards[shard] = Object.assign(shards[shard] ?? {}, { [`layer.${index}.weight`]: index % 256 });
     }
-    const tree = await sharded.read(
-      indexInput({ weight_map: weightMap }, Object.fromEntries(Object.entries(shards).map(([name, names]) => [name, shardOf(names)]))),
-    );
+    const files = Object.fromEntries(Object.entries(shards).map(([name, names]) => [name, shardOf(names)]));
+    // Tensors of one byte: what is known about each takes more than the usual multiple of the files.
+    const tree = await sharded.read(indexInput({ weight_map: weightMap }, files, { pickleValueRatio: 20 }));
     expect((tree.root as TreeDict).entries.size).to.equal(200_000);
   }).timeout(30_000);
 
@@ -229,7 +229,7 @@ describe("sharded", () => {
     root.entries.set("list", list).set("again", list);
     root.attributes = new TreeDict();
     root.attributes.entries.set("storage", storage);
-    const copy = rebaseSources(root, shiftSources(3)) as TreeDict;
+    const copy = rebaseSources(root, shiftSources(3), () => undefined) as TreeDict;
     const inner = copy.entries.get("list") as TreeList;
     expect([copy.type, inner === copy.entries.get("again"), inner.elements[1] === copy, inner === list]).to.deep.equal([
       "OrderedDict",

@@ -7,6 +7,7 @@ import { compileLimits, DTYPES, FormatError, SourceError, StateDict, Storage, Te
 import {
   type CheckpointTree,
   type FormatInput,
+  HeapBudget,
   memorySource,
   type Siblings,
   type StoragePiece,
@@ -49,11 +50,13 @@ export function inputOf(
   bytes: Uint8Array,
   options: { readonly name?: string; readonly files?: ReadonlyMap<string, Uint8Array>; readonly limits?: Record<string, number> } = {},
 ): FormatInput {
+  const limits = compileLimits(options.limits ?? {});
   return {
     source: memorySource(bytes, options.name ?? "memory"),
     head: bytes.subarray(0, 4096),
     siblings: memorySiblings(options.files ?? new Map()),
-    limits: compileLimits(options.limits ?? {}),
+    limits,
+    heap: new HeapBudget(limits, bytes.length),
     signal: undefined,
     nesting: 0,
   };

@@ -1,5 +1,5 @@
 import { compileLimits } from "@rankcast/core";
-import { memorySource, noSiblings, OpaqueValue, readHead, StorageRef, TensorRef, torchZip } from "@rankcast/core/internal";
+import { HeapBudget, memorySource, noSiblings, OpaqueValue, readHead, StorageRef, TensorRef, torchZip } from "@rankcast/core/internal";
 import { expect } from "chai";
 import { buildZip } from "../../support/build-zip.ts";
 import { expectError } from "../../support/expect-error.ts";
@@ -17,6 +17,7 @@ describe("torch-zip", () => {
       head: await readHead(source),
       siblings: noSiblings("x"),
       limits: compileLimits(),
+      heap: new HeapBudget(compileLimits(), source.sizeBytes),
       signal: undefined,
       nesting: 0,
     };
@@ -116,6 +117,7 @@ describe("torch-zip", () => {
       head: await readHead(source),
       siblings: noSiblings("x"),
       limits: compileLimits({ pickleBytes: 20 }),
+      heap: new HeapBudget(compileLimits(), source.sizeBytes),
       signal: undefined,
       nesting: 0,
     };

@@ -1,11 +1,13 @@
 /** Pickles that are made to do harm, built by hand. What they have in common: they must be inert, quick, and a value or a typed error. */
 import { readdirSync } from "node:fs";
-import { OpaqueValue, type TreeDict, TreeList, type TreeValue } from "@rankcast/core/internal";
+import { compileLimits } from "@rankcast/core";
+import { HeapBudget, OpaqueValue, type TreeDict, TreeList, type TreeValue } from "@rankcast/core/internal";
 import { expect } from "chai";
 import { expectError } from "../../support/expect-error.ts";
 import { plain, read, readPlain } from "../../support/plain-tree.ts";
 import { bytesOf, call, dict, global, int, pickle, text, tuple, u16, u32 } from "../../support/write-pickle.ts";
 
+const LIMITS = compileLimits();
 const MARK = "touch rankcast_was_here";
 
 describe("hostile pickles", () => {
@@ -141,10 +143,10 @@ describe("hostile pickles", () => {
 
   it("a small file cannot take much memory", async () => {
     const dicts = pickle("](", "}".repeat(900_000), "e");
-    const error = await expectError("RANKCAST_LIMIT", () => read(dicts, { fileBytes: dicts.length }));
+    const error = await expectError("RANKCAST_LIMIT", () => read(dicts, { heap: new HeapBudget(LIMITS, dicts.length) }));
     expect(error.details).to.include({ limit: "pickleValueRatio" });
     const few = pickle("](", "}".repeat(100_000), "e");
-    expect(read(few, { fileBytes: few.length })).to.be.instanceOf(TreeList);
+    expect(read(few, { heap: new HeapBudget(LIMITS, few.length) })).to.be.instanceOf(TreeList);
   });
 });
 
@@ -154,7 +156,7 @@ describe("pickles that repeat work on one long value", () => {
   const times = (count: number, part: string): Uint8Array => bytesOf("](", part.repeat(count), "e");
   const refused = async (...parts: Uint8Array[]): Promise<void> => {
     const bytes = bytesOf("\x80\x02", ...parts, "\x86.");
-    const error = await expectError("RANKCAST_LIMIT", () => read(bytes, { fileBytes: bytes.length }));
+    const error = await expectError("RANKCAST_LIMIT", () => read(bytes, { heap: new HeapBudget(LIMITS, bytes.length) }));
     expect(error.details).to.include({ limit: "pickleValueRatio" });
   };
   const memoText = bytesOf("X", u32(LONG.length), LONG, "q\x00");
