@@ -17,12 +17,19 @@ export class ConnectionPool {
   readonly #idle = new Map<string, Idle[]>();
   #closed = false;
 
-  /** A connection for the next request to `name`: an idle one, else a new one by `connect`. */
-  begin(name: string, connect: (onread: OnReadOpts) => Socket): Duplex {
+  /** A connection to `name` that stands ready for the next request; null when there is none. */
+  idle(name: string): Duplex | null {
     for (let idle = this.#idle.get(name)?.pop(); idle !== undefined; idle = this.#idle.get(name)?.pop()) {
       if (idle.connection.isOpen && performance.now() - idle.sinceMs < IDLE_MS) return idle.connection.begin();
       idle.connection.destroy();
     }
+    return null;
+  }
+
+  /** A connection for the next request to `name`: an idle one, else a new one by `connect`. */
+  begin(name: string, connect: (onread: OnReadOpts) => Socket): Duplex {
+    const idle = this.idle(name);
+    if (idle !== null) return idle;
     const connection = new TappedConnection(
       (onread) => {
         const socket = connect(onread);

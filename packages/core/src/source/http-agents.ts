@@ -1,17 +1,11 @@
 /** Connections: pooled, checked by TLS, through proxies where the environment says so. */
-import { type Agent, type ClientRequest, Agent as HttpAgent } from "node:http";
-import { Agent as HttpsAgent } from "node:https";
-import type { OnReadOpts, Socket } from "node:net";
-import type { Duplex } from "node:stream";
-import { checkServerIdentity } from "node:tls";
-import { HttpProxyAgent } from "http-proxy-agent";
-import { HttpsProxyAgent } from "https-proxy-agent";
+import type { Agent } from "node:http";
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
-import { ConnectionPool } from "./connection-pool.ts";
-import { redact } from "./http-url.ts";
+import { parseHttpUrl, redact } from "./http-url.ts";
 import { publicLookup, refusePrivateHost } from "./private-addresses.ts";
 import { proxyFor } from "./proxy-rules.ts";
+import { ForwardedHttpAgent, TappedHttpAgent, TappedHttpsAgent, TunnelledHttpsAgent } from "./tapped-agents.ts";
 
 /** How connections are made. */
 export interface ConnectionOptions {
@@ -60,67 +54,7 @@ export class HttpAgents {
         details: { proxy: redact(proxy) },
       });
     }
-    return secure ? new TunnelAgent(proxy, tls) : new HttpProxyAgent(proxy, { keepAlive: true, ...tls });
-  }
-}
-
-type ConnectOptions = Parameters<HttpAgent["createConnection"]>[0];
-
-/** Connections whose large bodies can be had past Node's parser. */
-class TappedHttpAgent extends HttpAgent {
-  readonly #pool = new ConnectionPool();
-
-  override createConnection(options: ConnectOptions): Duplex {
-    const connect = (onread: OnReadOpts): Socket => super.createConnection({ ...options, onread } as ConnectOptions) as Socket;
-    return this.#pool.begin(this.getName(options as { host?: string }), connect);
-  }
-
-  override destroy(): void {
-    super.destroy();
-    this.#pool.close();
-  }
-}
-
-/** The same over TLS. */
-class TappedHttpsAgent extends HttpsAgent {
-  readonly #pool = new ConnectionPool();
-
-  override createConnection(options: ConnectOptions): Duplex {
-    const connect = (onread: OnReadOpts): Socket => super.createConnection({ ...options, onread } as ConnectOptions) as Socket;
-    return this.#pool.begin(this.getName(options as { host?: string }), connect);
-  }
-
-  override destroy(): void {
-    super.destroy();
-    this.#pool.close();
-  }
-}
-
-interface TlsOptions {
-  readonly rejectUnauthorized: boolean;
-  readonly ca?: string;
-}
-
-type TunnelOptions = Parameters<HttpsProxyAgent<string>["connect"]>[1];
-
-/**
- * https-proxy-agent uses its TLS options for the proxy only and not for the server in the tunnel, and for a server named by its address it compares the
- * certificate with the proxy's address instead.
- */
-class TunnelAgent extends HttpsProxyAgent<string> {
-  readonly #tls: TlsOptions;
-
-  constructor(proxy: string, tls: TlsOptions) {
-    super(proxy, { keepAlive: true, ...tls });
-    this.#tls = tls;
-  }
-
-  override async connect(request: ClientRequest, options: TunnelOptions): Promise<Awaited<ReturnType<HttpsProxyAgent<string>["connect"]>>> {
-    const host = options.host ?? "";
-    return super.connect(request, {
-      ...options,
-      ...this.#tls,
-      checkServerIdentity: (_: string, certificate: Parameters<typeof checkServerIdentity>[1]) => checkServerIdentity(host, certificate),
-    } as TunnelOptions);
+    const { url, authorization } = parseHttpUrl(proxy);
+    return secure ? new TunnelledHttpsAgent({ url, authorization, tls }) : new ForwardedHttpAgent({ url, authorization, tls });
   }
 }

@@ -69,12 +69,20 @@ export function connectionError(name: string, error: unknown): unknown {
       details: { url: name },
     });
   }
+  const refused = /^PROXY_REFUSED_(\d+)$/.exec(systemError)?.[1];
+  if (refused !== undefined) return proxyRefused(name, Number(refused));
   const secure = TLS_ERROR.test(systemError);
   return new SourceError(
     secure ? "RANKCAST_TLS" : "RANKCAST_NETWORK",
     `${printable(name)}: ${secure ? "the server's certificate was refused" : "no connection"}: ${systemError}`,
     { details: { url: name, systemError } },
   );
+}
+
+/** The proxy opened no tunnel to the server: it may be busy, or it does not want to. */
+function proxyRefused(name: string, status: number): SourceError {
+  const code = RETRYABLE_STATUS.has(status) ? "RANKCAST_HTTP_STATUS" : "RANKCAST_PROXY";
+  return new SourceError(code, `${printable(name)}: the proxy opened no connection to it: ${status}`, { details: { url: name, status } });
 }
 
 const EXPIRED = new Set([401, 403, 404, 410]);

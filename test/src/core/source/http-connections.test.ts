@@ -1,5 +1,6 @@
 /** How connections are made: TLS, proxies, pooled agents. */
 import { readFile } from "node:fs/promises";
+import { type ClientRequest, IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { compileLimits } from "@rankcast/core";
 import { type FetchOptions, fetchToCache, proxyFor, readEnvironment } from "@rankcast/core/internal";
@@ -9,6 +10,23 @@ import { LyingServer, serveFile } from "../../support/lying-server.ts";
 import { type ProxyServer, startProxy } from "../../support/proxy-server.ts";
 import { randomBytes } from "../../support/random-bytes.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
+
+/** Runs `action` and counts the bytes of bodies that Node's HTTP parser gives to requests with `X-Hop`. */
+async function bodiesOfParser<T>(action: () => Promise<T>): Promise<{ result: T; bodyBytes: number }> {
+  let bodyBytes = 0;
+  const message = IncomingMessage.prototype as unknown as { push(piece: unknown): boolean };
+  const { push } = message;
+  const counting = function (this: { req?: ClientRequest }, piece: unknown): boolean {
+    if (piece instanceof Uint8Array && this.req?.getHeader("x-hop") !== undefined) bodyBytes += piece.length;
+    return push.call(this, piece);
+  };
+  Object.defineProperty(message, "push", { value: counting, configurable: true });
+  try {
+    return { result: await action(), bodyBytes };
+  } finally {
+    Reflect.deleteProperty(message, "push");
+  }
+}
 
 const pem = (name: string): Promise<string> => readFile(new URL(`../../../fixtures/tls/${name}`, import.meta.url), "utf8");
 
@@ -81,6 +99,61 @@ describe("connections", () => {
       expect(plain.requests[0]?.headers).to.not.have.property("proxy-authorization");
       expect((await fetch(`${server.url}/m.pt`, { ca: await pem("good.crt") }, variables)).sizeBytes).to.equal(100_000);
       expect(proxy.seen.at(-1)).to.equal(`CONNECT ${new URL(server.url).host}`);
+    });
+
+    it("go past Node's parser and serve one request after the other, also through a proxy that is spoken to over TLS", async () => {
+      const [key, cert] = [await pem("server.key"), await pem("good.crt")];
+      const secureProxy = keep(await startProxy(undefined, {}, { key, cert }));
+      for (const each of [proxy, secureProxy]) {
+        const plain = keep(await LyingServer.start(serveFile(bytes)));
+        const server = await secure("good.crt");
+        for (const origin of [plain, server]) {
+          const before = each.accepted();
+          const limits = compileLimits({ httpRetryMs: 1, httpRangeBytes: 20_000, httpConnections: 1 });
+          const cacheDir = join(directory(), new URL(origin.url).port);
+          // The parser would take a body in pieces of its own: it must see none.
+          const seen = await bodiesOfParser(() =>
+            fetch(
+              `${origin.url}/m.pt`,
+              { ca: cert, limits, cacheDir, headers: { "x-hop": "1" } },
+              { http_proxy: each.url, https_proxy: each.url },
+            ),
+          );
+          expect(seen.result.origin).to.include({ requests: 5, bytesRead: bytes.length, retries: 0 });
+          expect(await readFile(seen.result.path)).to.deep.equal(bytes);
+          expect(seen.bodyBytes).to.equal(0);
+          expect(origin.accepted, origin.url).to.be.at.most(origin === plain ? 5 : 1);
+          expect(each.accepted() - before, `${each.url} to ${origin.url}`).to.equal(1);
+        }
+      }
+    });
+
+    it("try again when a proxy is busy or silent, and say so when it refuses", async () => {
+      const server = await secure("good.crt");
+      const ca = await pem("good.crt");
+      const limits = compileLimits({ httpRetryMs: 1, idleMs: 9_000 });
+      proxy.refusals.push(503, "silence");
+      const fetched = await fetch(`${server.url}/m.pt`, { ca, limits }, { https_proxy: proxy.url });
+      expect(fetched.origin).to.include({ retries: 2 });
+      proxy.refusals.push(407);
+      const variables = { https_proxy: proxy.url.replace("//", "//user:secret@") };
+      const error = await expectError("RANKCAST_PROXY", fetch(`${server.url}/n.pt`, { ca, limits }, variables));
+      expect(error.details).to.include({ status: 407 });
+      expect(JSON.stringify([error.message, error.details])).to.not.contain("secret");
+    });
+
+    it("are given up when the caller gives up, also before the tunnel is open", async () => {
+      const server = await secure("good.crt");
+      const controller = new AbortController();
+      proxy.refusals.push("silence");
+      const fetching = fetch(`${server.url}/m.pt`, { signal: controller.signal }, { https_proxy: proxy.url }).catch(
+        (error: unknown) => error,
+      );
+      while (proxy.seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      controller.abort(new Error("enough"));
+      expect(await fetching).to.have.property("message", "enough");
+      // The proxy sees its connection close, too.
+      while (proxy.open() > 0) await new Promise((resolve) => setImmediate(resolve));
     });
 
     it("leave out what no_proxy names, and refuse what is no http proxy", async () => {

@@ -46,8 +46,9 @@ export const SOURCE_CODES = {
   },
   RANKCAST_PROXY: {
     class: "network",
-    meaning: "The environment names a proxy that can not be used.",
-    remedy: "Use an http:// or https:// proxy in http_proxy, https_proxy or all_proxy, or exclude the host with no_proxy.",
+    meaning: "The environment names a proxy that can not be used, or one that refuses.",
+    remedy:
+      "Use an http:// or https:// proxy in http_proxy, https_proxy or all_proxy, with user and password when it asks for them, or exclude the host with no_proxy.",
   },
   RANKCAST_ADDRESS_BLOCKED: {
     class: "network",
