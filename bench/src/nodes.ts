@@ -1,6 +1,6 @@
 /**
  * `npm run bench:nodes`: how fast a job of two nodes on this machine sees a rank that is killed, how long a barrier of 64 ranks takes, and what
- * strangers who flood the head's port do to it. Arguments: `--kills 200 --barriers 500 --flood 2000 --out bench/results/nodes.json`.
+ * strangers who flood the head's port do to it. Arguments: `--kills 200 --barriers 500 --processes 8 --pause-ms 0 --flood 2000 --out bench/results/nodes.json`.
  */
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -14,7 +14,6 @@ import { parseArgs } from "node:util";
 const RANKCAST = fileURLToPath(new URL("../../packages/cli/bin/rankcast.js", import.meta.url));
 const program = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
 const RANKS_PER_NODE = 4;
-const BARRIER_PROCESSES = 8;
 const BARRIER_RANKS = 64;
 
 const { values } = parseArgs({
@@ -22,10 +21,17 @@ const { values } = parseArgs({
     kills: { type: "string", default: "200" },
     barriers: { type: "string", default: "500" },
     flood: { type: "string", default: "2000" },
+    processes: { type: "string", default: "8" },
+    "pause-ms": { type: "string", default: "0" },
     out: { type: "string" },
   },
 });
-const [kills, barriers, flood] = [values.kills, values.barriers, values.flood].map(Number) as [number, number, number];
+const [kills, barriers, flood, processes] = [values.kills, values.barriers, values.flood, values.processes].map(Number) as [
+  number,
+  number,
+  number,
+  number,
+];
 const directory = mkdtempSync(join(tmpdir(), "rankcast-bench-"));
 const results: Record<string, unknown> = {};
 try {
@@ -84,23 +90,33 @@ interface KillLine {
   readonly code?: string;
 }
 
-/** Barriers of 64 ranks on two nodes, in eight processes; with strangers at the head's door when `strangers` is not 0. */
+/** Barriers of 64 ranks on two nodes, in `processes`, in turn with those of bare sockets of the same shape; with strangers at the head's door when `strangers` is not 0. */
 async function measureBarrier(strangers: number): Promise<object> {
   const port = await freePort();
   const env = { ...process.env, RANKCAST_RDZV_ENDPOINT: `127.0.0.1:${port}` };
-  const children = Array.from({ length: BARRIER_PROCESSES }, (_, index) =>
-    fork(program("nodes-barrier-rank"), [String(index), String(BARRIER_PROCESSES), String(BARRIER_RANKS), String(barriers)], { env }),
+  const sockets = mkdtempSync(join(directory, "sockets-"));
+  const children = Array.from({ length: processes }, (_, index) =>
+    fork(program("nodes-barrier-rank"), [...[index, processes, BARRIER_RANKS, barriers].map(String), sockets, values["pause-ms"]], { env }),
   );
   const answers = children.map(answerOf);
-  let sockets: Socket[] = [];
+  let strangersSockets: Socket[] = [];
   if (strangers > 0) {
     await Promise.all(children.map((child) => once(child, "message")));
-    sockets = floodPort(port, strangers);
+    strangersSockets = floodPort(port, strangers);
   }
-  const times = (await Promise.all(answers)).flat();
+  const answered = await Promise.all(answers);
   await Promise.all(children.map(endOf));
-  for (const socket of sockets) socket.destroy();
-  return { ranks: BARRIER_RANKS, barriers, strangers, ...quantiles(times) };
+  for (const socket of strangersSockets) socket.destroy();
+  const bareSockets = quantiles(answered.flatMap(({ bareTimes }) => bareTimes));
+  return {
+    ranks: BARRIER_RANKS,
+    processes,
+    pauseMs: Number(values["pause-ms"]),
+    barriers,
+    strangers,
+    ...quantiles(answered.flatMap(({ times }) => times)),
+    bareSockets,
+  };
 }
 
 /** Connections that say the first bytes of a handshake and nothing more; a new one for each that is closed. */
@@ -115,9 +131,17 @@ function floodPort(port: number, count: number): Socket[] {
   return sockets;
 }
 
-function answerOf(child: ChildProcess): Promise<number[]> {
+interface BarrierAnswer {
+  readonly times: readonly number[];
+  readonly bareTimes: readonly number[];
+}
+
+function answerOf(child: ChildProcess): Promise<BarrierAnswer> {
   return new Promise((resolve, reject) => {
-    child.on("message", (message: { readonly times?: number[] }) => message.times && resolve(message.times));
+    child.on("message", (message: Partial<BarrierAnswer>) => {
+      const { times, bareTimes } = message;
+      if (times && bareTimes) resolve({ times, bareTimes });
+    });
     child.once("exit", (code) => reject(new Error(`a rank ended with ${code}`)));
   });
 }

@@ -1,6 +1,7 @@
 /** Messages between nodes to protobuf bytes and back. */
 import type { HeadMessage, NodeJoin, NodeMessage } from "./cluster-messages.ts";
 import {
+  asBuffer,
   causeIn,
   coordinatorMessageOf,
   coordinatorShape,
@@ -20,7 +21,7 @@ const { FromNode, ToNode } = rankcast.v1;
 
 /** Protobuf bytes of a node's message. */
 export function encodeNodeMessage(message: NodeMessage): Buffer {
-  return Buffer.from(FromNode.encode(nodeShape(message)).finish());
+  return asBuffer(FromNode.encode(nodeShape(message)).finish());
 }
 
 function nodeShape(message: NodeMessage): rankcast.v1.FromNode.$Properties {
@@ -44,7 +45,7 @@ function nodeShape(message: NodeMessage): rankcast.v1.FromNode.$Properties {
     case "heartbeat":
       return { heartbeat: {} };
     case "rank":
-      return { rank: { rank: message.rank, message: rankShape(message.message) } };
+      return { rank: { rank: message.rank, message: rankShape(message.message), also: [...(message.also ?? [])] } };
     case "gone":
       return { gone: { rank: message.rank, reason: message.reason ?? "" } };
     case "ready":
@@ -77,7 +78,7 @@ export function decodeNodeMessage(bytes: Uint8Array): NodeMessage {
     case "heartbeat":
       return { type: "heartbeat" };
     case "rank":
-      return { type: "rank", rank: wire.rank.rank ?? 0, message: rankMessageOf(present(wire.rank.message)) };
+      return rankSaysOf(wire.rank);
     case "gone":
       return withOptional({ type: "gone", rank: wire.gone.rank ?? 0 }, { reason: wire.gone.reason || undefined });
     case "ready":
@@ -98,6 +99,11 @@ export function decodeNodeMessage(bytes: Uint8Array): NodeMessage {
     default:
       throw new WireFormatError("a node sent a message of an unknown kind");
   }
+}
+
+function rankSaysOf({ rank, message, also }: rankcast.v1.RankSays.$Properties): NodeMessage {
+  const said = { type: "rank", rank: rank ?? 0, message: rankMessageOf(present(message) as rankcast.v1.FromRank.$Shape) } as const;
+  return also && also.length > 0 ? { ...said, also } : said;
 }
 
 function joinOf(wire: rankcast.v1.NodeJoin.$Properties): NodeJoin {
@@ -121,7 +127,7 @@ function joinOf(wire: rankcast.v1.NodeJoin.$Properties): NodeJoin {
 
 /** Protobuf bytes of the head's message. */
 export function encodeHeadMessage(message: HeadMessage): Buffer {
-  return Buffer.from(ToNode.encode(headShape(message)).finish());
+  return asBuffer(ToNode.encode(headShape(message)).finish());
 }
 
 function headShape(message: HeadMessage): rankcast.v1.ToNode.$Properties {

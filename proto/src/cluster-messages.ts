@@ -46,6 +46,8 @@ export interface RankSays {
   readonly type: "rank";
   readonly rank: number;
   readonly message: RankMessage;
+  /** More ranks of the node that say the same. */
+  readonly also?: readonly number[];
 }
 
 /** The stream of one of the node's ranks is over. */

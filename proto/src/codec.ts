@@ -38,7 +38,12 @@ export const causeIn = (error: WireErrorShape | null | undefined): WireError =>
 
 /** Protobuf bytes of a rank's message. */
 export function encodeRankMessage(message: RankMessage): Buffer {
-  return Buffer.from(FromRank.encode(rankShape(message)).finish());
+  return asBuffer(FromRank.encode(rankShape(message)).finish());
+}
+
+/** The same memory as a Buffer: what a writer has finished is its own, and a manifest is not copied once more. */
+export function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 /** A rank's message in the generated shape. */
@@ -112,9 +117,20 @@ export function rankMessageOf(wire: rankcast.v1.FromRank.$Shape): RankMessage {
   }
 }
 
-/** Protobuf bytes of a coordinator's message. */
+let latest: { readonly message: CoordinatorMessage; readonly bytes: Buffer } | null = null;
+
+/** Protobuf bytes of a coordinator's message; not to be written to. What all ranks are told in one turn is encoded once. */
 export function encodeCoordinatorMessage(message: CoordinatorMessage): Buffer {
-  return Buffer.from(ToRank.encode(coordinatorShape(message)).finish());
+  if (latest?.message === message) return latest.bytes;
+  const bytes = asBuffer(ToRank.encode(coordinatorShape(message)).finish());
+  // Kept for this turn only: a manifest is large, and a message that is encoded later may have changed.
+  if (latest === null) {
+    setImmediate(() => {
+      latest = null;
+    });
+  }
+  latest = { message, bytes };
+  return bytes;
 }
 
 /** A coordinator's message in the generated shape. */
@@ -233,6 +249,10 @@ export function withOptional<T extends object, O extends object>(
   required: T,
   optional: O,
 ): T & { [key in keyof O]?: Exclude<O[key], undefined> } {
-  const given = Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined));
-  return { ...required, ...given } as T & { [key in keyof O]?: Exclude<O[key], undefined> };
+  const all = { ...required } as T & { [key in keyof O]?: Exclude<O[key], undefined> };
+  for (const key of Object.keys(optional) as (keyof O)[]) {
+    const value = optional[key];
+    if (value !== undefined) Object.assign(all, { [key]: value });
+  }
+  return all;
 }

@@ -190,4 +190,4 @@ export interface SubscriptionEnded {
 export type CoordinatorMessage = Welcome | Decision | Published | Aborted | Offered | Newest | Freed | SubscriptionEnded;
 
 /** Raised when both sides speak different versions of this contract. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;

@@ -30,6 +30,7 @@ export { openClusterChannel } from "./grpc/cluster-channel.ts";
 export type { HeadMessage, NodeMessage } from "./grpc/cluster-server.ts";
 export { type ClusterServer, startClusterServer } from "./grpc/cluster-server.ts";
 export type { CoordinatorMessage, Hello, RankConnection, RankMessage } from "./grpc/coordination-server.ts";
+export { TurnQueue } from "./grpc/turn-queue.ts";
 // launch
 export { readErrorFile } from "./launch/error-file.ts";
 export { renderFailureTable } from "./launch/failure-table.ts";

@@ -27,6 +27,7 @@ describe("wire contract between nodes", () => {
     { type: "abort", cause },
     { type: "heartbeat" },
     { type: "rank", rank: 0, message: { type: "arrive", barrier: "b", generation: 1, digest: "" } },
+    { type: "rank", rank: 4, message: { type: "arrive", barrier: "b", generation: 1, digest: "d", timeoutMs: 5 }, also: [9, 5] },
     { type: "rank", rank: 3, message: { type: "leave" } },
     { type: "gone", rank: 3 },
     { type: "gone", rank: 3, reason: "has been stopped" },

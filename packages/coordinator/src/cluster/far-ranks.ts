@@ -36,6 +36,7 @@ export class FarRanks {
     switch (message.type) {
       case "rank":
         this.#hearRank(message.rank, message.message);
+        for (const rank of message.also ?? []) this.#hearRank(rank, message.message);
         return;
       case "gone":
         this.#end(message.rank, message.reason);

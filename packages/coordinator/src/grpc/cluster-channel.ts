@@ -6,6 +6,7 @@ import { CLUSTER_SERVICE, type HeadMessage, type NodeMessage } from "@rankcast/p
 import type { LinkKey } from "../link/link-key.ts";
 import { LinkCredentials, targetOf } from "./link-credentials.ts";
 import { MESSAGE_BYTES_MAX } from "./stream-limits.ts";
+import { TurnQueue } from "./turn-queue.ts";
 
 /** An open stream. */
 export interface ClusterChannel {
@@ -72,11 +73,13 @@ export function openClusterChannel(address: string, key: LinkKey, listener: Clus
     );
     ended?.();
   });
+  const queue = new TurnQueue((message) => {
+    if (!over) stream.write(message);
+  });
   return {
-    send: (message) => {
-      if (!over) stream.write(message);
-    },
+    send: (message) => queue.add(message),
     async close() {
+      queue.flush();
       stream.end();
       const timer = setTimeout(() => stream.cancel(), CLOSE_GRACE_MS);
       await whenEnded;

@@ -99,10 +99,11 @@ export class BarrierBoard {
 
   /** A rank stands at a barrier. */
   arrive(rank: number, arrival: Arrive): void {
-    const key = `${arrival.generation} ${arrival.barrier}`;
-    const payloads = this.#payloads.get(key) ?? new Map<number, unknown>();
-    if (arrival.payload !== undefined) payloads.set(rank, arrival.payload);
-    this.#payloads.set(key, payloads);
+    if (arrival.payload !== undefined) {
+      const key = `${arrival.generation} ${arrival.barrier}`;
+      const payloads = this.#payloads.get(key) ?? new Map<number, unknown>();
+      this.#payloads.set(key, payloads.set(rank, arrival.payload));
+    }
     const { failure } = arrival;
     const outcome: ArrivalOutcome = failure
       ? { type: "failed", error: (failure.record as ErrorRecord | undefined) ?? { name: "Error", message: failure.message } }

@@ -9,6 +9,7 @@ import {
 } from "@rankcast/coordinator/internal";
 import { SourceError, StateDict, Tensor } from "@rankcast/core";
 import { encodeManifest, manifestFromStateDict, newReadStats, toErrorRecord } from "@rankcast/core/internal";
+import { PROTOCOL_VERSION } from "@rankcast/proto";
 import { expect } from "chai";
 
 type Decision = Extract<CoordinatorMessage, { type: "decision" }>;
@@ -26,7 +27,7 @@ class FakeRank implements RankConnection {
     const numbers = { rank, localRank: rank, nodeRank: 0, worldSize: 3, localWorldSize: 3 };
     this.hello = {
       type: "hello",
-      protocol: 1,
+      protocol: PROTOCOL_VERSION,
       jobId: "job",
       epoch: 0,
       incarnation: `${rank}`,
