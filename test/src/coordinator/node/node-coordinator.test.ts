@@ -256,7 +256,13 @@ describe("NodeCoordinator", () => {
 
   it("refuses strangers: other job, epoch, world, version, and a rank twice", () => {
     const { node } = start(async () => fetchedWeights([]), 1);
-    const wrong: Partial<Hello>[] = [{ jobId: "other" }, { epoch: 1 }, { localWorldSize: 2 }, { localRank: 3 }, { protocol: 2 }];
+    const wrong: Partial<Hello>[] = [
+      { jobId: "other" },
+      { epoch: 1 },
+      { localWorldSize: 2 },
+      { localRank: 3 },
+      { protocol: PROTOCOL_VERSION + 1 },
+    ];
     for (const overrides of wrong) expect(new FakeRank(node, 1, overrides).refused, JSON.stringify(overrides)).to.be.a("string");
     expect(new FakeRank(node, 0).refused).to.contain("joined already");
     node.close();
