@@ -1,14 +1,17 @@
 /**
  * Broadcast between nodes against a raw TCP copy, and over links of a known rate. Prints JSON.
  *
- *     node bench/dist/broadcast.js [--mib 512] [--nodes 2] [--runs 5] [--namespaces rkb] [--chunk-mib 4] [--no-mmap] [--lane tcp|grpc] [--freeze 3]
+ *     node bench/dist/broadcast.js [--mib 512] [--nodes 2] [--runs 5] [--namespaces rkb] [--chunk-mib 4] [--connections 1,4] [--no-mmap] [--lane tcp|grpc] [--freeze 3]
+ *
+ * `--connections` lists connections per link; those listed take turns in every run. Without it: what is planned.
  *
  * With `--namespaces P` node i runs in the network namespace P<i> at 10.78.0.<i + 1> (see scripts/namespaces.sh). `--freeze R` stops node R one second into the last
  * run and tells how long the others took and how much memory the node before it held more than at the start. Everywhere else all nodes share
  * loopback, and the raw copies are measured in turn with the broadcasts.
  */
 import { parseArgs } from "node:util";
-import { type BroadcastOffer, chooseChunkBytes } from "@rankcast/core/internal";
+import { compileLimits } from "@rankcast/core";
+import { type BroadcastOffer, chooseChunkBytes, chooseConnections, DEFAULT_HOP } from "@rankcast/core/internal";
 import { type BenchNode, startBenchNode } from "./broadcast-cluster.js";
 
 const MIB = 2 ** 20;
@@ -19,6 +22,7 @@ const { values } = parseArgs({
     runs: { type: "string", default: "5" },
     namespaces: { type: "string" },
     "chunk-mib": { type: "string" },
+    connections: { type: "string" },
     "no-mmap": { type: "boolean", default: false },
     lane: { type: "string", default: "tcp" },
     freeze: { type: "string" },
@@ -27,6 +31,10 @@ const { values } = parseArgs({
 const nbytes = Number(values.mib) * MIB;
 const count = Number(values.nodes);
 const chunkBytes = values["chunk-mib"] === undefined ? chooseChunkBytes(nbytes, count) : Number(values["chunk-mib"]) * MIB;
+const oneMachine = values.namespaces === undefined;
+const creditBytes = compileLimits().broadcastCreditBytes;
+const planned = chooseConnections({ totalBytes: nbytes, chunkBytes, creditBytes, oneMachine, hop: DEFAULT_HOP });
+const variants = values.connections === undefined ? [planned] : values.connections.split(",").map(Number);
 const hostOf = (rank: number): string => (values.namespaces === undefined ? "127.0.0.1" : `10.78.0.${rank + 1}`);
 
 const nodes = Array.from({ length: count }, (_, rank) =>
@@ -37,7 +45,7 @@ const receivers = nodes.slice(1);
 const frozen = values.freeze === undefined ? undefined : Number(values.freeze);
 const receiverCpuMs: number[] = [];
 let sourceRssMib: number[] = [];
-const seconds: { [name: string]: number[] } = { broadcast: [], rawCopy: [], rawDiscard: [] };
+const seconds: { [name: string]: number[] } = { rawCopy: [], rawDiscard: [] };
 
 try {
   const lane = values.lane === "grpc" ? "grpc" : "tcp";
@@ -48,17 +56,20 @@ try {
   );
   await owner.order({ type: "make", nbytes });
   const raw = String((await owner.order({ type: "raw-serve", host: hostOf(0), nbytes })).value);
-  for (let sequence = 0; sequence < Number(values.runs); sequence += 1) {
+  const last = Number(values.runs) * variants.length - 1;
+  for (let sequence = 0; sequence <= last; sequence += 1) {
+    const connections = variants[sequence % variants.length] ?? planned;
     const offer: BroadcastOffer = {
       id: { jobId: "bench", epoch: 0, sequence },
       segmentBytes: [nbytes],
       chunkBytes,
+      connections,
       owners: [0],
       nodes: started.map(({ value }, nodeRank) => ({ nodeRank, address: String(value) })),
     };
     const begin = performance.now();
     await owner.order({ type: "offer", offer });
-    const isFrozen = frozen !== undefined && sequence === Number(values.runs) - 1;
+    const isFrozen = frozen !== undefined && sequence === last;
     const counted = isFrozen ? receivers.filter((node) => node !== nodes[frozen]) : receivers;
     const received = receivers.map((node) => ({ node, done: node.order({ type: "receive", offer }) }));
     for (const { done } of received) done.catch(() => undefined);
@@ -72,7 +83,7 @@ try {
       });
     }
     const replies = await Promise.all(received.filter(({ node }) => counted.includes(node)).map(({ done }) => done));
-    const name = isFrozen ? "withFrozenNode" : "broadcast";
+    const name = isFrozen ? "withFrozenNode" : variants.length === 1 ? "broadcast" : `broadcast over ${connections}`;
     seconds[name] = [...(seconds[name] ?? []), (performance.now() - begin) / 1000];
     receiverCpuMs.push(...replies.map(({ value }) => Math.round(Number(value))));
     if (isFrozen) {
@@ -80,6 +91,7 @@ try {
       break;
     }
     await Promise.all(nodes.map((node) => node.order({ type: "end", offer })));
+    if (sequence % variants.length < variants.length - 1) continue;
     for (const [name, keep] of [["rawCopy", true] as const, ["rawDiscard", false] as const]) {
       const { ms } = await first.order({ type: "raw-receive", address: raw, nbytes, keep });
       seconds[name]?.push(ms / 1000);
@@ -98,11 +110,12 @@ const result = {
   nodes: count,
   mib: nbytes / MIB,
   chunkMib: chunkBytes / MIB,
+  connections: variants,
   lane: values.lane,
   seconds: Object.fromEntries(Object.entries(seconds).map(([name, each]) => [name, each.map(round)])),
   gigabytesPerSecond: Object.fromEntries(Object.entries(medians).map(([name, each]) => [name, round(nbytes / each / 1e9)])),
   receiverCpuMs,
   ...(frozen === undefined ? {} : { sourceRssMib }),
-  ofRawCopy: round((medians["rawCopy"] ?? 0) / (medians["broadcast"] ?? 1)),
+  ofRawCopy: round((medians["rawCopy"] ?? 0) / (medians["broadcast"] ?? medians[`broadcast over ${variants[0]}`] ?? 1)),
 };
 process.stdout.write(`${JSON.stringify(result, undefined, 1)}\n`);
