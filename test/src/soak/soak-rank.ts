@@ -1,13 +1,18 @@
 /**
  * One rank of a soak: thousands of updates, one in a hundred of them disturbed, everything looked at after each. Prints what it saw.
- * Arguments: updates, seed.
+ * Arguments: updates, seed, minutes (0: as fast as they go).
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
+import { BroadcastChannel } from "node:worker_threads";
 import { CheckpointError, StateDict, Storage, Tensor } from "@rankcast/core";
 import { joinGroup, type ReplicaPool } from "@rankcast/worker";
 import { ELEMENTS } from "../scenario/replicas/wide-model.js";
+import { COLLECT_MS, HEAPS_CHANNEL, type ThreadHeap } from "./soak-thread.js";
 
-const [updates, seed] = process.argv.slice(2).map(Number) as [number, number];
+const [updates, seed, minutes] = process.argv.slice(2).map(Number) as [number, number, number];
+/** Time per update, where they are to take a given time. */
+const PACE_MS = (minutes * 60_000) / updates;
 const FAULT_CHANCE = 0.01;
 const WARM_SHARE = 0.25;
 const SAMPLES = 40;
@@ -25,13 +30,27 @@ let state = seed;
 let held = 0;
 const mixed: string[] = [];
 const faults = new Map<Fault, number>();
-const samples: { minutes: number; mib: number }[] = [];
+/** What the process's own memory comes to, and of that what is live in the heaps of its threads. */
+interface Sample {
+  readonly minutes: number;
+  readonly mib: number;
+  readonly usedMib: number;
+}
+
+const samples: Sample[] = [];
+const latencies: number[] = [];
+const heaps = new Map<number, ThreadHeap & { readonly atMs: number }>();
+const channel = new BroadcastChannel(HEAPS_CHANNEL);
+channel.onmessage = (event) => {
+  const heap = (event as { readonly data: ThreadHeap }).data;
+  heaps.set(heap.threadId, { ...heap, atMs: performance.now() });
+};
+channel.unref();
 const beginMs = performance.now();
 const left = new Float32Array(ELEMENTS);
 const right = new Float32Array(ELEMENTS);
 await update("", 0, 1);
-await settle();
-const before = countResources();
+let before = countResources();
 
 for (let turn = 2; turn <= updates; turn += 1) {
   // The same on every rank: what is disturbed where is part of the plan.
@@ -41,12 +60,17 @@ for (let turn = 2; turn <= updates; turn += 1) {
   if (fault) faults.set(fault, (faults.get(fault) ?? 0) + 1);
   if (fault === "a replica that ends" && group.rank === victim) await pool.run("exit", 3, { replica: 1 }).catch(() => undefined);
   if (fault === "a replica that writes" && group.rank === victim) await pool.run("scribble", 0, { replica: 0 });
+  const startMs = performance.now();
   await update(fault ?? "", src, turn);
+  if (!fault) latencies.push(performance.now() - startMs);
   await look(pool, turn, fault === "a replica that ends");
-  if (turn > updates * WARM_SHARE && turn % Math.ceil(updates / SAMPLES) === 0) {
-    globalThis.gc?.();
-    samples.push({ minutes: (performance.now() - beginMs) / 60_000, mib: ownMib() });
+  if (turn === Math.ceil(updates * WARM_SHARE)) {
+    await settle();
+    before = countResources();
   }
+  if (turn > updates * WARM_SHARE && turn % Math.ceil(updates / SAMPLES) === 0) samples.push(sample());
+  // One rank sets the pace; the others wait for it.
+  if (group.rank === 0) await setTimeout(Math.max(0, beginMs + turn * PACE_MS - performance.now()));
 }
 await settle();
 const after = countResources();
@@ -56,8 +80,10 @@ process.stdout.write(
     generation: group.generation,
     faults: [...faults],
     mixed: mixed.slice(0, 5),
-    mibPerMinute: slopeOf(samples),
-    samples: samples.map(({ mib }) => Math.round(mib)),
+    mibPerMinute: slopeOf(samples.map(({ minutes: x, mib: y }) => ({ x, y }))),
+    usedMibPerMinute: slopeOf(samples.map(({ minutes: x, usedMib: y }) => ({ x, y }))),
+    samples: samples.map(({ mib, usedMib }) => [Math.round(10 * mib) / 10, Math.round(10 * usedMib) / 10]),
+    p99Ms: [latencies.slice(0, latencies.length / 3), latencies.slice(-latencies.length / 3)].map(p99Of),
     // Threads collect garbage when they like: what is never given back shows in the lows.
     grownMib: lowOf(samples.slice(-samples.length / 3)) - lowOf(samples.slice(0, samples.length / 3)),
     minutes: (performance.now() - beginMs) / 60_000,
@@ -120,6 +146,18 @@ function ownMib(): number {
   return Number(/^RssAnon:\s+(\d+) kB/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1]) / 1024;
 }
 
+function sample(): Sample {
+  const nowMs = performance.now();
+  // A thread that ended tells nothing any more.
+  const live = [...heaps.values()].filter(({ atMs }) => nowMs - atMs < 4 * COLLECT_MS);
+  const usedBytes = live.reduce((sum, heap) => sum + heap.usedBytes, 0);
+  return { minutes: (nowMs - beginMs) / 60_000, mib: ownMib(), usedMib: usedBytes / 2 ** 20 };
+}
+
+function p99Of(times: readonly number[]): number {
+  return [...times].sort((a, b) => a - b)[Math.floor(0.99 * times.length)] ?? Number.NaN;
+}
+
 function lowOf(points: readonly { readonly mib: number }[]): number {
   return Math.min(...points.map(({ mib }) => mib));
 }
@@ -129,10 +167,10 @@ function chance(): number {
   return state / 2 ** 32;
 }
 
-function slopeOf(points: readonly { readonly minutes: number; readonly mib: number }[]): number {
-  const mean = (of: (point: { minutes: number; mib: number }) => number): number =>
+function slopeOf(points: readonly { readonly x: number; readonly y: number }[]): number {
+  const mean = (of: (point: { x: number; y: number }) => number): number =>
     points.reduce((sum, point) => sum + of(point), 0) / points.length;
-  const [x, y] = [mean(({ minutes }) => minutes), mean(({ mib }) => mib)];
-  const over = points.reduce((sum, { minutes }) => sum + (minutes - x) ** 2, 0);
-  return points.reduce((sum, { minutes, mib }) => sum + (minutes - x) * (mib - y), 0) / over;
+  const [middle, level] = [mean(({ x }) => x), mean(({ y }) => y)];
+  const over = points.reduce((sum, { x }) => sum + (x - middle) ** 2, 0);
+  return points.reduce((sum, { x, y }) => sum + (x - middle) * (y - level), 0) / over;
 }
