@@ -21,7 +21,7 @@ for (let turn = 1; turn <= Number(updates); turn += 1) {
   times.push(performance.now() - begin);
 }
 const ended = [...(await pool.stateDict()).values()].map((tensor) => tensor.get(0, 0));
-process.send?.({ rank: group.rank, times, ended: [...new Set(ended)] });
+process.send?.({ rank: group.rank, times, ended: [...new Set(ended)], marks: (globalThis as any).__marks });
 process.disconnect();
 
 async function learnerOf(path: string): Promise<StateDict> {

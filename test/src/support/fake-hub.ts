@@ -9,13 +9,20 @@ export interface FakeHub {
   readonly hub: LyingServer;
   /** Where large files are redirected to. */
   readonly storage: LyingServer;
+  /** A push to `main`: what it stands for from now on. The files are those of the map that the hub was started with. */
+  push(commit: string): void;
   close(): Promise<void>;
 }
 
 const gitId = (bytes: Buffer): string => createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
 
 /** What the hub's own client asks before it downloads. */
-async function answerPaths(request: IncomingMessage, response: ServerResponse, files: ReadonlyMap<string, Buffer>): Promise<void> {
+async function answerPaths(
+  request: IncomingMessage,
+  response: ServerResponse,
+  files: ReadonlyMap<string, Buffer>,
+  commit: string,
+): Promise<void> {
   let body = "";
   for await (const piece of request) body += String(piece);
   const { paths } = JSON.parse(body) as { paths: string[] };
@@ -27,7 +34,7 @@ async function answerPaths(request: IncomingMessage, response: ServerResponse, f
       type: "file",
       oid: gitId(bytes),
       size: bytes.length,
-      lastCommit: { id: COMMIT },
+      lastCommit: { id: commit },
       ...(bytes.length > 100 ? { lfs } : {}),
     };
   });
@@ -37,6 +44,7 @@ async function answerPaths(request: IncomingMessage, response: ServerResponse, f
 
 /** Files above 100 bytes count as large (LFS). `token` makes the repository private. */
 export async function startHub(repo: string, files: ReadonlyMap<string, Buffer>, token?: string): Promise<FakeHub> {
+  let head = COMMIT;
   const storage = await LyingServer.start((request, response, index) => {
     const path = decodeURIComponent(new URL(request.url ?? "", "http://x").pathname.slice(1));
     serveFile(files.get(path) ?? Buffer.alloc(0), {}, () => storage)(request, response, index);
@@ -50,13 +58,13 @@ export async function startHub(repo: string, files: ReadonlyMap<string, Buffer>,
     const list = new RegExp(`^/api/models/${repo}/revision/(.+)$`).exec(path);
     if (list) {
       const siblings = [...files.keys()].map((rfilename) => ({ rfilename }));
-      return response.end(JSON.stringify({ sha: COMMIT, siblings }));
+      return response.end(JSON.stringify({ sha: head, siblings }));
     }
-    if (path.startsWith(`/api/models/${repo}/paths-info/`)) return answerPaths(request, response, files);
-    const file = new RegExp(`^/${repo}/resolve/(main|v1|refs/pr/2|${COMMIT})/(.+)$`).exec(path)?.[2];
+    if (path.startsWith(`/api/models/${repo}/paths-info/`)) return answerPaths(request, response, files, head);
+    const file = new RegExp(`^/${repo}/resolve/(main|v1|refs/pr/2|${head})/(.+)$`).exec(path)?.[2];
     const bytes = file === undefined ? undefined : files.get(file);
     if (file === undefined || bytes === undefined) return refuse(response, 404, file === undefined ? "RepoNotFound" : "EntryNotFound");
-    response.setHeader("x-repo-commit", COMMIT);
+    response.setHeader("x-repo-commit", head);
     if (bytes.length <= 100) {
       return serveFile(bytes, { etag: `"${gitId(bytes)}"` })(request, response, index);
     }
@@ -67,6 +75,9 @@ export async function startHub(repo: string, files: ReadonlyMap<string, Buffer>,
   return {
     hub,
     storage,
+    push: (commit) => {
+      head = commit;
+    },
     async close() {
       await hub.close();
       await storage.close();

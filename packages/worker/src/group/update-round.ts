@@ -6,6 +6,7 @@
  *     begin ───────────────┐ every rank is in this update
  *     source copies ─► published ─► [prepare ─► prepared, for a new layout or set] ─► commit or swap ─► committed: report
  */
+import { setImmediate } from "node:timers/promises";
 import { type CheckpointError, DistributionError, LoadReport, type LoadReportFields, type ReplicaReport } from "@rankcast/core";
 import { nativeMemory, type PlacedSegments, readPeakRssBytes, type SegmentReuse } from "@rankcast/core/runtime";
 import type { Published } from "../grpc/coordinator-channel.ts";
@@ -45,6 +46,8 @@ export interface UpdateOutcome {
   readonly manifest: Uint8Array;
 }
 
+const T = ((globalThis as any).__marks ??= []);
+const mark = (n: string) => T.push([n, performance.timeOrigin + performance.now()]);
 const BARRIER = { begin: "round/begin", prepared: "round/prepared", committed: "round/committed" } as const;
 
 /**
@@ -59,13 +62,13 @@ export async function runUpdate(round: UpdateRound): Promise<UpdateOutcome> {
     stopListening = session.onFailedDecision(BARRIER.prepared, reject);
   });
   failed.catch(() => undefined);
-  const begin = arrive(round, "begin");
+  mark("start"); const begin = arrive(round, "begin"); begin.then(() => mark("begun"));
   begin.catch(() => undefined);
   let committing = false;
   try {
     const startMs = performance.now();
     const prepared = await attempt(() => receive(round, failed, begin));
-    await begin;
+    mark("received"); await begin;
     const reuse = prepared.value?.reuse ?? null;
     if (prepared.failure !== undefined || reuse?.known !== "set") await arrive(round, "prepared", prepared.failure);
     committing = true;
@@ -73,9 +76,9 @@ export async function runUpdate(round: UpdateRound): Promise<UpdateOutcome> {
     const committed = await attempt(() =>
       reuse?.known === "set" ? replicas.swap(reuse, round.options, () => deliveryOf(round, prepared.value), label) : replicas.commit(label),
     );
-    const payload = reportOf(committed.value ?? [], performance.now() - startMs, round);
+    mark("swapped"); const payload = reportOf(committed.value ?? [], performance.now() - startMs, round);
     const merged = await arrive(round, "committed", committed.failure, payload);
-    const manifest = prepared.value?.manifest ?? new Uint8Array(0);
+    mark("done"); const manifest = prepared.value?.manifest ?? new Uint8Array(0);
     return { report: new LoadReport(merged as LoadReportFields), layout: reuse?.layout ?? null, manifest };
   } catch (error) {
     session.forget(sequence);
@@ -94,7 +97,7 @@ interface Received {
 
 async function receive(round: UpdateRound, failed: Promise<never>, begin: Promise<unknown>): Promise<Received> {
   const { session, replicas, sequence } = round;
-  round.publish?.();
+  mark("publish"); if (round.publish) { await messagesOut(); round.publish(); } mark("copied");
   const published = await Promise.race([session.published(sequence), failed, rejectionOf(begin)]);
   const placed = published.placement as PlacedSegments;
   const { reuse = null } = placed;
@@ -137,6 +140,12 @@ async function attempt<T>(work: () => Promise<T>): Promise<{ value?: T; failure?
   } catch (failure) {
     return { failure };
   }
+}
+
+/** What was sent before has left this process: HTTP/2 writes at the end of one turn, the socket in the next. */
+async function messagesOut(): Promise<void> {
+  await setImmediate();
+  await setImmediate();
 }
 
 /** Rejects like `promise`, never resolves: a passed barrier is not what the race is about. */
