@@ -1,6 +1,6 @@
 /**
- * `npm run test:soak [updates [seed [minutes]]]`: thousands of weight updates with faults in between. Default: 2 000 updates as fast as they go, some minutes; from ten minutes
- * on the slope of memory is judged (`npm run test:soak 2400 1 12`).
+ * `npm run test:soak [updates [seed [minutes]]]`: thousands of weight updates with faults in between. Default: 2 000 updates as fast as they go, some minutes; from fifteen
+ * minutes on the slope of memory is judged, over the last two thirds (`npm run test:soak 4000 1 15`).
  */
 import { join } from "node:path";
 import { build, install, ROOT, run } from "./bootstrap.mjs";

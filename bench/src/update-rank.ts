@@ -1,11 +1,11 @@
 /**
  * One rank of `bench:update`: a pool of replicas built from the checkpoint, then weight updates from rank 0's memory. Every rank sends the
- * milliseconds of each update, and what its replicas ended with, to its parent. Arguments: weights, replicas, updates.
+ * milliseconds of each update, how many in a row took a second, and what its replicas ended with, to its parent. Arguments: weights, replicas, updates, and how many in a row.
  */
 import { loadCheckpoint, StateDict, Tensor } from "@rankcast/core";
 import { joinGroup } from "@rankcast/worker";
 
-const [weights = "", replicas = "1", updates = "1"] = process.argv.slice(2);
+const [weights = "", replicas = "1", updates = "1", sustained = "0"] = process.argv.slice(2);
 await using group = await joinGroup();
 const pool = await group.createPool({ replicas: Number(replicas) });
 await pool.load(weights, { immutable: true });
@@ -20,8 +20,16 @@ for (let turn = 1; turn <= Number(updates); turn += 1) {
   await pool.update(stateDict);
   times.push(performance.now() - begin);
 }
+// One after the other for some seconds: what a loop can rely on.
+await group.barrier("sustained");
+const beginMs = performance.now();
+for (let turn = 1; turn <= Number(sustained); turn += 1) {
+  for (const tensor of stateDict?.values() ?? []) (tensor.data as Float32Array).fill(turn);
+  await pool.update(stateDict);
+}
+const perSecond = (Number(sustained) * 1000) / (performance.now() - beginMs);
 const ended = [...(await pool.stateDict()).values()].map((tensor) => tensor.get(0, 0));
-process.send?.({ rank: group.rank, times, ended: [...new Set(ended)], marks: (globalThis as any).__marks });
+process.send?.({ rank: group.rank, times, perSecond, ended: [...new Set(ended)] });
 process.disconnect();
 
 async function learnerOf(path: string): Promise<StateDict> {

@@ -16,12 +16,15 @@ import { findTorch } from "./peers/run-python.js";
 
 const MIB = 2 ** 20;
 const WARM = 5;
+/** Some seconds of updates in a row. */
+const sustainedUpdates = (mib: number): number => Math.max(20, Math.min(1000, Math.round(2000 / mib)));
 const GLOO = fileURLToPath(new URL("../python/torch_updates.py", import.meta.url));
 const RANK = fileURLToPath(new URL("./update-rank.js", import.meta.url));
 
 interface RankResult {
   readonly rank: number;
   readonly times: readonly number[];
+  readonly perSecond: number;
   readonly ended: readonly number[];
 }
 
@@ -42,18 +45,31 @@ const rows = [];
 try {
   for (const mib of values.mib.split(",").map(Number)) {
     const { path } = await generateCheckpoint(join(directory, "model.pt"), mib * MIB);
-    const results = await runRanks(path);
+    const results = await runRanks(path, sustainedUpdates(mib));
     const times = (results.find(({ rank }) => rank === 0)?.times ?? []).slice(WARM);
     const sorted = [...times].sort((a, b) => a - b);
     const at = (quantile: number): number => sorted[Math.min(sorted.length - 1, Math.floor(quantile * sorted.length))] ?? Number.NaN;
-    const wrong = results.filter(({ ended }) => ended.length !== 1 || ended[0] !== updates);
+    const last = sustainedUpdates(mib);
+    const wrong = results.filter(({ ended }) => ended.length !== 1 || ended[0] !== last);
     if (wrong.length > 0) throw new Error(`replicas do not hold the last update: ${JSON.stringify(wrong)}`);
     const memcpyMs = memcpySeconds(mib * MIB) * 1000;
     const glooMs = torch === null ? null : await glooMedian(torch.program, mib);
-    const row = { glooMs, mib, ranks, replicas, medianMs: at(0.5), p99Ms: at(0.99), bestMs: at(0), memcpyMs, ofMemcpy: at(0.5) / memcpyMs };
+    const perSecond = Math.min(...results.map((result) => result.perSecond));
+    const row = {
+      glooMs,
+      perSecond,
+      mib,
+      ranks,
+      replicas,
+      medianMs: at(0.5),
+      p99Ms: at(0.99),
+      bestMs: at(0),
+      memcpyMs,
+      ofMemcpy: at(0.5) / memcpyMs,
+    };
     rows.push(row);
     process.stdout.write(
-      `${mib} MiB to ${ranks} x ${replicas}: median ${row.medianMs.toFixed(2)} ms, p99 ${row.p99Ms.toFixed(2)}, best ${row.bestMs.toFixed(2)}; memcpy ${memcpyMs.toFixed(2)} ms (${row.ofMemcpy.toFixed(2)} x)` +
+      `${mib} MiB to ${ranks} x ${replicas}: median ${row.medianMs.toFixed(2)} ms, p99 ${row.p99Ms.toFixed(2)}, best ${row.bestMs.toFixed(2)}; memcpy ${memcpyMs.toFixed(2)} ms (${row.ofMemcpy.toFixed(2)} x); ${perSecond.toFixed(0)} per second in a row` +
         (glooMs === null
           ? "\n"
           : `; torch and gloo, without replicas: ${glooMs.toFixed(1)} ms (${(glooMs / row.medianMs).toFixed(1)} x)\n`),
@@ -76,7 +92,7 @@ async function glooMedian(python: string, mib: number): Promise<number> {
   return [...ms].sort((a, b) => a - b)[Math.floor(ms.length / 2)] ?? Number.NaN;
 }
 
-async function runRanks(weights: string): Promise<RankResult[]> {
+async function runRanks(weights: string, inARow: number): Promise<RankResult[]> {
   const job = randomUUID();
   return Promise.all(
     Array.from({ length: ranks }, async (_, rank) => {
@@ -84,7 +100,7 @@ async function runRanks(weights: string): Promise<RankResult[]> {
         ...process.env,
         ...{ RANK: `${rank}`, LOCAL_RANK: `${rank}`, WORLD_SIZE: `${ranks}`, LOCAL_WORLD_SIZE: `${ranks}`, TORCHELASTIC_RUN_ID: job },
       };
-      const child = fork(RANK, [weights, `${replicas}`, `${updates}`], { env });
+      const child = fork(RANK, [weights, `${replicas}`, `${updates}`, `${inARow}`], { env });
       const [result] = (await Promise.race([
         once(child, "message"),
         once(child, "exit").then(([code]) => Promise.reject(new Error(`rank ${rank} ended with ${code}`))),

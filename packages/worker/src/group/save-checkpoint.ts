@@ -53,7 +53,11 @@ export async function saveCheckpoint(group: SavingGroup, directory: string, opti
     await saveSafetensors(path, stateDict, { metadata });
     return null;
   });
-  const shards = await group.collectives.gather("save", written.value ?? null, written.failure);
+  const shards = await group.collectives.gather("save", written.value ?? null, written.failure).catch(async (error: unknown) => {
+    // Whoever is left has stopped writing.
+    if (sharded && group.rank === 0) await rm(partial, { recursive: true, force: true }).catch(() => undefined);
+    throw error;
+  });
   const finished = await attempt(async () => {
     if (group.rank !== 0) return;
     if (sharded) await finishShards(partial, path, shards as readonly ShardFacts[]);
@@ -123,6 +127,9 @@ async function finishShards(partial: string, path: string, shards: readonly Shar
     metadata: { total_size: shards.reduce((sum, { nbytes }) => sum + nbytes, 0) },
     weight_map: Object.fromEntries(shards.flatMap(({ file, names }) => names.map((name) => [name, file]))),
   };
+  // A run that ended in the middle of this step, with other ranks, has left parts that belong to nobody.
+  const own = new Set(shards.map((shard) => shard.file));
+  for (const name of await readdir(partial)) if (!own.has(name)) await rm(join(partial, name), { recursive: true, force: true });
   const file = await open(join(partial, "model.safetensors.index.json"), "w");
   try {
     await file.writeFile(`${JSON.stringify(index, null, 2)}\n`);

@@ -46,8 +46,6 @@ export interface UpdateOutcome {
   readonly manifest: Uint8Array;
 }
 
-const T = ((globalThis as any).__marks ??= []);
-const mark = (n: string) => T.push([n, performance.timeOrigin + performance.now()]);
 const BARRIER = { begin: "round/begin", prepared: "round/prepared", committed: "round/committed" } as const;
 
 /**
@@ -62,13 +60,13 @@ export async function runUpdate(round: UpdateRound): Promise<UpdateOutcome> {
     stopListening = session.onFailedDecision(BARRIER.prepared, reject);
   });
   failed.catch(() => undefined);
-  mark("start"); const begin = arrive(round, "begin"); begin.then(() => mark("begun"));
+  const begin = arrive(round, "begin");
   begin.catch(() => undefined);
   let committing = false;
   try {
     const startMs = performance.now();
     const prepared = await attempt(() => receive(round, failed, begin));
-    mark("received"); await begin;
+    await begin;
     const reuse = prepared.value?.reuse ?? null;
     if (prepared.failure !== undefined || reuse?.known !== "set") await arrive(round, "prepared", prepared.failure);
     committing = true;
@@ -76,9 +74,9 @@ export async function runUpdate(round: UpdateRound): Promise<UpdateOutcome> {
     const committed = await attempt(() =>
       reuse?.known === "set" ? replicas.swap(reuse, round.options, () => deliveryOf(round, prepared.value), label) : replicas.commit(label),
     );
-    mark("swapped"); const payload = reportOf(committed.value ?? [], performance.now() - startMs, round);
+    const payload = reportOf(committed.value ?? [], performance.now() - startMs, round);
     const merged = await arrive(round, "committed", committed.failure, payload);
-    mark("done"); const manifest = prepared.value?.manifest ?? new Uint8Array(0);
+    const manifest = prepared.value?.manifest ?? new Uint8Array(0);
     return { report: new LoadReport(merged as LoadReportFields), layout: reuse?.layout ?? null, manifest };
   } catch (error) {
     session.forget(sequence);
@@ -97,7 +95,11 @@ interface Received {
 
 async function receive(round: UpdateRound, failed: Promise<never>, begin: Promise<unknown>): Promise<Received> {
   const { session, replicas, sequence } = round;
-  mark("publish"); if (round.publish) { await messagesOut(); round.publish(); } mark("copied");
+  if (round.publish) {
+    // Copying keeps this thread busy: the others' first barrier must not wait for it.
+    await messagesOut();
+    round.publish();
+  }
   const published = await Promise.race([session.published(sequence), failed, rejectionOf(begin)]);
   const placed = published.placement as PlacedSegments;
   const { reuse = null } = placed;
