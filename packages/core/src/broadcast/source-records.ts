@@ -18,6 +18,18 @@ export function leave(draft: SourceDraft, source: number): void {
   draft.state = { ...draft.state, records: new Map(draft.state.records).set(source, { ...record, changes, returnMs }) };
 }
 
+/**
+ * Leaves `before` for `source`. Better placed nodes in between, which did not answer in time, are remembered as well: one of them has been slow for a
+ * moment, not dead, more often than not, and a node that stays with the owner while the chain goes on takes half of the owner's link from it.
+ */
+export function passOver(draft: SourceDraft, before: number, source: number): void {
+  leave(draft, before);
+  const { sources } = draft.state.options;
+  for (const each of sources.slice(0, Math.max(0, sources.indexOf(source)))) {
+    if (recordOf(draft.state, each).changes === 0) leave(draft, each);
+  }
+}
+
 /** It is not ahead yet: asking is cheap. */
 export function askAgain(draft: SourceDraft, source: number): void {
   const record = recordOf(draft.state, source);

@@ -10,7 +10,7 @@ import {
   usualMs,
   wantedChunks,
 } from "./receiver-state.ts";
-import { askAgain, leave, recordOf, returnOf } from "./source-records.ts";
+import { askAgain, leave, passOver, recordOf, returnOf } from "./source-records.ts";
 
 /** The state after an event, and what the driver must do, in order. */
 export interface ReceiverStep {
@@ -204,7 +204,7 @@ function isBetter(state: ReceiverState, { held, back }: OpenProbe, available: nu
 function change(draft: Draft, source: number, reason: string): void {
   const { source: before, rounds } = draft.state;
   draft.state = { ...draft.state, probe: null, rounds: rounds + 1 };
-  if (before !== null && before !== source) leave(draft, before);
+  if (before !== null && before !== source) passOver(draft, before, source);
   if (before !== null) draft.instructions.push({ type: "stop", source: before });
   pull(draft, source);
   if (before !== null) draft.instructions.push({ type: "switched", from: before, to: source, reason });
