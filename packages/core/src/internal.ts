@@ -189,6 +189,7 @@ export {
 export { stepRendezvous } from "./rendezvous/step-rendezvous.ts";
 export { groupKeys, type KeyGroup } from "./report/group-keys.ts";
 export { findNearMisses } from "./report/near-misses.ts";
+export { revKeyFlag } from "./report/render-replica.ts";
 export { EMPTY_REPLICA_REPORT, isClean } from "./report/replica-report.ts";
 export { suggestPrefixEdit } from "./report/suggest-prefix-edit.ts";
 export { toIncompatibleKeys, toTorchMessage } from "./report/torch-message.ts";

@@ -17,6 +17,8 @@ import { checkedOptions, LOAD_MODEL_OPTIONS } from "./option-names.ts";
 export interface LoadModelOptions extends FetchOptions, FetchHooks, Omit<LoadStateDictOptions, "subtree"> {
   /** Key rewrites in order, Python `re.sub` semantics. Default `[["^module\\.", ""]]`. */
   readonly revKeys?: RevKeys;
+  /** Two keys that get one name: an error (default), or `last` keeps the last of them silently, as vis4d and mmengine do. */
+  readonly onCollision?: "error" | "last";
 }
 
 /**
@@ -32,7 +34,7 @@ export async function loadModelCheckpoint(model: Module, weights: string, given:
     const readStart = performance.now();
     const state = await loadState(opened, { ...options, noMmap: readEnvironment().noMmap });
     const loadStart = performance.now();
-    const { stateDict, renamed, warnings } = reviseKeys(state.stateDict, options.revKeys);
+    const { stateDict, renamed, warnings } = reviseKeys(state.stateDict, options.revKeys, { onCollision: options.onCollision ?? "error" });
     // The manifest has applied `subtree` already.
     const { subtree: _, ...policies } = options;
     const plan = planStateDict(model, stateDict, policies);

@@ -31,7 +31,7 @@ export const FETCH_AND_HOOK_OPTIONS = {
 } as const satisfies Record<keyof (FetchOptions & FetchHooks), true>;
 
 /** Those and what a load into a model takes. */
-export const LOAD_MODEL_OPTIONS = { ...FETCH_AND_HOOK_OPTIONS, ...LOAD_STATE_DICT_OPTIONS, revKeys: true } as const;
+export const LOAD_MODEL_OPTIONS = { ...FETCH_AND_HOOK_OPTIONS, ...LOAD_STATE_DICT_OPTIONS, revKeys: true, onCollision: true } as const;
 
 /**
  * The options of one public call: every name known, progress told.

@@ -128,6 +128,7 @@ function renderHints(replica: ReplicaReport): string[] {
 
 /** The edit as a flag to paste into a POSIX shell. */
 export function revKeyFlag(edit: NonNullable<LoadHints["prefixEdit"]>): string {
-  const rule = printable(`${edit.pattern}=>${edit.replacement}`);
+  // The flag ends its pattern at the first arrow; a backslash before punctuation changes nothing in a pattern.
+  const rule = printable(`${edit.pattern.replaceAll("=>", "=\\>")}=>${edit.replacement}`);
   return `--rev-key '${rule.replace(/'/g, "'\\''")}'`;
 }

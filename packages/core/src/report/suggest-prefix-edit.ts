@@ -22,7 +22,7 @@ interface Candidate {
 
 /**
  * The edit `^from` → `to` on checkpoint keys with the largest gain, or undefined when none gains. A key counts as matching only if the
- * shapes agree. Cost: samples × components look-ups for candidates, then one pass over the checkpoint's keys for each of at most 16.
+ * shapes agree; an edit that would give two keys one name is none. Cost: samples × components look-ups for candidates, then one pass over the checkpoint's keys for each of at most 16.
  */
 export function suggestPrefixEdit(checkpoint: KeyShapes, model: KeyShapes): PrefixEdit | undefined {
   const unexpected = [...checkpoint.keys()].filter((key) => !model.has(key));
@@ -81,7 +81,10 @@ function gainOf(checkpoint: KeyShapes, model: KeyShapes, from: string, to: strin
   let gain = 0;
   for (const [key, shape] of checkpoint) {
     if (!key.startsWith(from)) continue;
-    gain += Number(fits(model, to + key.slice(from.length), shape)) - Number(fits(model, key, shape));
+    const renamed = to + key.slice(from.length);
+    // Such a rule would be refused as a collision.
+    if (checkpoint.has(renamed) && !renamed.startsWith(from)) return 0;
+    gain += Number(fits(model, renamed, shape)) - Number(fits(model, key, shape));
   }
   return gain;
 }

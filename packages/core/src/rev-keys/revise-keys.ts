@@ -1,5 +1,5 @@
 /** `reviseKeys`: vis4d's and mmengine's `rev_keys`, on a state dict. */
-import { StateDictError } from "../errors/checkpoint-error.ts";
+import { StateDictError, UsageError } from "../errors/checkpoint-error.ts";
 import { checkOptionNames } from "../errors/option-names.ts";
 import { StateDict } from "../tensor/state-dict.ts";
 import { compileRevKeys, DEFAULT_REV_KEYS, type RevKeyLimits, type RevKeys } from "./compile-rev-keys.ts";
@@ -36,13 +36,17 @@ export interface RevisedStateDict {
  */
 export function reviseKeys(stateDict: StateDict, revKeys: RevKeys = DEFAULT_REV_KEYS, options: ReviseKeysOptions = {}): RevisedStateDict {
   checkOptionNames("reviseKeys", options, { onCollision: true, limits: true });
+  const { onCollision = "error" } = options;
+  if (onCollision !== "error" && onCollision !== "last") {
+    throw new UsageError("RANKCAST_USAGE", "onCollision must be error or last", { details: { option: "onCollision" } });
+  }
   const compiled = compileRevKeys(revKeys, options.limits);
   const tensors = [...stateDict];
   // A plain Map is welcome too; it has neither of the two.
   const extra = [...(stateDict.extraState ?? [])];
   const names = [...tensors, ...extra].map(([name]) => requireString(name));
   const revised = reviseNames(names, stateDict.metadata ?? [], compiled);
-  if (options.onCollision !== "last") requireNoCollision(revised, compiled);
+  if (onCollision !== "last") requireNoCollision(revised, compiled);
   const result = new StateDict();
   for (const [name, index] of revised.entries) {
     const tensor = tensors[index];

@@ -19,6 +19,7 @@ const GROUP_LOAD_OPTIONS = {
   ...FETCH_OPTIONS,
   ...LOAD_STATE_DICT_OPTIONS,
   revKeys: true,
+  onCollision: true,
   prefault: true,
   digest: true,
   signal: true,

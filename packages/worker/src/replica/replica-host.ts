@@ -42,6 +42,8 @@ export type { Delivery } from "./delivery.ts";
 export interface ReplicaLoadOptions extends LoadStateDictOptions {
   /** Key rewrites, applied in order. Default `[["^module\\.", ""]]`. */
   readonly revKeys?: RevKeys;
+  /** Two keys that get one name: an error (default), or `last` keeps the last of them silently, as vis4d and mmengine do. */
+  readonly onCollision?: "error" | "last";
   /** Read one byte of every page before the barrier, so that later first touches cost nothing. */
   readonly prefault?: boolean;
 }
@@ -102,7 +104,9 @@ export class ReplicaHost {
     this.#before = null;
     const manifest = decodeManifest(delivery.manifest, compileLimits(delivery.limits));
     const storages = receiveDelivery(delivery, manifest);
-    const { stateDict, renamed, warnings } = reviseKeys(bindStateDict(manifest, storages), options.revKeys);
+    const { stateDict, renamed, warnings } = reviseKeys(bindStateDict(manifest, storages), options.revKeys, {
+      onCollision: options.onCollision ?? "error",
+    });
     const model = this.model ?? moduleFromStateDict(stateDict, { meta: true });
     const { castOf, castStorages } = receiveCasts(delivery, manifest, storages);
     const plan = planStateDict(model, stateDict, { ...options, castOf });

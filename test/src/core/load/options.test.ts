@@ -140,3 +140,21 @@ describe("loaders of schemes", () => {
     expect(state).to.be.instanceOf(Map).and.to.have.all.keys("margin", "scale");
   });
 });
+
+describe("onCollision", () => {
+  it('B6: "last" keeps the last of two keys that get one name, in a load as in reviseKeys; anything else is refused', async () => {
+    using _ = CheckpointLoader.registerScheme("twice://", () => {
+      const of = (value: number): Tensor => Tensor.from(Float32Array.of(value), [1]);
+      return new StateDict([
+        ["w", of(1)],
+        ["module.w", of(2)],
+      ]);
+    });
+    const model = new Module();
+    model.registerParameter("w", Parameter.meta("float32", [1]));
+    await expectError("RANKCAST_REV_KEY_COLLISION", loadModelCheckpoint(model, "twice://x"));
+    await loadModelCheckpoint(model, "twice://x", { onCollision: "last", strict: true });
+    expect([...(model.stateDict().get("w")?.toFloat32Array() ?? [])]).to.deep.equal([2]);
+    await expectError("RANKCAST_USAGE", loadModelCheckpoint(model, "twice://x", { onCollision: "first" as "last" }));
+  });
+});

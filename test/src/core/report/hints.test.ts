@@ -1,5 +1,7 @@
 /** Next steps: the prefix edit that would match most keys, and near misses (semantics H8). */
-import { findNearMisses, suggestPrefixEdit } from "@rankcast/core/internal";
+import { execFileSync } from "node:child_process";
+import { reviseKeys, StateDict, Tensor } from "@rankcast/core";
+import { findNearMisses, revKeyFlag, suggestPrefixEdit } from "@rankcast/core/internal";
 import { expect } from "chai";
 import fc from "fast-check";
 
@@ -7,6 +9,7 @@ function keys(prefix: string, names: readonly string[], shape: readonly number[]
   return new Map(names.map((name) => [prefix + name, shape]));
 }
 
+const EMPTY = Tensor.from(new Float32Array(0), [0]);
 const NAMES = Array.from({ length: 40 }, (_, layer) => ["weight", "bias"].map((leaf) => `layers.${layer}.lin.${leaf}`)).flat();
 
 describe("suggestPrefixEdit", () => {
@@ -41,6 +44,12 @@ describe("suggestPrefixEdit", () => {
     expect(suggestPrefixEdit(checkpoint, model)).to.equal(undefined);
   });
 
+  it("H8: does not propose what would give two keys one name, but a narrower edit that does not", () => {
+    const checkpoint = new Map([...keys("net.", NAMES), ...keys("", ["head.weight"]), ...keys("net.", ["head.weight"])]);
+    const model = new Map([...keys("", NAMES), ...keys("", ["head.weight"])]);
+    expect(suggestPrefixEdit(checkpoint, model)).to.deep.equal({ pattern: "^net\\.layers\\.", replacement: "layers.", gain: 80 });
+  });
+
   it("H8: does not propose keys whose shapes differ", () => {
     expect(suggestPrefixEdit(keys("module.", NAMES, [3]), keys("", NAMES))).to.equal(undefined);
   });
@@ -53,11 +62,38 @@ describe("suggestPrefixEdit", () => {
         const edit = suggestPrefixEdit(checkpoint, model);
         if (!edit) return;
         const renamed = [...checkpoint.keys()].map((key) => key.replace(new RegExp(edit.pattern), edit.replacement));
+        expect(new Set(renamed).size, "collision").to.equal(checkpoint.size);
         const count = (names: readonly string[]): number => names.filter((each) => model.has(each)).length;
         expect(count(renamed) - count([...checkpoint.keys()])).to.equal(edit.gain);
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe("the flag to paste", () => {
+  it("H8: means the edit, whatever is in the prefix", () => {
+    const text = fc.string({ unit: fc.constantFrom(..."ab.'\"\\$`!=> *?[](){}|^+-#&;~\u00e9"), minLength: 1, maxLength: 8 });
+    const flags: string[] = [];
+    const edits: (readonly [checkpoint: string, model: string])[] = [];
+    for (const [from, to] of fc.sample(fc.tuple(text, text), 200)) {
+      const edit = suggestPrefixEdit(keys(`${from}.`, NAMES), keys(`${to}.`, NAMES));
+      if (!edit) continue;
+      flags.push(revKeyFlag(edit));
+      edits.push([`${from}.`, `${to}.`]);
+    }
+    expect(flags).to.have.length.greaterThan(100);
+    const script = flags.map((flag) => `set -- ${flag}; printf '%s\\0%s\\0' "$1" "$2"`).join("\n");
+    const words = execFileSync("sh", ["-c", script], { encoding: "utf8" }).split("\0");
+    edits.forEach(([from, to], at) => {
+      const [flag, rule = ""] = words.slice(2 * at);
+      const arrow = rule.indexOf("=>");
+      const { stateDict } = reviseKeys(new StateDict(NAMES.map((name) => [from + name, EMPTY])), [
+        [rule.slice(0, arrow), rule.slice(arrow + 2)],
+      ]);
+      expect(flag).to.equal("--rev-key");
+      expect([...stateDict.keys()], flags[at]).to.deep.equal(NAMES.map((name) => to + name));
+    });
   });
 });
 
