@@ -2,27 +2,13 @@
  * `[PYTHON=path] npm run test:torch [cases [seed]]`: records fresh random cases with the torch of this machine and replays them against loadStateDict, then has
  * torch read what saveTorch and saveSafetensors wrote. The default suite replays a recording that is kept in the repository.
  */
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build, install, ROOT, run } from "./bootstrap.mjs";
+import { findPython } from "./find-python.mjs";
 
-/** `PYTHON` names one; without it the first that has torch is taken. */
-const PYTHONS = process.env["PYTHON"] ? [process.env["PYTHON"]] : ["python3", "/usr/bin/python3", "python"];
-
-function findPython() {
-  // In a folder of its own: Python puts the current one on its path, and `types.py` there would break it.
-  return PYTHONS.find((python) => spawnSync(python, ["-c", "import torch"], { cwd: tmpdir(), stdio: "ignore" }).status === 0);
-}
-
-const python = findPython();
-if (python === undefined) {
-  process.stderr.write(
-    `No Python with torch here (looked at ${PYTHONS.join(", ")}). Install one, for example: apt-get install python3-torch, or: pip install torch; PYTHON=path names it\n`,
-  );
-  process.exit(1);
-}
+const python = findPython("torch", "apt-get install python3-torch, or: pip install torch");
 await install();
 await build();
 const folder = mkdtempSync(join(tmpdir(), "rankcast-torch-"));

@@ -16,7 +16,7 @@ export interface FakeHub {
 
 const gitId = (bytes: Buffer): string => createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
 
-/** What the hub's own client asks before it downloads. */
+/** What the hub's own clients ask before they download: JavaScript's for some paths, Python's for all. */
 async function answerPaths(
   request: IncomingMessage,
   response: ServerResponse,
@@ -25,7 +25,7 @@ async function answerPaths(
 ): Promise<void> {
   let body = "";
   for await (const piece of request) body += String(piece);
-  const { paths } = JSON.parse(body) as { paths: string[] };
+  const { paths } = body === "" ? { paths: [...files.keys()] } : (JSON.parse(body) as { paths: string[] });
   const found = paths.map((path) => {
     const bytes = files.get(path) ?? Buffer.alloc(0);
     const lfs = { oid: createHash("sha256").update(bytes).digest("hex"), size: bytes.length, pointerSize: 100 };
@@ -34,7 +34,7 @@ async function answerPaths(
       type: "file",
       oid: gitId(bytes),
       size: bytes.length,
-      lastCommit: { id: commit },
+      ...(body === "" ? {} : { lastCommit: { id: commit } }),
       ...(bytes.length > 100 ? { lfs } : {}),
     };
   });
@@ -42,8 +42,16 @@ async function answerPaths(
   response.end(JSON.stringify(found));
 }
 
-/** Files above 100 bytes count as large (LFS). `token` makes the repository private. */
-export async function startHub(repo: string, files: ReadonlyMap<string, Buffer>, token?: string): Promise<FakeHub> {
+/**
+ * Files above 100 bytes count as large (LFS). `token` makes the repository private. `storageHost` is another name of this machine for the storage server:
+ * Python's client takes what a redirect to the hub's own host says for the hub's answer.
+ */
+export async function startHub(
+  repo: string,
+  files: ReadonlyMap<string, Buffer>,
+  token?: string,
+  storageHost = "127.0.0.1",
+): Promise<FakeHub> {
   let head = COMMIT;
   const storage = await LyingServer.start((request, response, index) => {
     const path = decodeURIComponent(new URL(request.url ?? "", "http://x").pathname.slice(1));
@@ -58,9 +66,10 @@ export async function startHub(repo: string, files: ReadonlyMap<string, Buffer>,
     const list = new RegExp(`^/api/models/${repo}/revision/(.+)$`).exec(path);
     if (list) {
       const siblings = [...files.keys()].map((rfilename) => ({ rfilename }));
-      return response.end(JSON.stringify({ sha: head, siblings }));
+      return response.end(JSON.stringify({ id: repo, sha: head, siblings }));
     }
-    if (path.startsWith(`/api/models/${repo}/paths-info/`)) return answerPaths(request, response, files, head);
+    if (path.startsWith(`/api/models/${repo}/paths-info/`) || path.startsWith(`/api/models/${repo}/tree/`))
+      return answerPaths(request, response, files, head);
     const file = new RegExp(`^/${repo}/resolve/(main|v1|refs/pr/2|${head})/(.+)$`).exec(path)?.[2];
     const bytes = file === undefined ? undefined : files.get(file);
     if (file === undefined || bytes === undefined) return refuse(response, 404, file === undefined ? "RepoNotFound" : "EntryNotFound");
@@ -70,7 +79,9 @@ export async function startHub(repo: string, files: ReadonlyMap<string, Buffer>,
     }
     response.setHeader("x-linked-etag", `"${createHash("sha256").update(bytes).digest("hex")}"`);
     response.setHeader("x-linked-size", bytes.length);
-    return response.writeHead(302, { location: `${storage.url}/${encodeURIComponent(file)}?X-Amz-Signature=hidden` }).end();
+    return response
+      .writeHead(302, { location: `${storage.url.replace("127.0.0.1", storageHost)}/${encodeURIComponent(file)}?X-Amz-Signature=hidden` })
+      .end();
   };
   return {
     hub,
