@@ -72,9 +72,11 @@ async function obey(order: NodeOrder): Promise<unknown> {
       return rawServe(order.host, bytes.subarray(0, order.nbytes));
     case "raw-receive": {
       const segment = order.keep ? createWrittenSegment(order.nbytes, nativeMemory(false)) : null;
+      const begin = process.cpuUsage();
       await rawReceive(order.address, order.nbytes, segment);
       segment?.release();
-      return null;
+      const { user, system } = process.cpuUsage(begin);
+      return (user + system) / 1000;
     }
     case "memory":
       return process.memoryUsage().rss;

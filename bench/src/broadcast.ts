@@ -44,6 +44,7 @@ const [owner, first] = nodes as [BenchNode, BenchNode];
 const receivers = nodes.slice(1);
 const frozen = values.freeze === undefined ? undefined : Number(values.freeze);
 const receiverCpuMs: number[] = [];
+const rawCopyCpuMs: number[] = [];
 let sourceRssMib: number[] = [];
 const seconds: { [name: string]: number[] } = { rawCopy: [], rawDiscard: [] };
 
@@ -93,8 +94,9 @@ try {
     await Promise.all(nodes.map((node) => node.order({ type: "end", offer })));
     if (sequence % variants.length < variants.length - 1) continue;
     for (const [name, keep] of [["rawCopy", true] as const, ["rawDiscard", false] as const]) {
-      const { ms } = await first.order({ type: "raw-receive", address: raw, nbytes, keep });
+      const { ms, value } = await first.order({ type: "raw-receive", address: raw, nbytes, keep });
       seconds[name]?.push(ms / 1000);
+      if (keep) rawCopyCpuMs.push(Math.round(Number(value)));
     }
   }
 } finally {
@@ -115,6 +117,7 @@ const result = {
   seconds: Object.fromEntries(Object.entries(seconds).map(([name, each]) => [name, each.map(round)])),
   gigabytesPerSecond: Object.fromEntries(Object.entries(medians).map(([name, each]) => [name, round(nbytes / each / 1e9)])),
   receiverCpuMs,
+  rawCopyCpuMs,
   ...(frozen === undefined ? {} : { sourceRssMib }),
   ofRawCopy: round((medians["rawCopy"] ?? 0) / (medians["broadcast"] ?? medians[`broadcast over ${variants[0]}`] ?? 1)),
 };
