@@ -52,13 +52,15 @@ describe("a job over hosts that are network namespaces", function () {
     expect(origin.bytesRead).to.be.below(1.05 * WEIGHTS_MIB * 2 ** 20);
   });
 
-  it("one packet in ten is lost on one node: slower, and right", async () => {
-    nodes.lose(2, 10);
-    expectLoaded(await start().end());
-  });
+  for (const connections of ["1", "4"]) {
+    it(`one packet in ten is lost on one node: slower, and right, over ${connections} connections per link`, async () => {
+      nodes.lose(2, 10);
+      expectLoaded(await start("--link-connections", connections).end());
+    });
+  }
 
   it("a cable that is out for a moment in the middle of the broadcast: nothing is lost", async () => {
-    start();
+    start("--link-connections", "4");
     await job.launchers[2]?.waitFor("receiving");
     nodes.cut(2);
     await new Promise((resolve) => setTimeout(resolve, 1000));

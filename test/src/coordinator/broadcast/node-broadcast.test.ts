@@ -159,7 +159,7 @@ describe("node broadcast", function () {
     }
     const nodes = await start(3, { listen: `${outside}:0` });
     const descriptors = twoSegments();
-    const offer = offerOf(nodes, descriptors);
+    const offer = offerOf(nodes, descriptors, { connections: 3 });
     const [owner, ...receivers] = nodes;
     const [, ...received] = await Promise.all([owner?.offer(offer, descriptors), ...receivers.map((each) => each.receive(offer))]);
     for (const each of received) expect(each?.descriptors.map(digestOf)).to.deep.equal(descriptors.map(digestOf));
