@@ -12,15 +12,16 @@ const NODES = 4;
 const OWNER = 1;
 const ENDLESS = 1_000_000;
 /** Generous: the machine does other things too. What the figures are is printed. */
-const BOUND_MS = 60_000;
-const STOP_BOUND_S = 1;
+const BOUND_MS = 300_000;
+/** Nodes must show signs of life in this time; a machine with far too much to do takes seconds for one. */
+const STOP_BOUND_S = 5;
 
 const others = (node: number): number[] => [0, 1, 2, 3].filter((each) => each !== node);
 
 /** Starts an endless job and waits for a moment within an update, by chance. */
 async function within({ sandbox, chance }: SeededRun, node: number, flags: readonly string[] = [], updates = ENDLESS): Promise<FaultJob> {
   const job = await FaultJob.start(sandbox, { nodes: NODES, updates, src: OWNER, flags, timeoutMs: BOUND_MS });
-  const lastMs = await job.begins(node, 3 + Math.floor(chance() * 3));
+  const lastMs = await job.begins(node, 2 + Math.floor(chance() * 3));
   await setTimeout(chance() * lastMs);
   return job;
 }
@@ -126,10 +127,10 @@ describe("nodes that fail while updates travel", function () {
   });
 
   it("SIGSTOP of a whole node for less than the bound: nothing is lost", async () => {
-    const updates = 12;
+    const updates = 7;
     await seededRuns(async (run) => {
       const victim = Math.floor(run.chance() * NODES);
-      const job = await within(run, victim, ["--node-timeout", "20"], updates);
+      const job = await within(run, victim, ["--node-timeout", "60"], updates);
       job.signalNode(victim, "SIGSTOP");
       await setTimeout(1000);
       job.signalNode(victim, "SIGCONT");
@@ -138,7 +139,7 @@ describe("nodes that fail while updates travel", function () {
   });
 
   it("a rank that is killed is started again with all others, in a larger epoch, and all updates come", async () => {
-    const updates = 8;
+    const updates = 6;
     await seededRuns(async (run) => {
       const victim = Math.floor(run.chance() * NODES);
       const job = await within(run, victim, ["--max-restarts", "1"], updates);

@@ -2,8 +2,8 @@
 import { createCipheriv } from "node:crypto";
 import { Module, Parameter, StateDict, Tensor } from "@rankcast/core";
 
-/** Elements of each of its two parameters: together 16 MiB, so that an update spends most of its time between nodes. */
-export const ELEMENTS = 2 ** 21;
+/** Elements of each of its two parameters: together 8 MiB, so that an update spends most of its time between nodes. */
+export const ELEMENTS = 2 ** 20;
 const NAMES = ["left", "right"] as const;
 /** Every page of every update differs from the one before, and none compresses: what travels is the whole. */
 const TURN_BYTES = 4100;

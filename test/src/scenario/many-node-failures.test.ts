@@ -93,7 +93,7 @@ describe("scenario: many nodes, failures", function () {
   });
 
   it("SIGSTOP of a node's launcher: the node is given up after its silence, and does not come back", async () => {
-    const { nodes } = await hold({ flags: () => ["--node-timeout", "1.5"] });
+    const { nodes } = await hold({ flags: () => ["--node-timeout", "4"] });
     const stopped = nodes[1];
     stopped?.kill("SIGSTOP");
     const result = await nodes[0]?.ended;
@@ -106,7 +106,7 @@ describe("scenario: many nodes, failures", function () {
   });
 
   it("SIGSTOP of the head's launcher: the others give it up", async () => {
-    const { nodes } = await hold({ flags: () => ["--node-timeout", "1.5"] });
+    const { nodes } = await hold({ flags: () => ["--node-timeout", "4"] });
     nodes[0]?.kill("SIGSTOP");
     const result = await nodes[1]?.ended;
     nodes[0]?.kill("SIGCONT");
