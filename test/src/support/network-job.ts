@@ -16,7 +16,8 @@ export interface NetworkJob {
   close(): void;
 }
 
-const PORT = 29_400;
+/** Where node 0 listens for the others. */
+export const PORT = 29_400;
 
 /** Starts one launcher per node; `args` go to every one of them, behind the weights. `strangerNode` has another job's token. */
 export function startNetworkJob(

@@ -91,6 +91,29 @@ export class NetworkNodes {
     this.#filter(node, `numgen random mod 100 < ${percent} drop`);
   }
 
+  /** Drops what arrives at a node on every connection but those to and from `port`: the node talks to nobody but who listens there. */
+  leaveOnly(node: number, port: number): void {
+    this.#filter(node, `tcp sport ${port} accept`, `tcp dport ${port} accept`, "meta l4proto tcp drop");
+  }
+
+  /** Drops what arrives at a node from another one on every connection but those to and from `port`. */
+  divide(node: number, from: number, port: number): void {
+    this.#filter(node, `tcp sport ${port} accept`, `tcp dport ${port} accept`, `ip saddr ${nodeAddress(from)} drop`);
+  }
+
+  /** Ends all filters of a node. */
+  listen(node: number): void {
+    execFileSync("ip", ["netns", "exec", this.#name(node), "nft", "delete table ip faults"]);
+  }
+
+  /** Kills everything that runs on a node at once. */
+  crash(node: number): void {
+    const pids = execFileSync("ip", ["netns", "pids", this.#name(node)], { encoding: "utf8" })
+      .split("\n")
+      .filter(Boolean);
+    execFileSync("kill", ["-KILL", ...pids]);
+  }
+
   /** Ends every program and takes the hosts away. */
   close(): void {
     for (const pid of this.#running) {
@@ -132,9 +155,11 @@ export class NetworkNodes {
     execFileSync("ip", ["netns", "exec", this.#name(node), "tc", "qdisc", "add", "dev", "e0", ...limit]);
   }
 
-  #filter(node: number, rule: string): void {
-    const rules = `add table ip faults; add chain ip faults in { type filter hook input priority 0; }; add rule ip faults in iifname e0 ${rule}`;
-    execFileSync("ip", ["netns", "exec", this.#name(node), "nft", rules]);
+  /** The first rule that fits a packet decides. */
+  #filter(node: number, ...rules: readonly string[]): void {
+    const chain = "add table ip faults; add chain ip faults in { type filter hook input priority 0; }";
+    const added = rules.map((rule) => `add rule ip faults in iifname e0 ${rule}`);
+    execFileSync("ip", ["netns", "exec", this.#name(node), "nft", [chain, ...added].join("; ")]);
   }
 }
 
