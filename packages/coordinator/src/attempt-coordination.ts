@@ -24,14 +24,20 @@ export interface AttemptCoordination {
   close(): Promise<void>;
 }
 
+/** Reports that a launch keeps: the first, and the last ones. A training loop updates for days, and each report is kilobytes. */
+const REPORTS_MAX = 100;
+
 /** What the coordinator of one attempt has said. */
 export class AttemptRecord {
   readonly reports: LoadReport[] = [];
+  /** Reports between the first and the second of `reports` that were not kept. */
+  reportsOmitted = 0;
   failure: CheckpointError | null = null;
 
   /** Takes an event. */
   take(event: CoordinatorEvent): void {
     if (event.type === "report") this.reports.push(new LoadReport(event.report));
+    if (this.reports.length > REPORTS_MAX) this.reportsOmitted += this.reports.splice(1, 1).length;
     if (event.type === "failed") this.failure ??= event.error;
   }
 

@@ -1,5 +1,6 @@
 /** Names that only sister packages and tests may use. No promise of stability. */
 // broadcast
+export { AttemptRecord } from "./attempt-coordination.ts";
 export { ChunkIntake } from "./broadcast/chunk-intake.ts";
 export { FillSide } from "./broadcast/fill-side.ts";
 export { encodeHead, HEAD_BYTES } from "./broadcast/frame.ts";

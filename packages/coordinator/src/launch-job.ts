@@ -23,8 +23,10 @@ export interface LaunchJobOptions extends LaunchOptions {
 
 /** What a launch that succeeded gives. */
 export interface LaunchJobResult extends LaunchResult {
-  /** One report per collective load or update of the last attempt, in order; of all nodes. */
+  /** One report per collective load or update of the last attempt, in order; of all nodes. Of more than a hundred the first and the last 99. */
   readonly reports: readonly LoadReport[];
+  /** Reports after the first that are left out. */
+  readonly reportsOmitted: number;
 }
 
 /**
@@ -79,7 +81,7 @@ export async function launch(options: LaunchJobOptions): Promise<LaunchJobResult
         options.onEvent?.(event);
       },
     });
-    return { ...result, reports: job.said.reports };
+    return { ...result, reports: job.said.reports, reportsOmitted: job.said.reportsOmitted };
   } catch (error) {
     throw await job.conclude(error);
   } finally {
