@@ -1,10 +1,11 @@
 /** Coordination of a job of several nodes, as the launcher of one of them takes part in it. */
 import { randomBytes } from "node:crypto";
 import { CheckpointError, type ErrorDetails } from "@rankcast/core";
-import { nativeMemory, type ProcessVariables, readEnvironment, readMemoryUse } from "@rankcast/core/runtime";
+import { MemoryMeter, nativeMemory, type ProcessVariables, readEnvironment } from "@rankcast/core/runtime";
 import { type AttemptCoordination, AttemptRecord, leadTo, socketOf } from "./attempt-coordination.ts";
 import type { JobEpoch, JobNode } from "./cluster/job-node.ts";
 import { openJobNode } from "./cluster/open-job-node.ts";
+import { fetchAndCast } from "./fetch/cast-weights.ts";
 import { fetchWeights } from "./fetch/fetch-weights.ts";
 import { type CoordinationServer, startCoordinationServer } from "./grpc/coordination-server.ts";
 import { launchError } from "./launch/launch-error.ts";
@@ -130,8 +131,8 @@ export class ManyNodeCoordination implements AttemptCoordination {
       barrierTimeoutMs: barrierTimeoutMs ?? BARRIER_TIMEOUT_MS,
       noMmap,
       linkConnections: linkConnections ?? readLinkConnections(variables),
-      fetch: fetchWeights,
-      pssBytes: () => readMemoryUse().pssBytes,
+      fetch: fetchAndCast(fetchWeights),
+      memory: new MemoryMeter(),
       onEvent: (event) => {
         this.said.take(event);
         onEvent?.(event);

@@ -1,7 +1,7 @@
 /** The public door: a coordinator that listens. */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { importReaders, meetingPath, nativeMemory, ownDirectory, readEnvironment, readMemoryUse } from "@rankcast/core/runtime";
+import { importReaders, MemoryMeter, meetingPath, nativeMemory, ownDirectory, readEnvironment } from "@rankcast/core/runtime";
 import { fetchAndCast } from "./fetch/cast-weights.ts";
 import { fetchWeights } from "./fetch/fetch-weights.ts";
 import { startCoordinationServer } from "./grpc/coordination-server.ts";
@@ -69,7 +69,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     worldSize,
     localWorldSize: worldSize,
     fetch: fetchAndCast(fetchWeights),
-    pssBytes: () => readMemoryUse().pssBytes,
+    memory: new MemoryMeter(),
     onEvent,
     barrierTimeoutMs: options.barrierTimeoutMs ?? BARRIER_TIMEOUT_MS,
   });

@@ -1,15 +1,16 @@
 /** The coordinator of one node of a job that no launcher of ours started: it finds the head, or is it, once its ranks have come. */
 import {
   asCheckpointError,
+  MemoryMeter,
   nativeMemory,
   type ProcessVariables,
   readEnvironment,
-  readMemoryUse,
   toErrorRecord,
 } from "@rankcast/core/runtime";
 import type { JobEpoch, JobNode } from "./cluster/job-node.ts";
 import { Lobby } from "./cluster/lobby.ts";
 import { type Endpoint, openJobNode } from "./cluster/open-job-node.ts";
+import { fetchAndCast } from "./fetch/cast-weights.ts";
 import { fetchWeights } from "./fetch/fetch-weights.ts";
 import { startCoordinationServer } from "./grpc/coordination-server.ts";
 import { readLinkConnections } from "./link/read-link-connections.ts";
@@ -104,7 +105,7 @@ function nodeOptionsOf(options: NodeOptions, ranks: readonly number[]): Paramete
     barrierTimeoutMs: BARRIER_TIMEOUT_MS,
     noMmap,
     linkConnections: readLinkConnections(variables),
-    fetch: fetchWeights,
-    pssBytes: () => readMemoryUse().pssBytes,
+    fetch: fetchAndCast(fetchWeights),
+    memory: new MemoryMeter(),
   };
 }

@@ -152,7 +152,7 @@ export { type DeviceTag, parseDeviceTag } from "./map-location/device-tag.ts";
 // Memory, plan, segments, composers
 export { attachStorages } from "./memory/attach-storages.ts";
 export { createMemorySegment, createRewritableSegment, type MemorySegment } from "./memory/memory-segment.ts";
-export { type MemoryUse, readMemoryUse } from "./memory/memory-use.ts";
+export { MemoryMeter, type MemoryUse, readMemoryUse } from "./memory/memory-use.ts";
 export { nativeMemory } from "./memory/native-memory.ts";
 export type { SegmentDescriptor, StoragePlacement } from "./memory/segment.ts";
 export { openSegmentBytes, type SegmentBytes } from "./memory/segment-bytes.ts";
@@ -222,6 +222,7 @@ export { getTorchvisionModels, resolveTorchvision, type TorchvisionModel, type T
 export type { WeightTables } from "./scheme/weight-tables.ts";
 export { type BuiltSegments, buildSegments } from "./segment/build-segments.ts";
 export { flattenPlacements, type PlacedSegments, type SegmentReuse, unflattenPlacements } from "./segment/describe-placement.ts";
+export { verifySegments } from "./segment/verify-segments.ts";
 export { BlockPool } from "./source/block-pool.ts";
 export { BlockWriter } from "./source/block-writer.ts";
 export { parseContentRange, RangeSet } from "./source/byte-range.ts";

@@ -66,8 +66,9 @@ export { isMeetingDirectory, makePrivateBase, meetingName, meetingPath } from ".
 export { isAbandoned, type OwnedDirectory, ownDirectory } from "./meeting/own-directory.ts";
 export { attachStorages } from "./memory/attach-storages.ts";
 export { createMemorySegment, createRewritableSegment, type MemorySegment } from "./memory/memory-segment.ts";
-export { type MemoryUse, readMemoryUse, readPeakRssBytes } from "./memory/memory-use.ts";
+export { MemoryMeter, type MemoryUse, readMemoryUse, readPeakRssBytes } from "./memory/memory-use.ts";
 export { type NativeMemory, nativeMemory } from "./memory/native-memory.ts";
+export type { MappedBytes } from "./memory/private-mapping.ts";
 export type { SegmentDescriptor } from "./memory/segment.ts";
 export { openSegmentBytes, type SegmentBytes } from "./memory/segment-bytes.ts";
 export { createWrittenSegment, type WrittenSegment } from "./memory/written-segment.ts";
@@ -85,11 +86,12 @@ export type { NodeAnnouncement, RendezvousEvent } from "./rendezvous/rendezvous-
 export type { RendezvousInstruction } from "./rendezvous/rendezvous-instruction.ts";
 export { createRendezvousState, type MemberNode, type Membership, type RendezvousState } from "./rendezvous/rendezvous-state.ts";
 export { stepRendezvous } from "./rendezvous/step-rendezvous.ts";
-export { buildSegments, verifySegments } from "./segment/build-segments.ts";
+export { buildSegments } from "./segment/build-segments.ts";
 export { type CastPlaces, type CastRun, castRuns, cutCast } from "./segment/cast-storages.ts";
 export { flattenPlacements, type PlacedSegments, type SegmentReuse, unflattenPlacements } from "./segment/describe-placement.ts";
 export { castPlacements, type PlacedCasts, placeCasts, planCasts } from "./segment/plan-casts.ts";
 export { planStripes, type StripePlan } from "./segment/plan-stripes.ts";
+export { verifySegments } from "./segment/verify-segments.ts";
 export { addReadStats, newReadStats, type ReadStats } from "./source/counting-source.ts";
 export { makeDirectories } from "./source/make-directories.ts";
 export { uniqueTag } from "./source/process-identity.ts";

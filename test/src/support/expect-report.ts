@@ -47,7 +47,7 @@ export interface ReplicaDocument {
   readonly digest?: string;
 }
 
-const TIMINGS = ["startMs", "resolveMs", "fetchMs", "decodeMs", "broadcastMs", "loadMs", "barrierMs", "totalMs"];
+const TIMINGS = ["startMs", "resolveMs", "fetchMs", "decodeMs", "broadcastMs", "verifyMs", "loadMs", "barrierMs", "totalMs"];
 const SHA256 = /^[0-9a-f]{64}$/;
 
 /** Parses stdout as the one JSON document it must be, and checks every field of the contract. */

@@ -129,7 +129,7 @@ export class HeadRole implements NodeRole {
   /** The epoch's coordinator was made when the rendezvous said so, for other nodes' ranks may be first. */
   coordinate(membership: Membership, rankEpoch: number, broadcast: NodeBroadcast): NodeCoordinator {
     const { options } = this.#head;
-    const { key, fetch, pssBytes, onEvent, barrierTimeoutMs } = options;
+    const { key, fetch, memory, onEvent, barrierTimeoutMs } = options;
     const nodeRank = 0;
     const links = new LinkPlanner(options.linkConnections);
     const others = new NodeCaster({
@@ -160,7 +160,7 @@ export class HeadRole implements NodeRole {
       localWorldSize: topology.nodes[nodeRank]?.ranks.length ?? 0,
       place: { nodeRank, topology, others, live },
       fetch,
-      pssBytes,
+      memory,
       onEvent,
       barrierTimeoutMs,
     });

@@ -11,6 +11,7 @@ import { type ConnectionListener, PROTOCOL_VERSION } from "../grpc/coordination-
 import { formatLinkAddress, type LinkKey } from "../link/link-key.ts";
 import type { CoordinatorEvent } from "../node/coordinator-event.ts";
 import type { NodeCoordinator } from "../node/node-coordinator.ts";
+import type { CoordinatorMemory } from "../round/load-rounds.ts";
 import { NodeAgent, type NodeEpoch } from "./node-agent.ts";
 import { RelayCoordinator } from "./relay-coordinator.ts";
 
@@ -38,7 +39,7 @@ export interface JobNodeOptions {
   /** Connections of each link between nodes, as the head says; null: planned. */
   readonly linkConnections: number | null;
   readonly fetch: FetchWeights;
-  readonly pssBytes: () => number | null;
+  readonly memory: CoordinatorMemory;
   readonly onEvent?: ((event: CoordinatorEvent) => void) | undefined;
 }
 
@@ -212,7 +213,7 @@ export class JobNode {
   }
 
   #newRelay(membership: Membership, nodeRank: number, broadcast: NodeBroadcast): RelayCoordinator {
-    const { key, fetch, pssBytes, onEvent } = this.#options;
+    const { key, fetch, memory, onEvent } = this.#options;
     return new RelayCoordinator({
       jobId: key.jobId,
       epoch: this.#rankEpoch,
@@ -221,7 +222,7 @@ export class JobNode {
       fetch,
       broadcast,
       send: (message) => this.#uplink.send(message),
-      pssBytes,
+      memory,
       onEvent,
     });
   }

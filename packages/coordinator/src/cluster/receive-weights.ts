@@ -1,4 +1,5 @@
 /** Bringing a round's weights from another node. */
+import type { DType } from "@rankcast/core";
 import type { BroadcastOffer, NodeBroadcast, StripeReader } from "../broadcast/node-broadcast.ts";
 import type { FetchListener } from "../fetch/fetch-weights.ts";
 import type { DeltaTerms, DescribedReuse, ReceivedWeights } from "../round/other-nodes.ts";
@@ -12,6 +13,8 @@ export interface IncomingWeights {
   readonly delta?: DeltaTerms;
   readonly reuse?: DescribedReuse;
   readonly version?: string;
+  /** The type that the head casts to. */
+  readonly castTo?: DType;
   /** Reads this node's part from the origin, where every node has one. */
   readonly own?: StripeReader;
 }

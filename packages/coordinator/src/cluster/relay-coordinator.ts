@@ -15,6 +15,8 @@ import {
   type RankMessage,
 } from "../grpc/coordination-server.ts";
 import type { CoordinatorEvent } from "../node/coordinator-event.ts";
+import type { CoordinatorMemory } from "../round/load-rounds.ts";
+import { phaseAfter } from "../round/rank-phase.ts";
 import { fromWireError, toWireError } from "../round/root-cause.ts";
 import { LiveSegments } from "./live-segments.ts";
 import { RelayWeights } from "./relay-weights.ts";
@@ -30,9 +32,12 @@ export interface RelayOptions {
   readonly fetch: FetchWeights;
   readonly broadcast: NodeBroadcast;
   readonly send: (message: NodeMessage) => void;
-  readonly pssBytes: () => number | null;
+  readonly memory: CoordinatorMemory;
   readonly onEvent?: ((event: CoordinatorEvent) => void) | undefined;
 }
+
+const NOTHING = { pssBytes: 0, peakRssBytes: 0 };
+const UNCOUNTED: CoordinatorMemory = { before: () => NOTHING, after: () => NOTHING };
 
 /** See the module comment. */
 export class RelayCoordinator implements ConnectionListener {
@@ -58,7 +63,7 @@ export class RelayCoordinator implements ConnectionListener {
       },
       tellRanks: (message) => this.#tellRanks(message),
       // A coordinator in a rank's process is counted by that rank.
-      pssBytes: () => ([...this.#connections.values()].some(({ hello }) => hello.pid === process.pid) ? 0 : options.pssBytes()),
+      memory: () => ([...this.#connections.values()].some(({ hello }) => hello.pid === process.pid) ? UNCOUNTED : options.memory),
     });
   }
 
@@ -87,7 +92,10 @@ export class RelayCoordinator implements ConnectionListener {
         this.#weights.request(message);
         break;
       case "progress":
-        this.#options.onEvent?.({ type: "rank", rank, phase: message.phase });
+        this.#enter(rank, message.phase);
+        break;
+      case "arrive":
+        this.#enter(rank, phaseAfter(message));
         break;
     }
     this.#options.send({ type: "rank", rank, message: message.type === "arrive" ? this.#weights.annotate(message) : message });
@@ -170,7 +178,15 @@ export class RelayCoordinator implements ConnectionListener {
   }
 
   #tellRanks(message: CoordinatorMessage): void {
-    for (const connection of this.#connections.values()) connection.send(message);
+    const phase = phaseAfter(message);
+    for (const [rank, connection] of this.#connections) {
+      this.#enter(rank, phase);
+      connection.send(message);
+    }
+  }
+
+  #enter(rank: number, phase: string | null): void {
+    if (phase !== null) this.#options.onEvent?.({ type: "rank", rank, phase });
   }
 
   #refusal({ hello }: RankConnection): { kind: "protocol" | "duplicate"; text: string } | null {

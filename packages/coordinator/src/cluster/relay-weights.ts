@@ -1,10 +1,19 @@
 /** The weights of a job's rounds on a node that is not the head: received, fetched, or a rank's own; published to the node's ranks. */
-import { DistributionError, type FetchOptions } from "@rankcast/core";
-import { asCheckpointError, newReadStats, type PlacedSegments, type SegmentDescriptor, toErrorRecord } from "@rankcast/core/runtime";
+import { compileLimits, DistributionError, type DType, type FetchOptions } from "@rankcast/core";
+import {
+  asCheckpointError,
+  decodeManifest,
+  newReadStats,
+  type PlacedSegments,
+  type SegmentDescriptor,
+  toErrorRecord,
+} from "@rankcast/core/runtime";
 import type { BroadcastOffer, NodeBroadcast, OfferOptions } from "../broadcast/node-broadcast.ts";
+import { type CastWish, castPlaced, type MadeCasts } from "../fetch/cast-weights.ts";
 import type { FetchListener, FetchWeights } from "../fetch/fetch-weights.ts";
 import type { NodeMessage, WeightsOffer } from "../grpc/cluster-server.ts";
 import type { Arrive, CoordinatorMessage, LoadRequest, Publication } from "../grpc/coordination-server.ts";
+import type { CoordinatorMemory } from "../round/load-rounds.ts";
 import { type DescribedWeights, describeDelta, describeWeights, type NodeFacts, type ReceivedWeights } from "../round/other-nodes.ts";
 import { toWireError } from "../round/root-cause.ts";
 import { weightsDigest } from "../round/weights-digest.ts";
@@ -24,7 +33,7 @@ export interface RelayWeightsHost {
   /** To the head. */
   send(message: NodeMessage): void;
   /** Proportional set size of this process; null where the kernel does not tell. */
-  pssBytes(): number | null;
+  memory(): CoordinatorMemory;
 }
 
 interface Round {
@@ -114,7 +123,7 @@ export class RelayWeights {
     const round = this.#rounds.get(Number.parseInt(arrival.digest, 10));
     if (!round || round.pssGrowthTold) return arrival;
     round.pssGrowthTold = true;
-    const now = this.#host.pssBytes();
+    const now = this.#host.memory().after().pssBytes;
     const nodePssBytes = now === null || round.pssBytes === null ? null : now - round.pssBytes;
     return { ...arrival, payload: { ...(arrival.payload as object), nodePssBytes } };
   }
@@ -146,7 +155,7 @@ export class RelayWeights {
     const round: Round = {
       cancel: new AbortController(),
       offers: [],
-      pssBytes: this.#host.pssBytes(),
+      pssBytes: this.#host.memory().before().pssBytes,
       begun: true,
       published: null,
       placed: null,
@@ -206,13 +215,26 @@ export class RelayWeights {
     } finally {
       await part?.close();
     }
-    const { placed, release, roundTripMs } = received;
-    round.release = release;
-    if (!this.#rounds.has(sequence)) release();
+    const { roundTripMs } = received;
+    const casts = this.#cast(sequence, manifest, received.placed, told.castTo);
+    const placed = casts?.placed ?? received.placed;
+    round.release = () => {
+      received.release();
+      casts?.release();
+    };
+    if (!this.#rounds.has(sequence)) round.release();
     else this.#publish(sequence, round, manifest, placed);
     this.#host.listener.onPhase("loading");
+    await casts?.done;
     const facts = { digest: null, origin: part?.origin() ?? newReadStats(), sharedBytes: sharedBytesOf(placed) };
     return roundTripMs === undefined ? facts : { ...facts, roundTripMs };
+  }
+
+  /** Each node casts for itself what the head casts, or what its own ranks have asked for. */
+  #cast(sequence: number, manifest: Uint8Array, placed: PlacedSegments, castTo: DType | undefined): MadeCasts | null {
+    const { limits, castTo: wished } = (this.#asked.get(sequence)?.options ?? {}) as FetchOptions & CastWish;
+    const wanted = castTo ?? wished;
+    return wanted === undefined ? null : castPlaced(decodeManifest(manifest, compileLimits(limits)), placed, wanted, limits);
   }
 
   /** This node's part of what all nodes read together. */
@@ -244,6 +266,6 @@ export class RelayWeights {
   }
 }
 
-function sharedBytesOf({ segments }: PlacedSegments): number {
-  return segments.reduce((sum, { nbytes }) => sum + nbytes, 0);
+function sharedBytesOf({ segments, casts }: PlacedSegments): number {
+  return [...segments, ...(casts?.segments ?? [])].reduce((sum, { nbytes }) => sum + nbytes, 0);
 }

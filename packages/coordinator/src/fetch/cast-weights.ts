@@ -19,9 +19,10 @@ import {
   placeCasts,
   planCasts,
   readEnvironment,
+  type StateDictManifest,
   unflattenPlacements,
 } from "@rankcast/core/runtime";
-import type { FetchedWeights, FetchWeights } from "./fetch-weights.ts";
+import type { FetchWeights } from "./fetch-weights.ts";
 
 /** What a rank asks for beside the bytes; not part of what ranks must agree on, because nothing depends on it. */
 export interface CastWish {
@@ -47,24 +48,60 @@ const THREAD_BYTES_MIN = 64 * 2 ** 20;
 
 /** A fetch that also makes the casts which are asked for. */
 export function fetchAndCast(fetch: FetchWeights): FetchWeights {
-  return async (weights, options, listener, signal) => {
-    const fetched = await fetch(weights, options, listener, signal);
+  return async (weights, options, listener, signal, readers) => {
+    const fetched = await fetch(weights, options, listener, signal, readers);
     const { castTo } = options as FetchOptions & CastWish;
-    const native = nativeMemory(readEnvironment().noMmap);
-    if (castTo === undefined || native === null || process.platform !== "linux") return fetched;
-    try {
-      return addCasts(fetched, castTo, native, options);
-    } catch {
-      // No room for them beside the weights, say: replicas cast for themselves.
-      return fetched;
-    }
+    const made = castPlaced(fetched.manifest, fetched.placed, castTo, options.limits);
+    if (!made) return fetched;
+    return {
+      ...fetched,
+      placed: made.placed,
+      async verify() {
+        await Promise.all([fetched.verify(), made.done]);
+      },
+      release() {
+        fetched.release();
+        made.release();
+      },
+    };
   };
 }
 
-function addCasts(fetched: FetchedWeights, castTo: DType, native: NativeMemory, options: FetchOptions): FetchedWeights {
-  const { manifest, placed } = fetched;
-  const plan = planCasts(manifest, castTo, compileLimits(options.limits));
-  if (plan.casts.length === 0) return fetched;
+/** Casts of placed weights. */
+export interface MadeCasts {
+  /** The weights with their casts, which are being made. */
+  readonly placed: PlacedSegments;
+  /** Resolves when they are complete; commit nothing before. */
+  readonly done: Promise<void>;
+  /** Gives their memory back once every rank has attached. Safe to call twice. */
+  release(): void;
+}
+
+/** Begins to make casts to `castTo`; null where none is wanted, nothing is mapped, or there is no room: replicas cast for themselves then. */
+export function castPlaced(
+  manifest: StateDictManifest,
+  placed: PlacedSegments,
+  castTo: DType | undefined,
+  limits: FetchOptions["limits"],
+): MadeCasts | null {
+  const native = nativeMemory(readEnvironment().noMmap);
+  if (castTo === undefined || native === null || process.platform !== "linux") return null;
+  try {
+    return beginCasts(manifest, placed, castTo, native, limits);
+  } catch {
+    return null;
+  }
+}
+
+function beginCasts(
+  manifest: StateDictManifest,
+  placed: PlacedSegments,
+  castTo: DType,
+  native: NativeMemory,
+  limits: FetchOptions["limits"],
+): MadeCasts | null {
+  const plan = planCasts(manifest, castTo, compileLimits(limits));
+  if (plan.casts.length === 0) return null;
   const targets = createTargets(plan.segmentBytes, native);
   const placements = unflattenPlacements(placed, manifest);
   const runs = plan.casts.flatMap((cast) => {
@@ -74,19 +111,14 @@ function addCasts(fetched: FetchedWeights, castTo: DType, native: NativeMemory, 
   const done = castAll(runs, { sources: placed.segments, targets }, native).then(() => {
     for (const { fd } of targets) native.seal(fd);
   });
-  // Looked at in `verify`; until then a failure must not count as unhandled.
+  // Looked at later; until then a failure must not count as unhandled.
   done.catch(() => undefined);
   const segments = targets.map(({ fd, nbytes }) => ({ kind: "memfd" as const, path: `/proc/${process.pid}/fd/${fd}`, nbytes }));
-  const withCasts: PlacedSegments = { ...placed, casts: placeCasts(plan, segments, manifest.storages.length) };
   let open = true;
   return {
-    ...fetched,
-    placed: withCasts,
-    async verify() {
-      await Promise.all([fetched.verify(), done]);
-    },
+    placed: { ...placed, casts: placeCasts(plan, segments, manifest.storages.length) },
+    done,
     release() {
-      fetched.release();
       if (!open) return;
       open = false;
       // Threads open the files by number: not before they have ended.

@@ -3,14 +3,7 @@
  * where ranks of other nodes come in through their node's stream. Knows no gRPC; connections come through `ConnectionListener`.
  */
 import { type CheckpointError, DistributionError, type LoadReportFields } from "@rankcast/core";
-import {
-  asCheckpointError,
-  type ErrorRecord,
-  fromErrorRecord,
-  type MemberPlace,
-  type SegmentDescriptor,
-  type Topology,
-} from "@rankcast/core/runtime";
+import { asCheckpointError, type ErrorRecord, fromErrorRecord, type MemberPlace, type SegmentDescriptor } from "@rankcast/core/runtime";
 import type { FetchWeights } from "../fetch/fetch-weights.ts";
 import type { LiveBrought, LiveEncoded } from "../grpc/cluster-server.ts";
 import {
@@ -22,20 +15,14 @@ import {
   type RankMessage,
 } from "../grpc/coordination-server.ts";
 import { BarrierBoard, type BoardDecision } from "../round/barrier-board.ts";
-import { type LiveNodes, NO_LIVE_NODES } from "../round/live-carriages.ts";
+import { NO_LIVE_NODES } from "../round/live-carriages.ts";
 import { LiveWeights } from "../round/live-weights.ts";
-import { LoadRounds } from "../round/load-rounds.ts";
-import { type DescribedWeights, NO_OTHER_NODES, type NodeFacts, type OtherNodes } from "../round/other-nodes.ts";
+import { type CoordinatorMemory, LoadRounds } from "../round/load-rounds.ts";
+import { type DescribedWeights, NO_OTHER_NODES, type NodeFacts } from "../round/other-nodes.ts";
+import { phaseAfter } from "../round/rank-phase.ts";
 import { abortedRank, fromWireError, lostRank, placeOf, toWireError, withRootCause } from "../round/root-cause.ts";
 import type { CoordinatorEvent } from "./coordinator-event.ts";
-
-/** Where this coordinator's node is in a job of several. */
-export interface JobPlace {
-  readonly nodeRank: number;
-  readonly topology: Topology;
-  readonly others: OtherNodes;
-  readonly live: LiveNodes;
-}
+import type { JobPlace } from "./job-place.ts";
 
 /** What decides a node's coordinator. */
 export interface NodeCoordinatorOptions {
@@ -52,8 +39,8 @@ export interface NodeCoordinatorOptions {
   readonly onEvent?: ((event: CoordinatorEvent) => void) | undefined;
   /** How long ranks may keep each other waiting at a barrier after the first has arrived. */
   readonly barrierTimeoutMs: number;
-  /** Proportional set size of this process; null where the kernel does not tell. */
-  readonly pssBytes: () => number | null;
+  /** What this process takes. */
+  readonly memory: CoordinatorMemory;
 }
 
 interface Member {
@@ -110,7 +97,7 @@ export class NodeCoordinator implements ConnectionListener {
       nodeCount: options.place?.topology.nodes.length ?? 1,
       members: () => new Map([...this.#members].map(([rank, { connection }]) => [rank, connection.hello])),
       now,
-      pssBytes: options.pssBytes,
+      memory: options.memory,
     });
   }
 
@@ -136,6 +123,7 @@ export class NodeCoordinator implements ConnectionListener {
     const { rank } = connection.hello;
     switch (message.type) {
       case "arrive":
+        this.#enter(rank, phaseAfter(message));
         this.#rounds.arrive(rank, message);
         return;
       case "load":
@@ -145,8 +133,7 @@ export class NodeCoordinator implements ConnectionListener {
         this.#rounds.publish(rank, message);
         return;
       case "progress":
-        this.#board.progress(rank, message.phase);
-        this.#options.onEvent?.({ type: "rank", rank, phase: message.phase });
+        this.#enter(rank, message.phase);
         return;
       case "abort":
         this.#board.abort(rank, abortedRank(fromWireError(message.cause), connection.hello));
@@ -284,11 +271,19 @@ export class NodeCoordinator implements ConnectionListener {
     return this.#members.has(hello.rank) ? { kind: "duplicate", text: `rank ${hello.rank} has joined already` } : null;
   }
 
+  #enter(rank: number, phase: string | null): void {
+    if (phase === null) return;
+    this.#board.progress(rank, phase);
+    this.#options.onEvent?.({ type: "rank", rank, phase });
+  }
+
   /** To every rank; once to each other node, and of what is published only to this one. */
   #broadcast(message: CoordinatorMessage): void {
     const told = new Set<FarNode>();
-    for (const { connection } of this.#members.values()) {
+    const phase = phaseAfter(message);
+    for (const [rank, { connection }] of this.#members) {
       const { far } = connection;
+      if (!far || message.type !== "published") this.#enter(rank, phase);
       if (!far) connection.send(message);
       else if (message.type !== "published" && !told.has(far)) {
         told.add(far);

@@ -3,7 +3,7 @@
  * at a time; a round that failed leaves nothing behind.
  */
 import { type CheckpointError, DistributionError, type FetchOptions, type LoadReportFields } from "@rankcast/core";
-import { asCheckpointError, type PlacedSegments, type StateDictManifest } from "@rankcast/core/runtime";
+import { asCheckpointError, type MemoryMeter, type PlacedSegments, type StateDictManifest } from "@rankcast/core/runtime";
 import { type FetchedWeights, type FetchListener, type FetchWeights, publishedWeights } from "../fetch/fetch-weights.ts";
 import type { Arrive, CoordinatorMessage, Hello, LoadRequest, Publication } from "../grpc/coordination-server.ts";
 import { mergeRankResults, type RankResult } from "./merge-rank-results.ts";
@@ -11,6 +11,9 @@ import type { DescribedWeights, NodeFacts, OtherNodes } from "./other-nodes.ts";
 import { isReport, newRound, nodesDiffer, type Round, type Stage } from "./round.ts";
 import { stripeReaders } from "./stripe-readers.ts";
 import { weightsDigest } from "./weights-digest.ts";
+
+/** Proportional set size of the coordinator's process, null where the kernel does not tell: at the beginning of a load, and after it. */
+export type CoordinatorMemory = Pick<MemoryMeter, "before" | "after">;
 
 /** What the owner of the rounds does for them. */
 export interface RoundsHost {
@@ -27,8 +30,7 @@ export interface RoundsHost {
   /** Who takes part, by rank. */
   members(): ReadonlyMap<number, Hello>;
   now(): number;
-  /** Proportional set size of this process; null where the kernel does not tell. */
-  pssBytes(): number | null;
+  readonly memory: CoordinatorMemory;
 }
 
 const PREFIX = "round/";
@@ -53,8 +55,7 @@ export class LoadRounds {
   request({ sequence, weights, options, digest }: LoadRequest): void {
     if (sequence <= this.#lastOver || this.#rounds.get(sequence)?.weights) return;
     const round = this.#open(sequence);
-    // Not for updates: the kernel takes milliseconds to tell.
-    round.pssBytes = this.#host.pssBytes();
+    round.pssBytes = this.#host.memory.before().pssBytes;
     round.weights = weights;
     round.digest = `${sequence} ${digest}`;
     void this.#fetch(round, options as FetchOptions);
@@ -254,7 +255,9 @@ export class LoadRounds {
         round.contentDigest = await weightsDigest(fetched, round.cancel.signal);
         this.#compare(round);
       }
+      const verifyStartMs = this.#host.now();
       await fetched.verify();
+      round.verifyMs = this.#host.now() - verifyStartMs;
       round.verified = true;
       this.#admitHeld(round);
     } catch (error) {
@@ -280,6 +283,7 @@ export class LoadRounds {
       startMs: (beginMs ?? 0) - this.#startMs,
       totalMs: (committedMs ?? 0) - (beginMs ?? 0),
       loadMs,
+      verifyMs: round.verifyMs,
       coordinatorPssBytes: round.pssGrowthBytes,
       members: this.#host.members(),
       nodeCount: this.#host.nodeCount,
@@ -292,7 +296,7 @@ export class LoadRounds {
   /** Read when ranks read theirs, after the load's last barrier: pages that several processes map are shared out among all of them. */
   #pssGrowth({ pssBytes }: Round): number | null {
     for (const { pid } of this.#host.members().values()) if (pid === process.pid) return 0;
-    const now = this.#host.pssBytes();
+    const now = this.#host.memory.after().pssBytes;
     return now === null || pssBytes === null ? null : now - pssBytes;
   }
 }

@@ -28,6 +28,8 @@ export interface RoundFacts {
   readonly startMs: number;
   readonly totalMs: number;
   readonly loadMs: number;
+  /** Checking what is mapped and making casts, beside whatever ranks do. */
+  readonly verifyMs: number;
   /** Growth of the coordinator's own process; 0 when it is a thread of a rank, which counts it. */
   readonly coordinatorPssBytes: number | null;
   readonly members: ReadonlyMap<number, Hello>;
@@ -70,6 +72,7 @@ export function mergeRankResults(results: ReadonlyMap<number, RankResult>, facts
       fetchMs,
       decodeMs,
       broadcastMs: broadcastMs + facts.castMs,
+      verifyMs: facts.verifyMs,
       loadMs,
       barrierMs: Math.max(0, totalMs - loadMs),
       totalMs,

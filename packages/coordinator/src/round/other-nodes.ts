@@ -1,5 +1,5 @@
 /** What the rounds of a job need from its other nodes. On one node there are none. */
-import type { BroadcastReport } from "@rankcast/core";
+import type { BroadcastReport, DType } from "@rankcast/core";
 import type { PlacedSegments, ReadStats, SegmentReuse } from "@rankcast/core/runtime";
 import type { CompleteSegments, StripedWeights } from "../fetch/fetch-weights.ts";
 
@@ -27,6 +27,8 @@ export interface DescribedWeights {
   /** Set when the weights travel as the difference from those of an earlier round. */
   readonly delta?: DeltaTerms;
   readonly reuse?: DescribedReuse;
+  /** The type that this node casts to for its ranks; others do the same for theirs. */
+  readonly castTo?: DType;
   /** The user's opaque label of an update. */
   readonly version?: string;
 }
@@ -83,11 +85,12 @@ export const NO_OTHER_NODES: OtherNodes = {
 };
 
 /** The description of weights that are placed here. */
-export function describeWeights(manifest: Uint8Array, { segments, flat, shared, version, reuse }: PlacedSegments): DescribedWeights {
+export function describeWeights(manifest: Uint8Array, { segments, flat, shared, version, reuse, casts }: PlacedSegments): DescribedWeights {
   return {
     ...{ manifest, flat, shared, segmentBytes: segments.map(({ nbytes }) => nbytes) },
     ...(reuse ? { reuse: { layout: reuse.layout, known: reuse.known } } : {}),
     ...(version === undefined ? {} : { version }),
+    ...(casts ? { castTo: casts.dtype } : {}),
   };
 }
 

@@ -34,6 +34,7 @@ export interface Round {
   begin(): void;
   committedMs: number | null;
   loadMs: number;
+  verifyMs: number;
   /** Proportional set size of this process when the round began. */
   pssBytes: number | null;
   pssGrowthBytes: number | null;
@@ -63,6 +64,7 @@ export function newRound(sequence: number): Round {
     beginMs: null,
     committedMs: null,
     loadMs: 0,
+    verifyMs: 0,
     pssBytes: null,
     pssGrowthBytes: null,
   };

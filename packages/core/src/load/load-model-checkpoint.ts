@@ -52,7 +52,8 @@ export async function loadModelCheckpoint(model: Module, weights: string, given:
       timings: {
         startMs: 0,
         ...opened.timings,
-        broadcastMs: loadStart - readStart,
+        broadcastMs: loadStart - readStart - state.verifyMs,
+        verifyMs: state.verifyMs,
         loadMs: endMs - loadStart,
         barrierMs: 0,
         totalMs: endMs - startMs,

@@ -19,6 +19,8 @@ export interface LoadedState {
   readonly storages: readonly Storage[];
   readonly segments: readonly SegmentDescriptor[];
   readonly stats: ReadStats;
+  /** Comparing stored checksums of what is mapped. */
+  readonly verifyMs: number;
 }
 
 /**
@@ -41,13 +43,15 @@ export async function loadState(
   });
   try {
     const { storages } = attachStorages(built.descriptors, plan.placements, native);
+    const verifyStart = performance.now();
     const stats = addReadStats(
       addReadStats(newReadStats(), built.stats),
       await (options.compareAgain
         ? built.verifyMapped()
         : compareOnce({ manifest, plan, built, verify: options.verify ?? true, cacheDir: options.cacheDir })),
     );
-    return { stateDict: bindStateDict(manifest, storages), storages, segments: built.descriptors, stats };
+    const verifyMs = performance.now() - verifyStart;
+    return { stateDict: bindStateDict(manifest, storages), storages, segments: built.descriptors, stats, verifyMs };
   } finally {
     // The views keep the memory; the descriptors were only the way to it.
     built.release();

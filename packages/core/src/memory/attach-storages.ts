@@ -62,8 +62,8 @@ function membersBySegment(placements: Placements): Map<number, number[]> {
 type Place = (index: number, placement: StoragePlacement | null | undefined) => Storage;
 
 function mapMembers(native: NativeMemory, fd: number, segment: SegmentDescriptor): Place {
-  const buffer = native.mapPrivate(fd, segment.kind === "file" ? segment.offset : 0, segment.nbytes);
-  return (_, placement) => new Storage(buffer, placement?.byteOffset ?? 0, placement?.nbytes ?? 0);
+  const { buffer, byteOffset } = native.mapPrivate(fd, segment.kind === "file" ? segment.offset : 0, segment.nbytes);
+  return (_, placement) => new Storage(buffer, byteOffset + (placement?.byteOffset ?? 0), placement?.nbytes ?? 0);
 }
 
 function readMembers(fd: number, segment: SegmentDescriptor, members: readonly number[], placements: Placements): Place {

@@ -1,4 +1,4 @@
-/** Memory of this process as the kernel counts it. */
+/** Memory of this process as the kernel counts it, and how it grows. */
 import { readFileSync } from "node:fs";
 
 /** Bytes; null where the kernel does not tell (not Linux). */
@@ -17,6 +17,56 @@ export function readMemoryUse(): MemoryUse {
     return { pssBytes: match ? Number(match[1]) * 1024 : null, peakRssBytes };
   } catch {
     return { pssBytes: null, peakRssBytes };
+  }
+}
+
+/** Resident sizes by kind; the kernel keeps these as counters. */
+interface ResidentUse {
+  readonly anonymousBytes: number;
+  /** Pages of files and of shared memory, which other processes may map as well. */
+  readonly sharedBytes: number;
+}
+
+/** Above this, pages of files came or went since the last reading: their share has to be read. */
+const SHARED_CHANGE_BYTES_MAX = 4 * 2 ** 20;
+
+/**
+ * How much memory something took. Before it, a sum of counters is enough (microseconds): what is allocated between two readings is
+ * anonymous, except where files were mapped. After it, the kernel has to look at every page (milliseconds): nobody should be waiting then.
+ */
+export class MemoryMeter {
+  #last: { readonly pssBytes: number; readonly resident: ResidentUse } | null = null;
+
+  constructor() {
+    this.after();
+  }
+
+  /** Proportional set size now, from what it was at the last reading wherever that says it; null where the kernel does not tell. */
+  before(): MemoryUse {
+    const last = this.#last;
+    const resident = readResidentUse();
+    if (!last || !resident || Math.abs(resident.sharedBytes - last.resident.sharedBytes) > SHARED_CHANGE_BYTES_MAX) return this.after();
+    return { pssBytes: last.pssBytes + resident.anonymousBytes - last.resident.anonymousBytes, peakRssBytes: resident.peakRssBytes };
+  }
+
+  /** Reads it. */
+  after(): MemoryUse {
+    const resident = readResidentUse();
+    const use = readMemoryUse();
+    this.#last = use.pssBytes === null || resident === null ? null : { pssBytes: use.pssBytes, resident };
+    return use;
+  }
+}
+
+function readResidentUse(): (ResidentUse & { readonly peakRssBytes: number }) | null {
+  try {
+    const status = readFileSync("/proc/self/status", "utf8");
+    const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1]) * 1024;
+    const [anonymousBytes, sharedBytes, peakRssBytes] = [field("RssAnon"), field("RssFile") + field("RssShmem"), field("VmHWM")];
+    // A kernel before 4.5 has no such fields.
+    return Number.isNaN(anonymousBytes + sharedBytes + peakRssBytes) ? null : { anonymousBytes, sharedBytes, peakRssBytes };
+  } catch {
+    return null;
   }
 }
 

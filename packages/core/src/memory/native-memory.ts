@@ -7,6 +7,8 @@
  */
 import { createRequire } from "node:module";
 import { TensorError } from "../errors/checkpoint-error.ts";
+import type { Koffi, Library } from "./koffi.ts";
+import { bindPrivateMappings, type MappedBytes } from "./private-mapping.ts";
 
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
@@ -17,7 +19,10 @@ const SEAL_SHRINK_GROW_WRITE = 2 | 4 | 8;
 // F_SEAL_FUTURE_WRITE (Linux 5.1): mappings that exist may go on writing, nobody can get a new one.
 const SEAL_SHRINK_GROW_FUTURE_WRITE = 2 | 4 | 16;
 const SEAL_SHRINK_GROW = 2 | 4;
-const MADV_DONTNEED = 4;
+/** Linux 5.14; others know no such advice. */
+const MADV_POPULATE_WRITE = 23;
+/** A kernel with larger pages refuses what is not aligned to them; then pages come as they always do. */
+const PAGE_BYTES = 4096n;
 const MAP_FAILED = 0xffffffffffffffffn;
 
 /** Offsets of mappings must be multiples of this (largest page size of the platforms we run on). */
@@ -32,15 +37,35 @@ export interface HeldMapping {
 /** What the kernel offers beyond `node:fs`. */
 export interface NativeMemory {
   /**
-   * Copy-on-write view of a file descriptor: pages are shared until written. Unmapped when the last view of the buffer is collected.
+   * Copy-on-write view of a file descriptor: pages are shared until written. Unmapped when the last view of the buffer is collected, whichever
+   * thread holds it.
    * @throws {TensorError} RANKCAST_MEMORY_MAP when the kernel refuses.
    */
-  mapPrivate(fd: number, offset: number, nbytes: number): ArrayBuffer;
+  mapPrivate(fd: number, offset: number, nbytes: number): MappedBytes;
+  /** Whether this thread has made the buffer with `mapPrivate`: memory of its own although it may be a SharedArrayBuffer. */
+  isMapped(buffer: ArrayBufferLike | null): boolean;
   /**
    * Drops what was written to a view of `mapPrivate`: its next reads show what the memory file holds by then.
    * @throws {TensorError} RANKCAST_MEMORY_MAP for any other buffer, or when the kernel refuses.
    */
-  forgetWrites(buffer: ArrayBuffer): void;
+  forgetWrites(buffer: ArrayBufferLike): void;
+  /**
+   * Takes the bytes of `mapPrivate` away now: views show zeros from then on. Of other buffers nothing.
+   * @throws {TensorError} RANKCAST_MEMORY_MAP when the kernel refuses.
+   */
+  unmap(buffer: ArrayBufferLike | null): void;
+  /**
+   * The same bytes as a plain ArrayBuffer, for libraries that take no shared one: it begins at `byteOffset` of `buffer` and keeps that alive. Null
+   * where there is nothing to do.
+   */
+  plainView(buffer: ArrayBufferLike): MappedBytes | null;
+  /**
+   * Lets V8 count what was mapped since the last call. It collects garbage when it hears of a gigabyte, which must happen some time, or
+   * mappings that nobody needs stay; but not while others wait for this rank.
+   */
+  settle(): void;
+  /** Takes the pages of `nbytes` bytes of fresh memory, of which `first` is the beginning; content stays. Where the kernel cannot, nothing happens. */
+  populate(first: Uint8Array, nbytes: number): void;
   /** The same for reading, unmapped by hand: memory that waits for a collection to be given back is missing for the next segment. */
   mapForReading(fd: number, offset: number, nbytes: number): HeldMapping;
   /** Shared view for filling memory that is not yet published. @throws {TensorError} RANKCAST_MEMORY_MAP when the kernel refuses. */
@@ -62,18 +87,6 @@ export interface NativeMemory {
   close(fd: number): void;
   /** Ends the process now, without waiting for its threads: for one whose thread hangs in a system call. */
   exit(code: number): void;
-}
-
-type NativeFunction = (...args: unknown[]) => unknown;
-
-interface Library {
-  func(prototype: string): NativeFunction;
-}
-
-interface Koffi {
-  load(name: string): Library;
-  view(pointer: bigint, nbytes: number): ArrayBuffer;
-  errno(): number;
 }
 
 const LIBRARY_NAMES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1", "libSystem.B.dylib"];
@@ -112,34 +125,25 @@ function bind(koffi: Koffi, libc: Library): NativeMemory {
   const mmap = libc.func("void *mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)");
   const munmap = libc.func("int munmap(void *addr, size_t length)");
   const madvise = libc.func("int madvise(void *addr, size_t length, int advice)");
-  const privates = new WeakMap<ArrayBuffer, bigint>();
-  // koffi.view has no finaliser of its own. Every typed array keeps its ArrayBuffer alive, so use after unmap cannot happen.
-  const live = new FinalizationRegistry<{ pointer: bigint; nbytes: number }>(({ pointer, nbytes }) => munmap(pointer, nbytes));
-  const map = (fd: number, offset: number, nbytes: number, flags: number): bigint => {
-    const pointer = mmap(null, nbytes, PROT_READ_WRITE, flags, fd, offset) as bigint;
+  const map = (at: bigint | null, nbytes: number, flags: number, fd: number, offset: number): bigint => {
+    const pointer = mmap(at, nbytes, PROT_READ_WRITE, flags, fd, offset) as bigint;
     if (pointer === MAP_FAILED) throw mapError("mmap", koffi.errno(), nbytes);
     return pointer;
   };
+  const failed = (call: string, nbytes: number): TensorError => mapError(call, koffi.errno(), nbytes);
   return {
-    mapPrivate(fd, offset, nbytes) {
-      const pointer = map(fd, offset, nbytes, MAP_PRIVATE);
-      const buffer = koffi.view(pointer, nbytes);
-      live.register(buffer, { pointer, nbytes });
-      privates.set(buffer, pointer);
-      return buffer;
-    },
-    forgetWrites(buffer) {
-      const pointer = privates.get(buffer);
-      if (pointer === undefined || madvise(pointer, buffer.byteLength, MADV_DONTNEED) !== 0) {
-        throw mapError("madvise(MADV_DONTNEED)", pointer === undefined ? 0 : koffi.errno(), buffer.byteLength);
-      }
+    ...bindPrivateMappings(koffi, { map, munmap, madvise, failed }),
+    populate(first, nbytes) {
+      const address = koffi.address(first);
+      const begin = address - (address % PAGE_BYTES);
+      if (process.platform === "linux") madvise(begin, Number(address - begin) + nbytes, MADV_POPULATE_WRITE);
     },
     mapForReading(fd, offset, nbytes) {
-      const pointer = map(fd, offset, nbytes, MAP_PRIVATE);
+      const pointer = map(null, nbytes, MAP_PRIVATE, fd, offset);
       return { buffer: koffi.view(pointer, nbytes), unmap: () => void munmap(pointer, nbytes) };
     },
     mapShared(fd, nbytes) {
-      const pointer = map(fd, 0, nbytes, MAP_SHARED);
+      const pointer = map(null, nbytes, MAP_SHARED, fd, 0);
       return { buffer: koffi.view(pointer, nbytes), unmap: () => void munmap(pointer, nbytes) };
     },
     exit: (code) => void libc.func("void _exit(int status)")(code),

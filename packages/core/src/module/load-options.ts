@@ -1,8 +1,9 @@
 /** What a caller may ask of a load into a module, and its compiled form. Nothing else reads the raw options. */
 import { UsageError } from "../errors/checkpoint-error.ts";
 import { checkOptionNames } from "../errors/option-names.ts";
+import { freshStorage } from "../memory/fresh-storage.ts";
 import { type DType, isDType } from "../tensor/dtype.ts";
-import { Storage } from "../tensor/storage.ts";
+import type { Storage } from "../tensor/storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type CompiledRule, compileRule, type KeyRule } from "./key-rule.ts";
 
@@ -136,7 +137,7 @@ export function compileLoadOptions(options: LoadStateDictOptions = {}): Compiled
     subtree: options.subtree ?? null,
     into: options.into ?? "",
   };
-  const allocate = options.allocate ?? ((sizeBytes: number) => Storage.allocate(sizeBytes));
+  const allocate = options.allocate ?? freshStorage;
   const castOf = options.castOf ?? (() => null);
   return { ...compiled, allocate, castOf, signature: signatureOf(compiled) };
 }

@@ -30,13 +30,17 @@ export interface RankReport {
   readonly replicas: readonly ReplicaReport[];
 }
 
-/** Milliseconds of each phase. `totalMs` runs from "every rank has joined and its replicas are built" to "the barrier released every rank". */
+/**
+ * Milliseconds of each phase. Phases of a load by several processes overlap: `verifyMs` (comparing stored checksums of mapped files, making casts)
+ * runs beside `loadMs`, so that their sum may exceed `totalMs`. `totalMs` runs from "every rank has joined and its replicas are built" to "the barrier released every rank".
+ */
 export interface TimingReport {
   readonly startMs: number;
   readonly resolveMs: number;
   readonly fetchMs: number;
   readonly decodeMs: number;
   readonly broadcastMs: number;
+  readonly verifyMs: number;
   readonly loadMs: number;
   readonly barrierMs: number;
   readonly totalMs: number;
@@ -88,6 +92,7 @@ const NO_TIME: TimingReport = {
   fetchMs: 0,
   decodeMs: 0,
   broadcastMs: 0,
+  verifyMs: 0,
   loadMs: 0,
   barrierMs: 0,
   totalMs: 0,

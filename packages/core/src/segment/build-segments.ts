@@ -4,16 +4,15 @@
  */
 import type { Limits } from "../limits/limits.ts";
 import type { StateDictManifest } from "../manifest/manifest.ts";
-import { attachStorages } from "../memory/attach-storages.ts";
 import { createMemorySegment, type MemorySegment } from "../memory/memory-segment.ts";
 import type { NativeMemory } from "../memory/native-memory.ts";
 import type { SegmentDescriptor } from "../memory/segment.ts";
 import type { LoadPlan } from "../plan/load-plan.ts";
 import type { ByteSource } from "../source/byte-source.ts";
-import { addReadStats, newReadStats, type ReadStats } from "../source/counting-source.ts";
+import { newReadStats, type ReadStats } from "../source/counting-source.ts";
 import { Storage } from "../tensor/storage.ts";
 import { type StorageRead, transferStorages } from "../transfer/transfer-storages.ts";
-import { verifyStorages } from "../transfer/verify-storages.ts";
+import { verifySegments } from "./verify-segments.ts";
 
 /** What building needs beside the plan. */
 export interface BuildSegmentsOptions {
@@ -113,24 +112,4 @@ function verifyMapped(
 ): Promise<ReadStats> {
   const placements = plan.placements.map((placement) => (placement && descriptors[placement.segment]?.kind === "file" ? placement : null));
   return verifySegments(manifest, placements, descriptors, options);
-}
-
-/**
- * Checks stored checksums of complete segments: of the storages that `placements` names, whose bytes are as the file has them.
- * @throws {FormatError} class integrity; as `attachStorages`.
- */
-export async function verifySegments(
-  manifest: StateDictManifest,
-  placements: LoadPlan["placements"],
-  descriptors: readonly SegmentDescriptor[],
-  options: Pick<BuildSegmentsOptions, "native" | "signal">,
-): Promise<ReadStats> {
-  const stats = newReadStats();
-  const { storages } = attachStorages(descriptors, placements, options.native);
-  const reads: StorageRead[] = [];
-  placements.forEach((placement, index) => {
-    const [storage, target] = [manifest.storages[index], storages[index]];
-    if (placement && storage && target) reads.push({ storage, target });
-  });
-  return addReadStats(stats, await verifyStorages(reads, manifest.sources, { signal: options.signal }));
 }

@@ -10,7 +10,7 @@ const VIEW_BYTES_MAX = constants.MAX_LENGTH;
  * A storage of a meta tensor has `buffer === null`: its size is known, its bytes are not.
  */
 export class Storage {
-  /** The memory; `SharedArrayBuffer` or a mapped `ArrayBuffer` when it comes from a segment. */
+  /** The memory; a `SharedArrayBuffer` when it comes from a segment (a mapped `ArrayBuffer` where the engine has no shared memory). */
   readonly buffer: ArrayBufferLike | null;
   /** Where the storage starts in `buffer`. */
   readonly byteOffset: number;

@@ -3,7 +3,7 @@
  * the replicas of the last one, the layout whose segments are kept).
  */
 import { DistributionError, type DType, type LoadReport, type StateDict } from "@rankcast/core";
-import type { RankIdentity } from "@rankcast/core/runtime";
+import { MemoryMeter, type RankIdentity } from "@rankcast/core/runtime";
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import type { RankSession } from "../session/rank-session.ts";
 import { checkGroupLoadOptions, fetchOptionsOf, type GroupLoadOptions, replicaOptionsOf, roundDigest } from "./load-options.ts";
@@ -28,6 +28,7 @@ export class Collectives {
   readonly #identity: RankIdentity;
   readonly #noMmap: boolean;
   readonly #ring: PublicationRing;
+  readonly #memory = new MemoryMeter();
   #sequence = 0;
   #generation = -1;
   #last: ReplicaSet | null = null;
@@ -146,6 +147,7 @@ export class Collectives {
         withDigest: options.digest ?? false,
         generation: this.#generation + 1,
         noMmap: this.#noMmap,
+        memory: this.#memory,
         limits: options.limits ?? {},
         signal: options.signal,
         onPhase: (phase) => options.onProgress?.({ phase, doneBytes: 0, totalBytes: null }),

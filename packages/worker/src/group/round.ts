@@ -2,8 +2,9 @@
  * One collective load or update, as seen by one rank. Five barriers, each with the same outcome on every rank:
  * begin (all want the same) → weights published → prepared (nothing touched yet) → committed → reported (not part of the load's time).
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type CheckpointError, DistributionError, LoadReport, type LoadReportFields, type ReplicaReport } from "@rankcast/core";
-import { type MemoryUse, nativeMemory, type PlacedSegments, readMemoryUse } from "@rankcast/core/runtime";
+import { type MemoryMeter, type MemoryUse, nativeMemory, type PlacedSegments } from "@rankcast/core/runtime";
 import type { Published } from "../grpc/coordinator-channel.ts";
 import { prepareDelivery } from "../replica/delivery.ts";
 import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
@@ -24,6 +25,7 @@ export interface Round {
   /** The generation this round makes, if it passes. */
   readonly generation: number;
   readonly noMmap: boolean;
+  readonly memory: MemoryMeter;
   /** Overrides of limits. */
   readonly limits: Readonly<Record<string, number>>;
   readonly signal: AbortSignal | undefined;
@@ -41,24 +43,24 @@ export interface Round {
  */
 export async function runRound(round: Round): Promise<LoadReport> {
   const { session, replicas } = round;
-  const before = readMemoryUse();
+  const before = round.memory.before();
   // Registered before anything can fail, so that a failure on another rank reaches this one wherever it is.
   const doomed = session.nextDecision("round/prepared");
   doomed.catch(() => undefined);
   try {
     round.announce();
     await arrive(round, "begin", cancelled(round));
-    enter(round, "waiting for weights");
+    round.onPhase("waiting for weights");
     // A failure of this rank is carried by the next barrier; throwing it here would leave the others waiting.
     const prepared = await attempt(async () => {
       const published = await Promise.race([round.deliver(), rejectionOf(doomed)]);
-      enter(round, "preparing");
+      round.onPhase("preparing");
       const startMs = performance.now();
       await prepare(round, published);
       return performance.now() - startMs;
     });
     await arrive(round, "prepared", prepared.failure ?? cancelled(round));
-    enter(round, "loading");
+    round.onPhase("loading");
     const commitStartMs = performance.now();
     const committed = await attempt(() => replicas.commit({ generation: round.generation, version: "", number: null }));
     const loadMs = (prepared.value ?? 0) + performance.now() - commitStartMs;
@@ -74,15 +76,13 @@ export async function runRound(round: Round): Promise<LoadReport> {
   }
 }
 
-function enter({ session, onPhase }: Round, phase: string): void {
-  session.reportPhase(phase);
-  onPhase(phase);
-}
-
 /** Digests and memory are taken after the barrier that ends the load: they are not part of its time. */
 async function reportRound(round: Round, reports: readonly ReplicaReport[], before: MemoryUse): Promise<LoadReport> {
-  enter(round, "reporting");
-  const after = readMemoryUse();
+  round.session.reportPhase("reporting");
+  round.onPhase("reporting");
+  // What was said has to leave before measuring blocks this thread.
+  await nextTurn();
+  const after = round.memory.after();
   const facts = await attempt(() => round.replicas.facts(round.withDigest));
   const replicas = reports.map((report, index) => {
     const digest = facts.value?.[index]?.digest;

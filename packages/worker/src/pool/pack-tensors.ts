@@ -1,6 +1,7 @@
 /** Tensors on their way between threads: each storage is copied once, into memory that the receiver sees without another copy. */
 import { types } from "node:util";
 import { DTYPES, type DType, type Storage, type Tensor } from "@rankcast/core";
+import { nativeMemory } from "@rankcast/core/runtime";
 
 /** A tensor over memory that both threads see. */
 export interface PackedTensor {
@@ -44,12 +45,17 @@ export class TensorPacker {
     return packed;
   }
 
-  /** Passes shared memory on and copies the rest, without the bytes of a storage that no tensor looks at. */
+  /**
+   * Passes shared memory on and copies the rest, without the bytes of a storage that no tensor looks at. A replica's mapped weights are its own,
+   * whatever kind of buffer shows them: another thread must not see it train.
+   */
   copyStorages(): void {
+    const native = nativeMemory(false);
     for (const [storage, entry] of this.#entries) {
       const { buffer } = storage;
       if (buffer === null) continue;
-      if (types.isSharedArrayBuffer(buffer)) Object.assign(entry.packed, { buffer, byteOffset: storage.byteOffset });
+      if (types.isSharedArrayBuffer(buffer) && !native?.isMapped(buffer))
+        Object.assign(entry.packed, { buffer, byteOffset: storage.byteOffset });
       else copyNeeded(storage, entry);
     }
   }

@@ -6,7 +6,7 @@
  */
 import { types } from "node:util";
 import { DEFAULT_LIMITS, DistributionError, Module, StateDict, Tensor } from "@rankcast/core";
-import { type ErrorRecord, quote, toErrorRecord } from "@rankcast/core/runtime";
+import { type ErrorRecord, nativeMemory, quote, toErrorRecord } from "@rankcast/core/runtime";
 import { type PackedTensor, TensorPacker } from "./pack-tensors.ts";
 
 /** A stand-in and what it stands for. */
@@ -78,11 +78,13 @@ function pushObject(pending: unknown[], value: unknown): void {
 }
 
 function isSpecial(value: object): boolean {
-  if (ArrayBuffer.isView(value)) return isSmallWindow(value);
+  if (ArrayBuffer.isView(value)) return mustBeCutOut(value);
   return value instanceof Tensor || value instanceof StateDict || value instanceof Error || value instanceof Module;
 }
 
-function isSmallWindow(view: ArrayBufferView): boolean {
+/** Small windows of large buffers, which would travel whole, and a replica's mapped weights, which would be shared. */
+function mustBeCutOut(view: ArrayBufferView): boolean {
+  if (nativeMemory(false)?.isMapped(view.buffer)) return true;
   return !types.isSharedArrayBuffer(view.buffer) && view.buffer.byteLength - view.byteLength > REST_BYTES_MAX;
 }
 
@@ -132,7 +134,7 @@ class Packer {
     if (value instanceof StateDict) return this.#stateDict(value, place, depth);
     if (value instanceof Error) return this.#standFor(value, (holder) => ({ holder, kind: "error", error: toErrorRecord(value) }));
     if (value instanceof Module) throw refuse(place, "is a Module, which lives in one thread; its stateDict() can cross");
-    if (ArrayBuffer.isView(value)) return isSmallWindow(value) ? this.#remember(value, cutOut(value)) : value;
+    if (ArrayBuffer.isView(value)) return mustBeCutOut(value) ? this.#remember(value, cutOut(value)) : value;
     if (isBinaryOrBoxed(value) || types.isProxy(value)) return value;
     return this.#container(value, place, depth + 1);
   }
@@ -205,7 +207,8 @@ class Packer {
 /** The same kind of view over a buffer of its own. */
 function cutOut(view: ArrayBufferView): ArrayBufferView {
   const { buffer, byteOffset, byteLength } = view;
-  const copy = (buffer as ArrayBuffer).slice(byteOffset, byteOffset + byteLength);
+  const copy = new ArrayBuffer(byteLength);
+  new Uint8Array(copy).set(new Uint8Array(buffer, byteOffset, byteLength));
   if (types.isDataView(view)) return new DataView(copy);
   const kind = Buffer.isBuffer(view) ? Uint8Array : (view.constructor as new (buffer: ArrayBuffer) => ArrayBufferView);
   return new kind(copy);

@@ -80,6 +80,8 @@ export interface ExportedTensor {
   readonly bytes: Uint8Array<SharedArrayBuffer>;
 }
 
+const SETTLE_MS = 250;
+
 /** See the module comment. */
 export class ReplicaHost {
   /** The model; null until the first load when it is to be built from the checkpoint. */
@@ -148,7 +150,7 @@ export class ReplicaHost {
     // What the model wrote while it used this set two generations ago lies over the new bytes in pages of its own.
     const native = nativeMemory(false);
     for (const buffer of new Set([...storagesOf(stateDict)].map((storage) => storage.buffer))) {
-      if (buffer instanceof ArrayBuffer && buffer.byteLength > 0) native?.forgetWrites(buffer);
+      if (buffer !== null && native?.isMapped(buffer)) native.forgetWrites(buffer);
     }
     const report = this.#adopt({ stateDict, options });
     this.#keep({ stateDict, options }, { layout, set });
@@ -216,6 +218,8 @@ export class ReplicaHost {
 
   /** Digest of the model's state when asked for. */
   facts(digest: boolean): ReplicaFacts {
+    // The load is over; other ranks may still be hearing of it.
+    setTimeout(() => nativeMemory(false)?.settle(), SETTLE_MS).unref();
     return { digest: digest && this.model ? digestModule(this.model) : null, warnings: this.#warnings };
   }
 }

@@ -1,5 +1,6 @@
 /** Touching every page: first reads paid early, or pages made a process's own. */
 import type { Storage } from "@rankcast/core";
+import { nativeMemory } from "@rankcast/core/runtime";
 
 const PAGE_BYTES = 4096;
 // One view of a storage may not exceed 4 GiB on Node 20.
@@ -20,9 +21,10 @@ export function touchPages(storages: Iterable<Storage>): number {
 
 /** Writes one byte of every page back: pages of a copy-on-write mapping become copies that nobody else can change. */
 export function ownPages(storages: Iterable<Storage>): void {
+  const native = nativeMemory(false);
   for (const storage of storages) {
-    // Shared buffers are this process's own copies already.
-    if (!(storage.buffer instanceof ArrayBuffer)) continue;
+    // Everything else is this process's own copy already.
+    if (!native?.isMapped(storage.buffer)) continue;
     for (let begin = 0; begin < storage.nbytes; begin += WINDOW_BYTES) {
       const bytes = storage.bytes(begin, Math.min(WINDOW_BYTES, storage.nbytes - begin));
       // Storages begin anywhere in a page: the last byte may lie on a page that no step reaches.

@@ -14,7 +14,7 @@ import {
   startNodeBroadcast,
 } from "@rankcast/coordinator/internal";
 import { compileLimits, DistributionError } from "@rankcast/core";
-import { createRewritableSegment, nativeMemory, type PlacedSegments } from "@rankcast/core/internal";
+import { createRewritableSegment, MemoryMeter, nativeMemory, type PlacedSegments } from "@rankcast/core/internal";
 import { expect } from "chai";
 import { randomBytes } from "../../support/random-bytes.js";
 
@@ -88,7 +88,7 @@ describe("a difference that a node refuses (Linux)", function () {
         if (message.type === "ready") for (const tell of ready.splice(0)) tell();
         if (message.type === "owned") for (const tell of ready.splice(0)) tell();
       },
-      pssBytes: () => null,
+      memory: () => new MemoryMeter(),
     });
     const send = (_: string, message: HeadMessage): void => {
       if (message.type === "offer") {

@@ -89,11 +89,11 @@ function start(fetch: FetchWeights, count = 3): { node: NodeCoordinator; ranks: 
   const identity = { jobId: "job", epoch: 0, worldSize: 3, localWorldSize: 3 };
   // The coordinator's own process grows by 7 bytes each time somebody looks.
   let pssBytes = 0;
-  const grow = (): number => {
+  const grow = (): { pssBytes: number; peakRssBytes: number } => {
     pssBytes += 7;
-    return pssBytes;
+    return { pssBytes, peakRssBytes: 0 };
   };
-  const node = new NodeCoordinator({ ...identity, fetch, barrierTimeoutMs: 60_000, pssBytes: grow });
+  const node = new NodeCoordinator({ ...identity, fetch, barrierTimeoutMs: 60_000, memory: { before: grow, after: grow } });
   return { node, ranks: Array.from({ length: count }, (_, rank) => new FakeRank(node, rank)) };
 }
 

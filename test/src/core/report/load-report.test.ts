@@ -128,7 +128,7 @@ describe("LoadReport", () => {
       bytes: 1536 * 1024,
       worldSize: 2,
       nodes: 1,
-      timings: { startMs: 0, resolveMs: 0, fetchMs: 0, decodeMs: 0, broadcastMs: 0, loadMs: 0, barrierMs: 0, totalMs: 1234 },
+      timings: { startMs: 0, resolveMs: 0, fetchMs: 0, decodeMs: 0, broadcastMs: 0, verifyMs: 0, loadMs: 0, barrierMs: 0, totalMs: 1234 },
       ranks: [0, 1].map((rank) => ({
         rank,
         localRank: rank,
@@ -208,6 +208,7 @@ describe("mergeReports", () => {
         fetchMs: count,
         decodeMs: count,
         broadcastMs: count,
+        verifyMs: count,
         loadMs: count,
         barrierMs: count,
         totalMs: count,

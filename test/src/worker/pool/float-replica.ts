@@ -34,3 +34,10 @@ export function scale(model: Module): number[] {
   const tensor = model.stateDict().get("scale");
   return tensor ? [...castTensor(tensor, "float32").toFloat32Array()] : [];
 }
+
+/** What user code may hand out of the small parameter: a tensor, its elements, a state dict. */
+export function handOut(model: Module): { readonly tensor: unknown; readonly elements: unknown; readonly stateDict: unknown } {
+  const stateDict = model.stateDict();
+  const tensor = stateDict.get("scale");
+  return { tensor, elements: tensor?.data, stateDict };
+}

@@ -1,5 +1,6 @@
 /** One weight that a session is fed with. */
 import { type DType, type ForeignTensor, Parameter, Storage, Tensor, type TensorArray } from "@rankcast/core";
+import { nativeMemory } from "@rankcast/core/runtime";
 import { type OnnxTensor, onnxTensor } from "./onnx-library.ts";
 
 /** Holds what the next run is fed with. Looks at the loaded memory itself. */
@@ -37,9 +38,15 @@ export class OnnxWeight implements ForeignTensor {
   }
 }
 
-/** onnxruntime-node refuses shared buffers; mapped segments are none, those that this process has read are. */
+/** onnxruntime-node refuses shared buffers: a mapped segment is shown through another view, what this process has read is copied. */
 function inPlainMemory(tensor: Tensor): Tensor {
-  if (!(tensor.storage.buffer instanceof SharedArrayBuffer)) return tensor;
+  const { buffer, byteOffset, nbytes } = tensor.storage;
+  if (!(buffer instanceof SharedArrayBuffer)) return tensor;
+  const view = nativeMemory(false)?.plainView(buffer);
+  if (view) {
+    const { dtype, shape, stride, storageOffset } = tensor;
+    return new Tensor({ dtype, shape, stride, storageOffset, storage: new Storage(view.buffer, byteOffset - view.byteOffset, nbytes) });
+  }
   const { data } = tensor;
   return Tensor.from(data.slice() as TensorArray, tensor.shape, { dtype: tensor.dtype });
 }

@@ -5,7 +5,7 @@
 import { closeSync, openSync, readFileSync, statSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { Storage, Tensor } from "@rankcast/core";
-import { nativeMemory } from "@rankcast/core/runtime";
+import { type MappedBytes, nativeMemory } from "@rankcast/core/runtime";
 
 const MAPS = 400;
 const KEPT_EVERY = 50;
@@ -27,9 +27,9 @@ const wrong = kept.filter(({ show }) => show() !== 7).map(({ how }) => how);
 process.stdout.write(JSON.stringify({ maps: MAPS, kept: kept.length, mappings: mappings(), wrong }));
 
 /** Every kind of thing that user code may hold on to while it forgets the buffer. */
-function keepOrDrop(count: number, buffer: ArrayBuffer): void {
+function keepOrDrop(count: number, { buffer, byteOffset, nbytes }: MappedBytes): void {
   if (count % KEPT_EVERY !== 0) return;
-  const end = buffer.byteLength;
+  const end = byteOffset + nbytes;
   const bytes = new Uint8Array(buffer, end - 8, 8);
   const storage = new Storage(buffer, end - 8, 8);
   const tensor = new Tensor({ dtype: "uint8", shape: [8], storage });

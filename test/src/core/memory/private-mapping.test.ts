@@ -1,0 +1,95 @@
+/** What mapping a gigabyte costs the engine, and what its kinds of buffers are good for. */
+import { spawnSync } from "node:child_process";
+import { closeSync, openSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { type MappedBytes, nativeMemory } from "@rankcast/core/runtime";
+import { expect } from "chai";
+import { temporaryDirectory } from "../../support/temporary-directory.js";
+
+const GIB = 2 ** 30;
+const MIB = 2 ** 20;
+
+describe("memory: private mappings", function () {
+  this.timeout(60_000);
+  const directory = temporaryDirectory();
+  beforeEach(function () {
+    if (process.platform !== "linux" || nativeMemory(false) === null) this.skip();
+  });
+
+  const file = (nbytes: number): string => {
+    const path = join(directory(), "file");
+    writeFileSync(path, new Uint8Array(64).fill(7));
+    truncateSync(path, nbytes);
+    return path;
+  };
+  const mapped = (path: string, nbytes: number): MappedBytes => {
+    const fd = openSync(path, "r");
+    try {
+      const mapping = nativeMemory(false)?.mapPrivate(fd, 0, nbytes);
+      if (!mapping) throw new Error("nothing can be mapped here");
+      return mapping;
+    } finally {
+      closeSync(fd);
+    }
+  };
+
+  for (const flags of [[], ["--jitless"]]) {
+    it(`no collection before settling, the bytes after it, zeros after unmapping (${flags.join(" ") || "as always"})`, () => {
+      const program = fileURLToPath(new URL("programs/map-quietly.js", import.meta.url));
+      const nbytes = flags.length === 0 ? GIB : MIB;
+      const { status, stdout, stderr } = spawnSync(process.execPath, ["--trace-gc", ...flags, program, file(nbytes)], { encoding: "utf8" });
+      expect(status, stderr).to.equal(0);
+      const [before = "", after = ""] = stdout.split(/^settling \d+$/m);
+      expect(before).not.to.match(/Mark-Compact/);
+      if (flags.length === 0) expect(after).to.match(/Mark-Compact/);
+      expect(after).to.match(/^shows 7$/m);
+      expect(after).to.match(/^unmapped 0$/m);
+    });
+  }
+
+  it("a large file lies where large pages fit", () => {
+    const { buffer, byteOffset } = mapped(file(8 * MIB), 8 * MIB);
+    expect(buffer).to.be.instanceOf(SharedArrayBuffer);
+    const line = readFileSync("/proc/self/maps", "utf8")
+      .split("\n")
+      .find((each) => each.includes(directory()));
+    expect(Number(BigInt(`0x${line?.split("-")[0]}`) % BigInt(2 * MIB))).to.equal(0);
+    expect(new Uint8Array(buffer, byteOffset, 1)[0]).to.equal(7);
+  });
+
+  it("a plain view shows the same bytes, and is for mapped ones only", () => {
+    const native = nativeMemory(false);
+    const { buffer, byteOffset } = mapped(file(MIB), MIB);
+    const view = native?.plainView(buffer);
+    expect(view?.buffer).to.be.instanceOf(ArrayBuffer);
+    new Uint8Array(buffer, byteOffset, 1)[0] = 9;
+    expect(new Uint8Array(view?.buffer ?? new ArrayBuffer(1))[0]).to.equal(9);
+    expect([native?.isMapped(buffer), native?.isMapped(new SharedArrayBuffer(8)), native?.isMapped(null)]).to.deep.equal([
+      true,
+      false,
+      false,
+    ]);
+    expect(native?.plainView(new SharedArrayBuffer(8))).to.equal(null);
+    expect(() => native?.forgetWrites(new SharedArrayBuffer(8))).to.throw("MADV_DONTNEED");
+  });
+
+  it("a thread that ends gives its mappings back", async () => {
+    const path = file(MIB);
+    const count = (): number => readFileSync("/proc/self/maps", "utf8").split(path).length - 1;
+    const before = count();
+    const door = import.meta.resolve("@rankcast/core/runtime");
+    const worker = new Worker(
+      `const { workerData } = require("node:worker_threads"); const fs = require("node:fs");
+       import(workerData.door).then(({ nativeMemory }) => {
+         const fd = fs.openSync(workerData.path, "r");
+         globalThis.kept = Array.from({ length: 5 }, () => nativeMemory(false).mapPrivate(fd, 0, ${MIB}));
+         fs.closeSync(fd);
+       });`,
+      { eval: true, workerData: { door, path } },
+    );
+    await new Promise((resolve, reject) => worker.once("exit", resolve).once("error", reject));
+    expect(count()).to.equal(before);
+  });
+});

@@ -1,0 +1,27 @@
+/** Maps a file of any size, reads a byte of every page, and settles: run with --trace-gc. Prints "settling" before the last. Argument: path. */
+import { closeSync, openSync, statSync, writeSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
+import { nativeMemory } from "@rankcast/core/runtime";
+
+const PAGE_BYTES = 4096;
+const [path = ""] = process.argv.slice(2);
+const native = nativeMemory(false);
+if (!native) throw new Error("nothing can be mapped here");
+const fd = openSync(path, "r");
+const { buffer, byteOffset, nbytes } = native.mapPrivate(fd, 0, statSync(path).size);
+closeSync(fd);
+const bytes = new Uint8Array(buffer, byteOffset, nbytes);
+let sum = 0;
+for (let at = 0; at < nbytes; at += PAGE_BYTES) sum += bytes[at] ?? 0;
+// A collection that had been started would be over by then.
+await setTimeout(200);
+writeSync(1, `settling ${sum}\n`);
+native.settle();
+for (let turn = 0; turn < 20; turn += 1) {
+  await setTimeout(20);
+  // Something has to be allocated for a collection to make steps.
+  sum += new Array(10_000).fill(turn).length;
+}
+writeSync(1, `shows ${bytes[0] ?? -1}\n`);
+native.unmap(buffer);
+writeSync(1, `unmapped ${bytes[0] ?? -1}\n`);

@@ -1,0 +1,65 @@
+/** Checksums of complete segments are compared whole, by one thread or by several. */
+import { statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { FormatError } from "@rankcast/core";
+import { nativeMemory, type StorageDescriptor, verifySegments } from "@rankcast/core/internal";
+import { expect } from "chai";
+import { temporaryDirectory } from "../../support/temporary-directory.js";
+
+const PIECE_BYTES = 65_536;
+const PIECES = 9;
+
+describe("verifySegments", function () {
+  this.timeout(60_000);
+  const directory = temporaryDirectory();
+
+  function written(broken: number | null): Parameters<typeof verifySegments> {
+    const path = join(directory(), "weights");
+    const pieces = Array.from({ length: PIECES }, (_, index) => new Uint8Array(PIECE_BYTES).fill(index));
+    const storages = pieces.map((bytes, index): StorageDescriptor => {
+      const range = {
+        type: "range" as const,
+        source: 0,
+        offset: index * PIECE_BYTES,
+        storedBytes: PIECE_BYTES,
+        encoding: "stored" as const,
+      };
+      const piece = { at: 0, nbytes: PIECE_BYTES, extent: { ...range, crc32: crc32(bytes), record: `data/${index}` } };
+      return { nbytes: PIECE_BYTES, pieces: [piece], meta: false, swapBytes: 1, savedDevice: "cpu" } as unknown as StorageDescriptor;
+    });
+    if (broken !== null) pieces[broken]?.fill(99, 100, 101);
+    writeFileSync(path, Buffer.concat(pieces));
+    const { size, mtimeMs, ino } = statSync(path);
+    const segment = { kind: "file" as const, path, offset: 0, nbytes: size, sizeBytes: size, mtimeMs, inode: ino };
+    const placements = storages.map((_, index) => ({ segment: 0, byteOffset: index * PIECE_BYTES, nbytes: PIECE_BYTES }));
+    const sources = [{ name: "weights" }] as unknown as Parameters<typeof verifySegments>[0]["sources"];
+    return [{ storages, sources }, placements, [segment], { native: nativeMemory(false), threadBytes: PIECE_BYTES }];
+  }
+
+  it("looks at every byte once, whoever does", async () => {
+    const [manifest, placements, segments, options] = written(null);
+    for (const native of [nativeMemory(false), null]) {
+      const { bytesRead, bytesNeeded } = await verifySegments(manifest, placements, segments, { ...options, native });
+      expect([bytesRead, bytesNeeded]).to.deep.equal([PIECES * PIECE_BYTES, PIECES * PIECE_BYTES]);
+    }
+  });
+
+  for (let broken = 0; broken < PIECES; broken += 1) {
+    it(`one byte of piece ${broken} is enough to refuse`, async () => {
+      const thrown: unknown = await verifySegments(...written(broken)).catch((error: unknown) => error);
+      expect(thrown).to.be.instanceOf(FormatError);
+      expect((thrown as FormatError).code).to.equal("RANKCAST_CHECKSUM");
+      expect((thrown as FormatError).details["record"]).to.equal(`data/${broken}`);
+    });
+  }
+
+  it("stops when it is told to", async () => {
+    const [manifest, placements, segments, options] = written(null);
+    const reason = new Error("enough");
+    const thrown: unknown = await verifySegments(manifest, placements, segments, { ...options, signal: AbortSignal.abort(reason) }).catch(
+      (e: unknown) => e,
+    );
+    expect(thrown).to.equal(reason);
+  });
+});
