@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { generateCheckpoint } from "./generated-checkpoint.js";
 import { memcpySeconds } from "./measure.js";
-import { findTorch } from "./peers/run-python.js";
+import { findTorch, pythonsOnPath } from "./peers/run-python.js";
 
 const MIB = 2 ** 20;
 const WARM = 5;
@@ -38,7 +38,7 @@ const { values } = parseArgs({
   },
 });
 const [ranks, replicas, updates] = [values.ranks, values.replicas, values.updates].map(Number) as [number, number, number];
-const torch = await findTorch(["python3", "/usr/bin/python3"]);
+const [torch = null] = await findTorch(pythonsOnPath(process.env["PATH"] ?? ""));
 if (torch === null) process.stderr.write("No Python with torch here: gloo's row is left out\n");
 const directory = mkdtempSync(join(tmpdir(), "rankcast-bench-"));
 const rows = [];

@@ -12,7 +12,8 @@ export type PeersModeName =
   | "rankcast-replicas"
   | "rankcast-first"
   | "rankcast-copy"
-  | "memcpy";
+  | "memcpy"
+  | "map-floor";
 
 /** One way of loading. */
 export interface PeersMode {
@@ -20,7 +21,7 @@ export interface PeersMode {
   /** What it does, for people. */
   readonly label: string;
   /** Whose program runs it. */
-  readonly runner: "python" | "plain" | "rankcast" | "memcpy";
+  readonly runner: "python" | "plain" | "rankcast" | "memcpy" | "floor";
   /** The mode's name in `torch_ranks.py`. */
   readonly python?: string;
   /** What the Python must be able to do beside torch. */
@@ -29,7 +30,7 @@ export interface PeersMode {
   readonly copies: (ranks: number) => number;
 }
 
-/** In the order in which tables show them; `memcpy` is no way of loading but the measure of `rankcast-copy`. */
+/** In the order in which tables show them; `memcpy` and `map-floor` are no ways of loading but the least that copying and mapping can cost. */
 export const PEERS_MODES: readonly PeersMode[] = [
   {
     name: "torch-each",
@@ -68,4 +69,5 @@ export const PEERS_MODES: readonly PeersMode[] = [
   { name: "rankcast-first", label: "rankcast, adopted, file never seen (CRC verified)", runner: "rankcast", copies: () => 0 },
   { name: "rankcast-copy", label: "rankcast, copied", runner: "rankcast", copies: (ranks) => ranks },
   { name: "memcpy", label: "one memcpy into fresh memory per rank", runner: "memcpy", copies: (ranks) => ranks },
+  { name: "map-floor", label: "C: map and touch, nothing else", runner: "floor", copies: () => 0 },
 ];

@@ -1,6 +1,6 @@
 /**
  * `npm run bench:peers`: one checkpoint into every rank of a node, rankcast's way and the ways that people use today, on the same files and in
- * turn. Arguments: `--mib 64,1024,4096 --ranks 1,2,4,8 --modes torch-each,… --runs 3 --python python3 --out results.json --plot plot.svg`.
+ * turn. Arguments: `--mib 64,1024,4096 --ranks 1,2,4,8 --modes torch-each,… --runs 3 --python python3,… --out results.json --plot plot.svg`.
  * Progress goes to stderr, tables to stdout. Rows are added to those that `--out` has already from this machine.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -22,8 +22,9 @@ import {
   renderPeersTable,
 } from "./peers-results.js";
 import { plotPeers } from "./plot-peers.js";
+import { compileFloor } from "./run-floor.js";
 import { runMode } from "./run-mode.js";
-import { findTorch } from "./run-python.js";
+import { findTorch, pythonsOnPath } from "./run-python.js";
 
 const MIB = 2 ** 20;
 const COLD_START_BYTES = 10 * MIB;
@@ -36,7 +37,7 @@ const { values } = parseArgs({
     ranks: { type: "string", default: "1,2,4,8" },
     modes: { type: "string", default: "all" },
     runs: { type: "string", default: "3" },
-    python: { type: "string", default: "python3,/usr/bin/python3,python" },
+    python: { type: "string" },
     out: { type: "string" },
     plot: { type: "string" },
     "plot-mib": { type: "string" },
@@ -47,8 +48,10 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
 const modes = chosenModes(values.modes);
 const runs = Number(values.runs);
-const python = modes.some(({ runner }) => runner === "python") ? await findTorch(values.python.split(",")) : null;
+const pythons = values.python?.split(",") ?? (process.env["PYTHON"] ? [process.env["PYTHON"]] : pythonsOnPath(process.env["PATH"] ?? ""));
+const [python = null] = modes.some(({ runner }) => runner === "python") ? await findTorch(pythons) : [];
 const directory = mkdtempSync(join(tmpdir(), "rankcast-peers-"));
+const floor = modes.some(({ runner }) => runner === "floor") ? await compileFloor(directory) : null;
 const fresh: PeersRow[] = [];
 let coldStart: ColdStart | null = null;
 try {
@@ -80,7 +83,7 @@ async function measureSize(nbytes: number): Promise<void> {
     const costs = new Map<PeersModeName, PeersCost[]>(able.map(({ name }) => [name, []]));
     // In turn, so that a noisy minute hits every way alike.
     for (let turn = 0; turn < runs; turn += 1) {
-      for (const mode of able) costs.get(mode.name)?.push(await runMode(mode, ranks, checkpoint, { directory, python }));
+      for (const mode of able) costs.get(mode.name)?.push(await runMode(mode, ranks, checkpoint, { directory, python, floor }));
     }
     requireSameValues([...costs.values()].flat());
     for (const { name } of able) keepBest(name, ranks, checkpoint, costs.get(name) ?? []);
@@ -96,6 +99,7 @@ function obstacle(mode: PeersMode, ranks: number, nbytes: number): string | null
       return "no Python with torch and gloo was found (apt-get install python3-torch, or pip install torch; --python names one)";
     if (mode.needs && python[mode.needs] === null) return `this Python has no ${mode.needs}`;
   }
+  if (mode.runner === "floor" && floor === null) return "no C compiler (cc) was found";
   // The files stay in the page cache meanwhile: what pushes them out would measure the disk.
   const needed = mode.copies(ranks) * nbytes + SPARE_BYTES;
   const available = process.availableMemory();

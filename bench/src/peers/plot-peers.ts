@@ -20,6 +20,7 @@ const COLOURS: Readonly<Record<PeersModeName, string>> = {
   "rankcast-first": "#1fa3a3",
   "rankcast-copy": "#2c8f6b",
   memcpy: "#888888",
+  "map-floor": "#555555",
 };
 
 interface Line {
@@ -82,7 +83,7 @@ function grid({ ranks, decades, x, y }: Scale): string[] {
 
 function drawLine({ mode, points }: Line, { x, y }: Scale): string {
   const at = points.map(([count, ms]) => `${x(count).toFixed(1)} ${y(ms).toFixed(1)}`);
-  const style = mode === "memcpy" ? ' stroke-dasharray="4 4"' : "";
+  const style = mode === "memcpy" || mode === "map-floor" ? ' stroke-dasharray="4 4"' : "";
   const width = mode.startsWith("rankcast") ? 3 : 1.5;
   const dots = points.map(([count, ms]) => `<circle cx="${x(count).toFixed(1)}" cy="${y(ms).toFixed(1)}" r="3" fill="${COLOURS[mode]}"/>`);
   return `<path d="M${at.join("L")}" fill="none" stroke="${COLOURS[mode]}" stroke-width="${width}"${style}/>${dots.join("")}`;

@@ -6,6 +6,7 @@ import { loadPlainly, runTogether } from "../load-run.js";
 import type { PeersCheckpoint } from "./peers-checkpoint.js";
 import type { PeersMode } from "./peers-mode.js";
 import type { PeersCost } from "./peers-results.js";
+import { runFloor } from "./run-floor.js";
 import { runPython, type TorchPython } from "./run-python.js";
 import { runRankcast } from "./run-rankcast.js";
 
@@ -14,6 +15,8 @@ export interface RunSurroundings {
   /** For whatever a run leaves; removed after all of them. */
   readonly directory: string;
   readonly python: TorchPython | null;
+  /** The compiled floor program. */
+  readonly floor: string | null;
 }
 
 const MEMCPY_RANK = fileURLToPath(new URL("./memcpy-rank.js", import.meta.url));
@@ -23,7 +26,7 @@ export async function runMode(
   mode: PeersMode,
   ranks: number,
   checkpoint: PeersCheckpoint,
-  { directory, python }: RunSurroundings,
+  { directory, python, floor }: RunSurroundings,
 ): Promise<PeersCost> {
   switch (mode.runner) {
     case "python":
@@ -35,6 +38,9 @@ export async function runMode(
       const nbytes = checkpoint.extents.reduce((sum, extent) => sum + Number(extent.split(":")[1]), 0);
       return { ...(await runTogether(MEMCPY_RANK, ranks, [`${nbytes}`, `${checkpoint.extents.length}`])), touched: null };
     }
+    case "floor":
+      if (floor === null) throw new Error(`${mode.name} needs a C compiler`);
+      return runFloor(floor, checkpoint.pt, ranks);
     case "rankcast":
       return runRankcast(checkpoint, directory, {
         ranks,

@@ -1,6 +1,8 @@
 /** Runs the Python peers: PyTorch and safetensors as their users do. */
 import { execFile } from "node:child_process";
+import { existsSync, realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { PeersCheckpoint } from "./peers-checkpoint.js";
@@ -23,17 +25,31 @@ export interface TorchPython extends PythonFeatures {
 const SCRIPT = fileURLToPath(new URL("../../python/torch_ranks.py", import.meta.url));
 const run = promisify(execFile);
 
-/** The first of `programs` that has torch with gloo; null when none has. */
-export async function findTorch(programs: readonly string[]): Promise<TorchPython | null> {
+/** Those of `programs` that have torch with gloo, the newest torch first. */
+export async function findTorch(programs: readonly string[]): Promise<TorchPython[]> {
+  const found: TorchPython[] = [];
   for (const program of programs) {
     try {
       const features = JSON.parse(await python(program, ["features"])) as PythonFeatures;
-      if (features.torch !== null && features.gloo) return { program, ...features };
+      if (features.torch !== null && features.gloo) found.push({ program, ...features });
     } catch {
       // Not installed, or no torch in it: the next one may have it.
     }
   }
-  return null;
+  return found.sort((a, b) => compareVersions(b.torch ?? "", a.torch ?? ""));
+}
+
+/** Every Python on the path: which of them has the newest torch is not in its name. */
+export function pythonsOnPath(path: string): string[] {
+  const programs = path.split(delimiter).flatMap((directory) => ["python3", "python"].map((name) => join(directory, name)));
+  const real = new Map(programs.filter((program) => existsSync(program)).map((program) => [realpathSync(program), program]));
+  return [...real.values()];
+}
+
+function compareVersions(one: string, other: string): number {
+  const [a, b] = [one, other].map((version) => version.split(/[.+]/).map((part) => Number.parseInt(part, 10) || 0));
+  for (let at = 0; at < 3; at += 1) if ((a?.[at] ?? 0) !== (b?.[at] ?? 0)) return (a?.[at] ?? 0) - (b?.[at] ?? 0);
+  return 0;
 }
 
 /** Runs one mode of the script on `ranks` ranks. @throws {Error} what the script said when it failed. */
