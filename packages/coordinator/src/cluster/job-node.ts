@@ -11,7 +11,7 @@ import { type ConnectionListener, PROTOCOL_VERSION } from "../grpc/coordination-
 import { formatLinkAddress, type LinkKey } from "../link/link-key.ts";
 import type { CoordinatorEvent } from "../node/coordinator-event.ts";
 import type { NodeCoordinator } from "../node/node-coordinator.ts";
-import type { CoordinatorMemory } from "../round/load-rounds.ts";
+import type { CoordinatorMemory } from "../round/coordinator-memory.ts";
 import { NodeAgent, type NodeEpoch } from "./node-agent.ts";
 import { RelayCoordinator } from "./relay-coordinator.ts";
 

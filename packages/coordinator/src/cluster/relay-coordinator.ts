@@ -15,7 +15,7 @@ import {
   type RankMessage,
 } from "../grpc/coordination-server.ts";
 import type { CoordinatorEvent } from "../node/coordinator-event.ts";
-import type { CoordinatorMemory } from "../round/load-rounds.ts";
+import type { CoordinatorMemory } from "../round/coordinator-memory.ts";
 import { phaseAfter } from "../round/rank-phase.ts";
 import { fromWireError, toWireError } from "../round/root-cause.ts";
 import { LiveSegments } from "./live-segments.ts";

@@ -13,7 +13,7 @@ import { type CastWish, castPlaced, type MadeCasts } from "../fetch/cast-weights
 import type { FetchListener, FetchWeights } from "../fetch/fetch-weights.ts";
 import type { NodeMessage, WeightsOffer } from "../grpc/cluster-server.ts";
 import type { Arrive, CoordinatorMessage, LoadRequest, Publication } from "../grpc/coordination-server.ts";
-import type { CoordinatorMemory } from "../round/load-rounds.ts";
+import type { CoordinatorMemory } from "../round/coordinator-memory.ts";
 import { type DescribedWeights, describeDelta, describeWeights, type NodeFacts, type ReceivedWeights } from "../round/other-nodes.ts";
 import { toWireError } from "../round/root-cause.ts";
 import { weightsDigest } from "../round/weights-digest.ts";

@@ -15,9 +15,10 @@ import {
   type RankMessage,
 } from "../grpc/coordination-server.ts";
 import { BarrierBoard, type BoardDecision } from "../round/barrier-board.ts";
+import type { CoordinatorMemory } from "../round/coordinator-memory.ts";
 import { NO_LIVE_NODES } from "../round/live-carriages.ts";
 import { LiveWeights } from "../round/live-weights.ts";
-import { type CoordinatorMemory, LoadRounds } from "../round/load-rounds.ts";
+import { LoadRounds } from "../round/load-rounds.ts";
 import { type DescribedWeights, NO_OTHER_NODES, type NodeFacts } from "../round/other-nodes.ts";
 import { phaseAfter } from "../round/rank-phase.ts";
 import { abortedRank, fromWireError, lostRank, placeOf, toWireError, withRootCause } from "../round/root-cause.ts";

@@ -3,17 +3,15 @@
  * at a time; a round that failed leaves nothing behind.
  */
 import { type CheckpointError, DistributionError, type FetchOptions, type LoadReportFields } from "@rankcast/core";
-import { asCheckpointError, type MemoryMeter, type PlacedSegments, type StateDictManifest } from "@rankcast/core/runtime";
+import { asCheckpointError, type PlacedSegments, type StateDictManifest } from "@rankcast/core/runtime";
 import { type FetchedWeights, type FetchListener, type FetchWeights, publishedWeights } from "../fetch/fetch-weights.ts";
 import type { Arrive, CoordinatorMessage, Hello, LoadRequest, Publication } from "../grpc/coordination-server.ts";
+import type { CoordinatorMemory } from "./coordinator-memory.ts";
 import { mergeRankResults, type RankResult } from "./merge-rank-results.ts";
 import type { DescribedWeights, NodeFacts, OtherNodes } from "./other-nodes.ts";
 import { isReport, newRound, nodesDiffer, type Round, type Stage } from "./round.ts";
 import { stripeReaders } from "./stripe-readers.ts";
 import { weightsDigest } from "./weights-digest.ts";
-
-/** Proportional set size of the coordinator's process, null where the kernel does not tell: at the beginning of a load, and after it. */
-export type CoordinatorMemory = Pick<MemoryMeter, "before" | "after">;
 
 /** What the owner of the rounds does for them. */
 export interface RoundsHost {
