@@ -10,7 +10,6 @@
  * loopback, and the raw copies are measured in turn with the broadcasts.
  */
 import { parseArgs } from "node:util";
-import { compileLimits } from "@rankcast/core";
 import { type BroadcastOffer, chooseChunkBytes, chooseConnections, DEFAULT_HOP } from "@rankcast/core/internal";
 import { type BenchNode, startBenchNode } from "./broadcast-cluster.js";
 
@@ -30,11 +29,11 @@ const { values } = parseArgs({
 });
 const nbytes = Number(values.mib) * MIB;
 const count = Number(values.nodes);
-const chunkBytes = values["chunk-mib"] === undefined ? chooseChunkBytes(nbytes, count) : Number(values["chunk-mib"]) * MIB;
 const oneMachine = values.namespaces === undefined;
-const creditBytes = compileLimits().broadcastCreditBytes;
-const planned = chooseConnections({ totalBytes: nbytes, chunkBytes, creditBytes, oneMachine, hop: DEFAULT_HOP });
+const planned = chooseConnections({ totalBytes: nbytes, nodeCount: count, oneMachine, hop: DEFAULT_HOP });
 const variants = values.connections === undefined ? [planned] : values.connections.split(",").map(Number);
+const chunkBytesOf = (connections: number): number =>
+  values["chunk-mib"] === undefined ? chooseChunkBytes(nbytes, count, connections) : Number(values["chunk-mib"]) * MIB;
 const hostOf = (rank: number): string => (values.namespaces === undefined ? "127.0.0.1" : `10.78.0.${rank + 1}`);
 
 const nodes = Array.from({ length: count }, (_, rank) =>
@@ -63,7 +62,7 @@ try {
     const offer: BroadcastOffer = {
       id: { jobId: "bench", epoch: 0, sequence },
       segmentBytes: [nbytes],
-      chunkBytes,
+      chunkBytes: chunkBytesOf(connections),
       connections,
       owners: [0],
       nodes: started.map(({ value }, nodeRank) => ({ nodeRank, address: String(value) })),
@@ -111,7 +110,7 @@ const result = {
   node: process.version,
   nodes: count,
   mib: nbytes / MIB,
-  chunkMib: chunkBytes / MIB,
+  chunkMib: variants.map((connections) => chunkBytesOf(connections) / MIB),
   connections: variants,
   lane: values.lane,
   seconds: Object.fromEntries(Object.entries(seconds).map(([name, each]) => [name, each.map(round)])),

@@ -1,5 +1,4 @@
 /** How a job's broadcasts are sent: size of chunks, connections per link, and what a hop costs, from what earlier broadcasts have shown. */
-import { compileLimits } from "@rankcast/core";
 import { type BroadcastOffer, chooseConnections, DEFAULT_HOP, type HopCost, type MemberNode } from "@rankcast/core/runtime";
 import { chooseChunkBytes } from "../broadcast/node-broadcast.ts";
 import { isLoopback, parseLinkAddress } from "../link/link-key.ts";
@@ -27,11 +26,10 @@ export class LinkPlanner {
   plan(segmentBytes: readonly number[], members: readonly MemberNode[]): PlannedTerms {
     const totalBytes = segmentBytes.reduce((sum, each) => sum + each, 0);
     const nodes = members.map(({ nodeRank, address }) => ({ nodeRank, address }));
-    const chunkBytes = chooseChunkBytes(totalBytes, nodes.length);
     const hop = this.#hop();
     const oneMachine = nodes.every(({ address }) => isHere(address));
-    const creditBytes = compileLimits().broadcastCreditBytes;
-    const connections = this.#connections ?? chooseConnections({ totalBytes, chunkBytes, creditBytes, oneMachine, hop });
+    const connections = this.#connections ?? chooseConnections({ totalBytes, nodeCount: nodes.length, oneMachine, hop });
+    const chunkBytes = chooseChunkBytes(totalBytes, nodes.length, connections);
     return { segmentBytes, chunkBytes, nodes, connections, hop };
   }
 

@@ -174,15 +174,21 @@ describe("broadcast plan", () => {
   });
 
   it("chooses one connection on a machine and for what is small, a few between machines, more where one window does not fill the way", () => {
-    const terms = { totalBytes: 1024 * MIB, chunkBytes: 4 * MIB, creditBytes: 32 * MIB, oneMachine: false, hop: DEFAULT_HOP };
+    const terms = { totalBytes: 1024 * MIB, nodeCount: 2, oneMachine: false, hop: DEFAULT_HOP };
     expect(chooseConnections(terms)).to.equal(4);
     expect(chooseConnections({ ...terms, oneMachine: true })).to.equal(1);
     expect(chooseConnections({ ...terms, totalBytes: 8 * MIB })).to.equal(1);
     expect(chooseConnections({ ...terms, totalBytes: 64 * MIB })).to.equal(2);
     const far = { ...DEFAULT_HOP, roundTripMs: 60 };
-    expect(chooseConnections({ ...terms, chunkBytes: 2 * MIB, hop: far })).to.equal(8);
-    // Each connection needs a chunk on its way and one behind it.
-    expect(chooseConnections({ ...terms, hop: far })).to.equal(4);
+    expect(chooseConnections({ ...terms, hop: far })).to.equal(8);
+    // A chain pays at every hop for chunks that arrive together.
+    expect(chooseConnections({ ...terms, nodeCount: 8 })).to.equal(4);
+    expect(chooseConnections({ ...terms, nodeCount: 20 })).to.equal(2);
+    expect(chooseConnections({ ...terms, nodeCount: 64 })).to.equal(1);
+    expect(chooseConnections({ ...terms, nodeCount: 64, totalBytes: 100 * 1024 * MIB })).to.equal(4);
+    expect(chooseConnections({ ...terms, nodeCount: 8, totalBytes: 64 * MIB })).to.equal(1);
+    expect(chooseChunkBytes(1024 * MIB, 8, 1)).to.equal(4 * MIB);
+    expect(chooseChunkBytes(1024 * MIB, 8, 4)).to.equal(2 * MIB);
   });
 
   it("refuses offers that cannot be carried out", () => {
