@@ -124,13 +124,15 @@ describe("object stores made by others", () => {
     const pem = (name: string): Promise<string> => readFile(new URL(`../../../fixtures/tls/${name}`, import.meta.url), "utf8");
     const keys = { AWS_ACCESS_KEY_ID: "AKIAIOSFODNN7EXAMPLE", AWS_SECRET_ACCESS_KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY" };
     const asked: string[] = [];
+    let refusal: [number, string] = [0, ""];
     // As S3 answers: a bucket's region is told to anybody by any region, objects only by its own, and the redirect names no place to go to.
     const server = await LyingServer.start(
       (request, response, index) => {
         const { method = "", url = "", headers } = request;
         asked.push(`${method} ${headers.host}${url} ${headers.authorization === undefined ? "open" : "signed"}`);
         const elsewhere = headers.host !== "weights.s3.eu-central-1.amazonaws.com";
-        if (elsewhere) return void response.writeHead(301, { "x-amz-bucket-region": "eu-central-1" }).end("<Code>PermanentRedirect</Code>");
+        if (elsewhere)
+          return void response.writeHead(refusal[0], { "x-amz-bucket-region": "eu-central-1" }).end(`<Code>${refusal[1]}</Code>`);
         const problem = signatureProblem({ method, url, headers }, keys.AWS_ACCESS_KEY_ID, keys.AWS_SECRET_ACCESS_KEY, "eu-central-1");
         if (problem !== null) return void response.writeHead(403).end(`<Code>${problem}</Code>`);
         serveFile(bytes)(request, response, index);
@@ -139,13 +141,20 @@ describe("object stores made by others", () => {
     );
     const proxy = await startProxy(new URL(server.url).host);
     try {
-      const source = await resolve("s3://weights/m.pt", { ...keys, https_proxy: proxy.url }, { ca: await pem("s3.crt") });
-      expect(await content(source)).to.deep.equal(bytes);
-      expect(asked.slice(0, 3)).to.deep.equal([
-        "GET weights.s3.us-east-1.amazonaws.com/m.pt signed",
-        "HEAD s3.amazonaws.com/weights open",
-        "GET weights.s3.eu-central-1.amazonaws.com/m.pt signed",
-      ]);
+      for (refusal of [
+        [301, "PermanentRedirect"],
+        [400, "AuthorizationHeaderMalformed"],
+      ] as [number, string][]) {
+        asked.length = 0;
+        const cacheDir = join(directory(), refusal[1]);
+        const source = await resolve("s3://weights/m.pt", { ...keys, https_proxy: proxy.url }, { ca: await pem("s3.crt"), cacheDir });
+        expect(await content(source)).to.deep.equal(bytes);
+        expect(asked.slice(0, 3)).to.deep.equal([
+          "GET weights.s3.us-east-1.amazonaws.com/m.pt signed",
+          "HEAD s3.amazonaws.com/weights open",
+          "GET weights.s3.eu-central-1.amazonaws.com/m.pt signed",
+        ]);
+      }
     } finally {
       await proxy.close();
       await server.close();

@@ -63,15 +63,15 @@ describe("processes that share a cache", function () {
       expect(sha256(await readFile(join(cacheDir(), "objects", entry.sha256, entry.name)))).to.equal(entry.sha256);
     }
   };
-  const succeeds = (result: ChildResult): FetchedFile & { changes: number } => {
+  const succeeds = (result: ChildResult, content = bytes): FetchedFile & { changes: number } => {
     if (result === null || result.error !== undefined) throw new Error(`the child failed: ${JSON.stringify(result)}`);
-    expect(result.sha256).to.equal(sha256(bytes));
+    expect(result.sha256).to.equal(sha256(content));
     return result;
   };
 
   it("77: eight at once download once", async () => {
     const results = await Promise.all(Array.from({ length: 8 }, () => start().result));
-    const fetched = results.map(succeeds);
+    const fetched = results.map((each) => succeeds(each));
     expect(server.bytesServed).to.equal(bytes.length);
     expect(server.requests.filter((request) => request.method === "GET").length).to.equal(
       Math.max(...fetched.map((each) => each.origin.requests)),
@@ -165,34 +165,41 @@ describe("processes that share a cache", function () {
     const random = randomNumbers(seed);
     let killed = 0;
     let completed = 0;
+    // By turns a file that is written by the process itself and one that is large enough for the thread that writes and hashes.
+    const contents = [bytes, randomBytes(5_000_000, 3)];
+    const urls = contents.map((_, index) => `${server.url}/m${index}.pt`);
     while (killed < 100) {
       // Most points lie in the body; the last fifth lets it arrive, and the kill hits what comes after, or comes too late.
-      const point = random() * bytes.length * 1.25;
+      const content = contents[killed % 2] ?? bytes;
+      const url = urls[killed % 2] ?? "";
+      const point = random() * content.length * 1.25;
       let sent = 0;
-      const { child, result, said } = start({ limits: { httpRangeBytes: 65_536, httpConnections: 3 } });
+      const { child, result, said } = start({ url, limits: { httpRangeBytes: content.length / 32, httpConnections: 3 } });
       const kill = (): void => void child.kill("SIGKILL");
       const beforePiece = (): boolean => {
         sent += 16_384;
         if (sent >= point) kill();
-        else if (sent >= bytes.length) setTimeout(kill, random() * 40);
+        else if (sent >= content.length) setTimeout(kill, random() * 40);
         return true;
       };
-      server.handler = serveFile(bytes, { pieceBytes: 16_384, beforePiece });
+      server.handler = serveFile(content, { pieceBytes: 16_384, beforePiece });
       const outcome = await result;
       const where = `seed ${seed}, kill ${killed}, byte ${Math.round(point)}`;
       expect(said(), where).to.not.contain("waiting");
       if (child.signalCode === "SIGKILL") killed += 1;
       if (outcome !== null) {
         completed += 1;
-        expect(succeeds(outcome).sizeBytes, where).to.equal(bytes.length);
+        expect(succeeds(outcome, content).sizeBytes, where).to.equal(content.length);
       }
       await checkNothingPartial();
       if (outcome !== null) await rm(cacheDir(), { recursive: true });
     }
     expect(killed).to.equal(100);
     expect(completed).to.be.lessThan(50);
-    server.handler = serveFile(bytes);
-    succeeds(await start().result);
+    for (const [index, content] of contents.entries()) {
+      server.handler = serveFile(content);
+      succeeds(await start({ url: urls[index] ?? "" }).result, content);
+    }
     await checkNothingPartial();
     expect(await readdir(join(cacheDir(), "partial"))).to.deep.equal([]);
   });
