@@ -1,8 +1,9 @@
 /** The command line: verbs, and one way for every failure to end. */
 import { readFileSync } from "node:fs";
-import { UsageError } from "@rankcast/core";
+import { CheckpointError, UsageError } from "@rankcast/core";
 import { Command, CommanderError } from "commander";
 import { readTerminalEnvironment } from "./environment/environment.ts";
+import { guardOutput } from "./terminal/guard-output.ts";
 import { exitCodeOf, printError } from "./terminal/print-error.ts";
 import { addCache } from "./verb/cache.ts";
 import { addConvert } from "./verb/convert.ts";
@@ -28,6 +29,11 @@ const program = new Command("rankcast")
 for (const add of [addLoad, addRun, addInspect, addPlan, addVerify, addDownload, addConvert, addDiff, addCache, addDoctor]) add(program);
 for (const command of program.commands) command.exitOverride();
 
+guardOutput(process.stdout, process.stderr, (error) => {
+  fail(error);
+  process.exitCode = exitCodeOf(error);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -38,6 +44,8 @@ try {
   } else {
     fail(error);
     process.exitCode = exitCodeOf(error);
+    // What the interrupted work still waits for (a server, a lock) must not hold the process.
+    if (error instanceof CheckpointError && error.code === "RANKCAST_INTERRUPTED") process.exit();
   }
 }
 

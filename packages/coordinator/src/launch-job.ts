@@ -1,6 +1,17 @@
 /** The public launcher: ranks and, for each attempt, a coordinator in this process that they find through their environment. */
 import type { LoadReport } from "@rankcast/core";
-import { readHostFacts } from "@rankcast/core/runtime";
+import {
+  DURATION_MS,
+  FUNCTION,
+  type OptionShapes,
+  PORT,
+  readHostFacts,
+  requireOptions,
+  SIGNAL,
+  TEXT,
+  TEXTS,
+  TEXTS_BY_NAME,
+} from "@rankcast/core/runtime";
 import type { AttemptCoordination } from "./attempt-coordination.ts";
 import { launcherVariables } from "./launch/environment.ts";
 import { launch as launchRanks } from "./launch/launch.ts";
@@ -8,6 +19,21 @@ import { compileLaunchOptions, type LaunchOptions } from "./launch/launch-option
 import type { LaunchResult } from "./launch/launch-run.ts";
 import type { CoordinatorEvent } from "./node/coordinator-event.ts";
 import { OneNodeCoordination } from "./one-node-coordination.ts";
+
+const LAUNCH_SHAPES: OptionShapes = new Map([
+  ["args", TEXTS],
+  ["execArgv", TEXTS],
+  ["cwd", TEXT],
+  ["env", TEXTS_BY_NAME],
+  ["beforeSpawn", FUNCTION],
+  ["afterAttempt", FUNCTION],
+  ["onEvent", FUNCTION],
+  ["onCoordinatorEvent", FUNCTION],
+  ["onMetrics", FUNCTION],
+  ["signal", SIGNAL],
+  ["barrierTimeoutMs", DURATION_MS],
+  ["metricsPort", PORT],
+]);
 
 /** Options of `launch`: torchrun's flags and meanings, and what concerns the coordinator. */
 export interface LaunchJobOptions extends LaunchOptions {
@@ -40,6 +66,7 @@ export interface LaunchJobResult extends LaunchResult {
  * const { exitCodes, reports } = await launch({ script: "train.js", nprocPerNode: 4 });
  */
 export async function launch(options: LaunchJobOptions): Promise<LaunchJobResult> {
+  requireOptions(options, LAUNCH_SHAPES);
   const variables = launcherVariables();
   const compiled = compileLaunchOptions(options, variables, readHostFacts());
   const { barrierTimeoutMs, metricsPort, onCoordinatorEvent } = options;

@@ -47,6 +47,24 @@ export { describeThrown } from "./errors/foreign-errors.ts";
 export { checkOptionNames } from "./errors/option-names.ts";
 export { printable, quote } from "./errors/quote.ts";
 export {
+  DURATION_MS,
+  describeFound,
+  FLAG,
+  FUNCTION,
+  OBJECT,
+  type OptionShape,
+  type OptionShapes,
+  oneOf,
+  PORT,
+  requireArgument,
+  requireOptions,
+  SIGNAL,
+  TEXT,
+  TEXTS,
+  TEXTS_BY_NAME,
+  wholeNumber,
+} from "./errors/require-options.ts";
+export {
   createLeaseState,
   type LeasedPublication,
   type LeaseInstruction,

@@ -3,6 +3,7 @@
 import { type DownloadCache, openDownloadCache } from "@rankcast/core";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { formatBytes } from "../terminal/format-bytes.ts";
+import { interruptible } from "../terminal/interruption.ts";
 
 interface CacheFlags {
   readonly json?: boolean;
@@ -26,17 +27,19 @@ const UNIT_POWERS: ReadonlyMap<string, number> = new Map([
 /** Adds the verb. */
 export function addCache(program: Command): void {
   const cache = program.command("cache").summary("the download cache: ls, verify, rm, prune");
-  addShared(cache.command("ls").summary("what is in it, last used first")).action(async (flags: CacheFlags) => list(open(flags), flags));
+  addShared(cache.command("ls").summary("what is in it, last used first")).action(async (flags: CacheFlags) =>
+    interruptible(() => list(open(flags), flags)),
+  );
   addShared(cache.command("verify").summary("hash every file again"))
     .option("--remove", "remove damaged files")
-    .action(async (flags: CacheFlags & { readonly remove?: boolean }) => verify(open(flags), flags));
+    .action(async (flags: CacheFlags & { readonly remove?: boolean }) => interruptible(() => verify(open(flags), flags)));
   addShared(cache.command("rm").argument("<what...>", "URL, beginning of a SHA-256, or path").summary("remove files")).action(
-    async (what: readonly string[], flags: CacheFlags) => remove(open(flags), what, flags),
+    async (what: readonly string[], flags: CacheFlags) => interruptible(() => remove(open(flags), what, flags)),
   );
   addShared(cache.command("prune").summary("remove left-overs, then what is old, then what is too much"))
     .addOption(new Option("--unused-for-days <days>", "remove what was not used for this long").argParser(positive))
     .addOption(new Option("--max-size <size>", "keep at most this much, 20G for example").argParser(parseSize))
-    .action(async (flags: PruneFlags) => prune(open(flags), flags));
+    .action(async (flags: PruneFlags) => interruptible(() => prune(open(flags), flags)));
   for (const command of cache.commands) command.exitOverride();
 }
 

@@ -4,12 +4,13 @@ import { diffCheckpoints } from "@rankcast/core";
 import { printable } from "@rankcast/core/runtime";
 import type { Command } from "commander";
 import { addCheckpointOptions, type CheckpointFlags, fetchOptionsOf } from "../option/checkpoint-options.ts";
+import { interruptible } from "../terminal/interruption.ts";
 
 /** Adds the verb. Exit code 1 when they differ, as `diff` does. */
 export function addDiff(program: Command): void {
   addCheckpointOptions(program.command("diff").argument("<a>").argument("<b>").summary("keys, shapes, dtypes, values")).action(
     async (a: string, b: string, flags: CheckpointFlags) => {
-      const report = await diffCheckpoints(a, b, fetchOptionsOf(flags));
+      const report = await interruptible((signal) => diffCheckpoints(a, b, { ...fetchOptionsOf(flags), signal }));
       if (flags.json) process.stdout.write(`${JSON.stringify(report)}\n`);
       else {
         const lines = report.differences.map(

@@ -5,6 +5,7 @@ import { printable } from "@rankcast/core/runtime";
 import type { Command } from "commander";
 import { addCheckpointOptions, type CheckpointFlags, fetchOptionsOf } from "../option/checkpoint-options.ts";
 import { formatBytes } from "../terminal/format-bytes.ts";
+import { interruptible } from "../terminal/interruption.ts";
 
 interface InspectFlags extends CheckpointFlags {
   readonly digest?: boolean;
@@ -21,11 +22,14 @@ export function addInspect(program: Command): void {
     .option("--digest", "add the SHA-256 of every tensor's elements (reads all bytes)")
     .option("--state-dict", "only the state dict that a load would select, names relative to it")
     .action(async (weights: string, flags: InspectFlags) => {
-      const report = await inspectCheckpoint(weights, {
-        ...fetchOptionsOf(flags),
-        digest: flags.digest ?? false,
-        stateDict: flags.stateDict ?? false,
-      });
+      const report = await interruptible((signal) =>
+        inspectCheckpoint(weights, {
+          signal,
+          ...fetchOptionsOf(flags),
+          digest: flags.digest ?? false,
+          stateDict: flags.stateDict ?? false,
+        }),
+      );
       process.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : renderInspection(report));
     });
 }

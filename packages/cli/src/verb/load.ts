@@ -55,7 +55,7 @@ async function run(weights: string, flags: LoadFlags, command: Command): Promise
   try {
     const { report, updates } = await launchLoad(request, {
       flags: launchValuesOf({ ...flags }, command),
-      ...(flags.timeout === undefined ? {} : { barrierTimeoutMs: Number(flags.timeout) * 1000 }),
+      ...(flags.timeout === undefined ? {} : { barrierTimeoutMs: secondsOf("timeout", flags.timeout) * 1000 }),
       onEvent: (event) => display.show(event),
     });
     display.finish();
@@ -87,6 +87,14 @@ function requestOf(weights: string, flags: LoadFlags): LoadRequest {
 function wholeNumber(option: string, text: string): number {
   if (/^\d{1,6}$/.test(text)) return Number(text);
   throw new UsageError("RANKCAST_USAGE", `--${option} needs a whole number, not ${JSON.stringify(text)}`, { details: { option } });
+}
+
+function secondsOf(option: string, text: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isFinite(value) && value > 0) return value;
+  throw new UsageError("RANKCAST_USAGE", `--${option} needs a number of seconds above 0, not ${JSON.stringify(text)}`, {
+    details: { option },
+  });
 }
 
 function oneOf<T extends string>(option: string, value: string, known: readonly T[]): T {

@@ -1,6 +1,6 @@
 /** `rankcast run`: launcher with torchrun's flags; spawns and supervises the rank processes of a user's script. */
 import { launch, launchExitCode } from "@rankcast/coordinator/launcher";
-import { CheckpointError } from "@rankcast/core";
+import { CheckpointError, UsageError } from "@rankcast/core";
 import type { Command } from "commander";
 import { readTerminalEnvironment } from "../environment/environment.ts";
 import { addLaunchOptions, launchValuesOf } from "../option/launch-options.ts";
@@ -20,6 +20,13 @@ export function addRun(program: Command): void {
   command.action((script: string, args: readonly string[], flags: Readonly<Record<string, unknown>>) => run(script, args, flags, command));
 }
 
+function portOf(text: unknown): number {
+  if (typeof text === "string" && /^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
+  throw new UsageError("RANKCAST_USAGE", `--metrics-port needs a port from 0 to 65535, not ${JSON.stringify(text)}`, {
+    details: { option: "metricsPort" },
+  });
+}
+
 async function run(script: string, args: readonly string[], flags: Readonly<Record<string, unknown>>, command: Command): Promise<void> {
   const json = flags["json"] === true;
   try {
@@ -27,7 +34,7 @@ async function run(script: string, args: readonly string[], flags: Readonly<Reco
       ...launchValuesOf(flags, command),
       script,
       args,
-      ...(flags["metricsPort"] === undefined ? {} : { metricsPort: Number(flags["metricsPort"]) }),
+      ...(flags["metricsPort"] === undefined ? {} : { metricsPort: portOf(flags["metricsPort"]) }),
       onMetrics: (url) => process.stderr.write(`metrics at ${url}\n`),
       // With --json, stdout is one document: the ranks' own output goes to stderr.
       ...(json ? { output: { stdout: process.stderr, stderr: process.stderr } } : {}),

@@ -1,5 +1,5 @@
 /** Options of a launch: what callers may say, and the checked form the launcher works with. */
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { constants } from "node:os";
 import { resolve } from "node:path";
 import type { Writable } from "node:stream";
@@ -130,7 +130,7 @@ export function compileLaunchOptions(options: LaunchOptions, variables: ProcessV
     throw refusal("--rdzv-endpoint", `node 0's address for a job of ${nodeCount} nodes`, "none");
   }
   const noNode = read("noNode").switch();
-  const cwd = resolve(options.cwd ?? ".");
+  const cwd = folderOf(options.cwd ?? ".");
   return Object.freeze({
     script: scriptOf(options.script, noNode, cwd),
     args: options.args ?? [],
@@ -260,6 +260,17 @@ function signalsOf(flag: FlagText): NodeJS.Signals[] {
     if (!(name in constants.signals) || name === "SIGKILL" || name === "SIGSTOP") flag.refuse("names of signals that can be caught");
   }
   return names as NodeJS.Signals[];
+}
+
+/** A folder that is gone would show as a program that cannot be found. */
+function folderOf(cwd: string): string {
+  try {
+    const path = resolve(cwd);
+    if (statSync(path).isDirectory()) return path;
+  } catch {
+    // `resolve` itself fails when this process's own folder was removed.
+  }
+  throw refusal("cwd", "a folder that exists", cwd === "." ? "a working directory that was removed" : quote(cwd));
 }
 
 function scriptOf(script: string, noNode: boolean, cwd: string): string {

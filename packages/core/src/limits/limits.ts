@@ -3,6 +3,7 @@
  * statement that the input is trusted that far.
  */
 import { UsageError } from "../errors/checkpoint-error.ts";
+import { describeFound, OBJECT, requireArgument } from "../errors/require-options.ts";
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -141,6 +142,7 @@ export type Limits = { readonly [name in LimitName]: number };
  * @throws {UsageError} RANKCAST_USAGE for an unknown name or a value that is no positive number.
  */
 export function compileLimits(overrides: Partial<Record<string, number>> = {}): Limits {
+  requireArgument("limits", overrides, OBJECT);
   const limits: Record<string, number> = { ...DEFAULT_LIMITS };
   for (const [name, value] of Object.entries(overrides)) {
     if (!Object.hasOwn(DEFAULT_LIMITS, name)) {
@@ -149,8 +151,8 @@ export function compileLimits(overrides: Partial<Record<string, number>> = {}): 
         remedy: `Known limits: ${Object.keys(DEFAULT_LIMITS).join(", ")}.`,
       });
     }
-    if (value === undefined || !(value > 0)) {
-      throw new UsageError("RANKCAST_USAGE", `limit ${name} must be a number above 0, not ${value}`, {
+    if (typeof value !== "number" || !(value > 0)) {
+      throw new UsageError("RANKCAST_USAGE", `limit ${name} must be a number above 0, not ${describeFound(value)}`, {
         details: { option: "limit", name },
       });
     }

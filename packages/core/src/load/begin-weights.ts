@@ -16,6 +16,7 @@ import { StateDict } from "../tensor/state-dict.ts";
 import { completeFiles, watchArrivals } from "./complete-files.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { locateStorages } from "./locate-storages.ts";
+import { selectedPath } from "./require-fetch-options.ts";
 import { type ResolvedFiles, resolveFiles } from "./resolve-files.ts";
 import { treeFromStateDict } from "./tree-from-state-dict.ts";
 
@@ -140,7 +141,7 @@ function describeTree(tree: CheckpointTree, { name, limits, files, options, mapL
   const described = buildManifest(tree, {
     limits,
     stateDict: options.scope !== "whole",
-    select: typeof options.select === "function" ? options.select(tree.root) : options.select,
+    select: selectedPath(options.select, tree.root),
     subtree: options.scope === "whole" ? options.subtree : subtree,
     file: name,
   });

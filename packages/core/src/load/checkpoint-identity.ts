@@ -1,10 +1,13 @@
 /** What a weights string stands for now, so that a change can be noticed without loading anything. */
+
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { requireArgument, TEXT } from "../errors/require-options.ts";
 import { beginWeights } from "./begin-weights.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { findLatestCheckpoint } from "./find-checkpoint.ts";
+import { requireFetchOptions } from "./require-fetch-options.ts";
 
 /** Weights, and a text that changes when they do. */
 export interface CurrentCheckpoint {
@@ -21,6 +24,8 @@ export interface CurrentCheckpoint {
  * @throws {CheckpointError} when the weights are there and cannot be read.
  */
 export async function currentCheckpoint(weights: string, options: FetchOptions & FetchHooks = {}): Promise<CurrentCheckpoint | null> {
+  requireFetchOptions(options);
+  requireArgument("weights", weights, TEXT);
   const directory = await localDirectory(weights);
   if (directory !== null) {
     const found = await findLatestCheckpoint(directory);

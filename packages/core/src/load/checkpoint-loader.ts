@@ -1,6 +1,7 @@
 /** vis4d's names: one loader with pluggable schemes, and a door per built-in scheme. */
 import { UsageError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
+import { requireArgument, TEXT } from "../errors/require-options.ts";
 import { defaultSchemes } from "../scheme/default-schemes.ts";
 import type { RegisterOptions, Registration, SchemeLoader, SchemePrefix } from "../scheme/scheme-registry.ts";
 import { redact } from "../source/http-url.ts";
@@ -27,19 +28,22 @@ export const CheckpointLoader = {
 } as const;
 
 /** Loads a local file or directory. @throws {SourceError} RANKCAST_NOT_FOUND; otherwise as `loadCheckpoint`. */
-export function loadFromLocal(path: string, options?: LoadCheckpointOptions): Promise<Checkpoint> {
+export async function loadFromLocal(path: string, options?: LoadCheckpointOptions): Promise<Checkpoint> {
+  requireArgument("path", path, TEXT);
   // `./` keeps a file called `https:` from being taken for a URL.
   return loadCheckpoint(/^(~|\/|file:\/\/|[A-Za-z]:[\\/])/.test(path) ? path : `./${path}`, options);
 }
 
 /** Loads an http or https URL through the cache. @throws {UsageError} RANKCAST_USAGE for anything else; otherwise as `loadCheckpoint`. */
-export function loadFromHttp(url: string, options?: LoadCheckpointOptions): Promise<Checkpoint> {
+export async function loadFromHttp(url: string, options?: LoadCheckpointOptions): Promise<Checkpoint> {
+  requireArgument("url", url, TEXT);
   requireScheme(url, /^https?:\/\//i, "an http or https URL");
   return loadCheckpoint(url, options);
 }
 
 /** Loads a torchvision model by name, with or without `torchvision://`. @throws {SourceError} RANKCAST_MODEL_UNKNOWN with the nearest names. */
-export function loadFromTorchvision(name: string, options?: LoadCheckpointOptions): Promise<Checkpoint> {
+export async function loadFromTorchvision(name: string, options?: LoadCheckpointOptions): Promise<Checkpoint> {
+  requireArgument("name", name, TEXT);
   return loadCheckpoint(/^(torchvision|modelzoo):\/\//.test(name) ? name : `torchvision://${name}`, options);
 }
 

@@ -1,6 +1,7 @@
 /** The tensors of any readable checkpoint as one safetensors file. */
 
 import { UsageError } from "../errors/checkpoint-error.ts";
+import { describeFound, requireArgument, TEXT } from "../errors/require-options.ts";
 import { type RevKeys, reviseKeys } from "../rev-keys/revise-keys.ts";
 import { castTensor } from "../tensor/cast.ts";
 import { describeCast } from "../tensor/cast-loss.ts";
@@ -8,7 +9,7 @@ import { type DType, isDType, traitsOf } from "../tensor/dtype.ts";
 import type { StateDict } from "../tensor/state-dict.ts";
 import { saveSafetensors } from "../write/save-safetensors.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
-import { loadCheckpoint } from "./load-checkpoint.ts";
+import { loadWhole } from "./load-checkpoint.ts";
 import { checkedOptions, FETCH_AND_HOOK_OPTIONS } from "./option-names.ts";
 
 /** Options of `convertCheckpoint`. */
@@ -41,13 +42,18 @@ export interface ConvertReport {
  */
 export async function convertCheckpoint(weights: string, output: string, given: ConvertOptions = {}): Promise<ConvertReport> {
   const options = checkedOptions("convertCheckpoint", given, { ...FETCH_AND_HOOK_OPTIONS, revKeys: true, dtype: true });
+  requireArgument("output", output, TEXT);
   const { dtype, revKeys, ...fetch } = options;
   if (dtype !== undefined && !isDType(dtype))
-    throw new UsageError("RANKCAST_USAGE", `${JSON.stringify(dtype)} is no dtype`, { details: { option: "dtype" } });
-  await using checkpoint = await loadCheckpoint(weights, fetch);
+    throw new UsageError("RANKCAST_USAGE", `${describeFound(dtype)} is no dtype`, { details: { option: "dtype" } });
+  await using checkpoint = await loadWhole(weights, fetch, { needsStateDict: true });
   const { stateDict, renamed } = reviseKeys(checkpoint.stateDict, revKeys);
+  options.onPhase?.("writing");
   const casts = dtype === undefined ? [] : castFloats(stateDict, dtype);
-  const { bytes, aliases, omitted } = await saveSafetensors(output, stateDict, options.signal ? { signal: options.signal } : {});
+  const { bytes, aliases, omitted } = await saveSafetensors(output, stateDict, {
+    ...(options.signal ? { signal: options.signal } : {}),
+    onProgress: ({ doneBytes, totalBytes }) => options.onBytes?.(doneBytes, totalBytes),
+  });
   return {
     weights: checkpoint.report.weights,
     format: checkpoint.format,

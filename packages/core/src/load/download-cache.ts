@@ -1,5 +1,7 @@
 /** The download cache as an object: what `rankcast cache` shows and does. */
+
 import { readEnvironment } from "../environment/environment.ts";
+import { requireArgument, TEXT } from "../errors/require-options.ts";
 import { cacheLayout } from "../source/cache-layout.ts";
 import type { CachedUrl } from "../source/cache-list.ts";
 import type { CacheRemoval, PruneOptions, VerifiedUrl } from "../source/cache-maintenance.ts";
@@ -23,6 +25,7 @@ export interface DownloadCache {
 
 /** The cache in `cacheDir`, or where the environment puts it (`RANKCAST_HOME` first). */
 export function openDownloadCache(cacheDir?: string): DownloadCache {
+  if (cacheDir !== undefined) requireArgument("cacheDir", cacheDir, TEXT);
   const layout = cacheLayout(readEnvironment(), cacheDir);
   // Upkeep brings the download code with it, which a process that only looks at checkpoints does not need.
   const upkeep = () => import("../source/cache-maintenance.ts");

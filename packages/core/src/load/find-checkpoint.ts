@@ -1,8 +1,10 @@
 /** The newest complete checkpoint of a folder that a training loop fills. */
+
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
+import { requireArgument, TEXT } from "../errors/require-options.ts";
 import { discoverEntry } from "../format/discover-entry.ts";
 
 /** A checkpoint that was found. */
@@ -30,6 +32,7 @@ const UNFINISHED = /^\.|\.(tmp|temp|partial|part|incomplete|lock)$/i;
  * @throws {SourceError} RANKCAST_FILE_UNREADABLE when the folder cannot be read.
  */
 export async function findLatestCheckpoint(directory: string): Promise<FoundCheckpoint | null> {
+  requireArgument("directory", directory, TEXT);
   const names = await namesIn(directory);
   const pointed = await pointedName(directory, names);
   const found: { readonly checkpoint: FoundCheckpoint; readonly mtimeMs: number }[] = [];

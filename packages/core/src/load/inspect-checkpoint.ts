@@ -1,6 +1,7 @@
 /** What is in a checkpoint, for programs and for `rankcast inspect`. */
 
 import { readEnvironment } from "../environment/environment.ts";
+import { FLAG, type OptionShapes } from "../errors/require-options.ts";
 import { aliasesOf } from "../manifest/aliases.ts";
 import type { Warning } from "../manifest/checkpoint-tree.ts";
 import type { OpaqueDescriptor, PlainValue, StateDictManifest } from "../manifest/manifest.ts";
@@ -44,6 +45,11 @@ export interface InspectReport {
   readonly warnings: readonly Warning[];
 }
 
+const INSPECT_SHAPES: OptionShapes = new Map([
+  ["digest", FLAG],
+  ["stateDict", FLAG],
+]);
+
 /** Options of `inspectCheckpoint`. */
 export interface InspectOptions extends FetchOptions, FetchHooks {
   /** Hash every tensor (reads and verifies all bytes). Default false: headers only. */
@@ -57,7 +63,7 @@ export interface InspectOptions extends FetchOptions, FetchHooks {
  * @throws {SourceError} when the bytes cannot be had; {FormatError} when they are no checkpoint we accept.
  */
 export async function inspectCheckpoint(weights: string, given: InspectOptions = {}): Promise<InspectReport> {
-  const options = checkedOptions("inspectCheckpoint", given, { ...FETCH_AND_HOOK_OPTIONS, digest: true, stateDict: true });
+  const options = checkedOptions("inspectCheckpoint", given, { ...FETCH_AND_HOOK_OPTIONS, digest: true, stateDict: true }, INSPECT_SHAPES);
   const narrowed = options.stateDict === true || options.select !== undefined || options.subtree !== undefined;
   const opened = await openWeights(weights, {
     ...options,

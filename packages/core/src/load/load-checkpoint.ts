@@ -17,6 +17,7 @@ import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { loadState } from "./load-state.ts";
 import { type OpenedWeights, openWeights } from "./open-weights.ts";
 import { checkedOptions, FETCH_AND_HOOK_OPTIONS } from "./option-names.ts";
+import { selectedPath } from "./require-fetch-options.ts";
 
 /** Options of `loadCheckpoint`. */
 export interface LoadCheckpointOptions extends FetchOptions, FetchHooks {}
@@ -29,6 +30,19 @@ export interface LoadCheckpointOptions extends FetchOptions, FetchHooks {}
  */
 export async function loadCheckpoint(weights: string, given: LoadCheckpointOptions = {}): Promise<Checkpoint> {
   const options = checkedOptions("loadCheckpoint", given, FETCH_AND_HOOK_OPTIONS);
+  // A checkpoint without a state dict (an optimizer file, say) is still a checkpoint; asking for a path that is not there is an error.
+  return loadWhole(weights, options, { needsStateDict: options.select !== undefined });
+}
+
+/**
+ * `loadCheckpoint` for those who want the state dict rather than the tree, with checked options.
+ * @throws as `loadCheckpoint`; {StateDictError} RANKCAST_NO_STATE_DICT when there is none and `needsStateDict`.
+ */
+export async function loadWhole(
+  weights: string,
+  options: LoadCheckpointOptions,
+  { needsStateDict }: { readonly needsStateDict: boolean },
+): Promise<Checkpoint> {
   // The tree stays whole, so all of it is described and loaded; only the state dict is a part.
   const { select, subtree, ...rest } = options;
   const opened = await openWeights(weights, { ...rest, scope: "whole" });
@@ -36,7 +50,11 @@ export async function loadCheckpoint(weights: string, given: LoadCheckpointOptio
     const { storages } = await loadState(opened, { ...rest, noMmap: readEnvironment().noMmap });
     const tensors = tensorsByRef(opened, storages);
     const { manifest, tree } = opened;
-    const flat = flattenSelected(opened, typeof select === "function" ? select(tree.root) : select, subtree ?? opened.subtree);
+    const flat = flattenSelected(opened, {
+      select: selectedPath(select, tree.root),
+      subtree: subtree ?? opened.subtree,
+      needsStateDict,
+    });
     // In one go: what the state dict holds beside tensors is what the tree holds there.
     const [root = null, ...beside] = materialiseAll([tree.root, ...flat.extraState.map(([, value]) => value)], tensors);
     // Everything is in memory or mapped: nothing stays open for a caller who forgets to close.
@@ -67,14 +85,19 @@ function tensorsByRef({ tree, manifest, limits }: OpenedWeights, storages: reado
 }
 
 /** The selected state dict; empty where the checkpoint holds none. */
-function flattenSelected({ tree, limits, name }: OpenedWeights, select: string | undefined, subtree: string | undefined): FlatTree {
+interface Wanted {
+  readonly select: string | undefined;
+  readonly subtree: string | undefined;
+  readonly needsStateDict: boolean;
+}
+
+function flattenSelected({ tree, limits, name }: OpenedWeights, { select, subtree, needsStateDict }: Wanted): FlatTree {
   try {
     const selected = selectStateDict(tree.root, { select, file: name });
     const whole = flattenTree(selected.value, { limits, cycles: "refuse", stateDict: true, where: name });
     return subtree === undefined ? whole : keepSubtree(whole, subtree, name);
   } catch (error) {
-    // A checkpoint without a state dict (an optimizer file, say) is still a checkpoint; asking for a path that is not there is an error.
-    if (select !== undefined || !(error instanceof CheckpointError) || error.code !== "RANKCAST_NO_STATE_DICT") throw error;
+    if (needsStateDict || !(error instanceof CheckpointError) || error.code !== "RANKCAST_NO_STATE_DICT") throw error;
     return { tensors: [], nontensor: [], extraState: [], opaque: [], metadataModules: [], warnings: [] };
   }
 }

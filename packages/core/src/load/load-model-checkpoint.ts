@@ -2,9 +2,10 @@
 
 import { readEnvironment } from "../environment/environment.ts";
 import { commitStateDict } from "../module/commit-state-dict.ts";
-import type { LoadStateDictOptions } from "../module/load-options.ts";
+import { compileLoadOptions, type LoadStateDictOptions } from "../module/load-options.ts";
 import type { Module } from "../module/module.ts";
 import { planStateDict } from "../module/plan-state-dict.ts";
+import { requireModule } from "../module/require-module.ts";
 import { LoadReport } from "../report/load-report.ts";
 import { type RevKeys, reviseKeys } from "../rev-keys/revise-keys.ts";
 import { addReadStats } from "../source/counting-source.ts";
@@ -28,6 +29,9 @@ export interface LoadModelOptions extends FetchOptions, FetchHooks, Omit<LoadSta
  */
 export async function loadModelCheckpoint(model: Module, weights: string, given: LoadModelOptions = {}): Promise<LoadReport> {
   const options = checkedOptions("loadModelCheckpoint", given, LOAD_MODEL_OPTIONS);
+  // Everything that can be wrong without the checkpoint is, before anything is fetched.
+  requireModule(model);
+  compileLoadOptions(options);
   const startMs = performance.now();
   const opened = await openWeights(weights, options);
   try {

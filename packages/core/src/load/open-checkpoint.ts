@@ -3,6 +3,7 @@
 import { SourceError, StateDictError, UsageError } from "../errors/checkpoint-error.ts";
 import { nearestNames } from "../errors/nearest-names.ts";
 import { printable, quote } from "../errors/quote.ts";
+import { type OptionShapes, oneOf } from "../errors/require-options.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { ArrivingTree } from "../manifest/checkpoint-tree.ts";
 import type { StateDictManifest, StorageDescriptor, TensorDescriptor } from "../manifest/manifest.ts";
@@ -16,6 +17,11 @@ import { type BegunWeights, beginWeights, type DescribedWeights } from "./begin-
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { describeTensors, type InspectedTensor } from "./inspect-checkpoint.ts";
 import { checkedOptions, FETCH_AND_HOOK_OPTIONS } from "./option-names.ts";
+
+const OPEN_SHAPES: OptionShapes = new Map([
+  ["scope", oneOf("selected", "whole")],
+  ["access", oneOf("ranges", "download")],
+]);
 
 /** Options of `openCheckpoint`. */
 export interface OpenCheckpointOptions extends FetchOptions, FetchHooks {
@@ -57,7 +63,7 @@ export interface CheckpointHandle extends AsyncDisposable {
  * @throws {SourceError} when the bytes cannot be had; {FormatError} when they are no checkpoint we accept; {StateDictError} without a state dict.
  */
 export async function openCheckpoint(weights: string, given: OpenCheckpointOptions = {}): Promise<CheckpointHandle> {
-  const options = checkedOptions("openCheckpoint", given, { ...FETCH_AND_HOOK_OPTIONS, scope: true, access: true });
+  const options = checkedOptions("openCheckpoint", given, { ...FETCH_AND_HOOK_OPTIONS, scope: true, access: true }, OPEN_SHAPES);
   const begun = await beginWeights(weights, { access: "ranges", ...options });
   const settling = begun.settle();
   // Told by `complete` and by whoever reads afterwards.

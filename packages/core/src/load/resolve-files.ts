@@ -1,4 +1,7 @@
 /** Weights string → files, with the caller's hooks translated. */
+import { UsageError } from "../errors/checkpoint-error.ts";
+import { describeThrown } from "../errors/foreign-errors.ts";
+import { quote } from "../errors/quote.ts";
 import { compileLimits } from "../limits/limits.ts";
 import type { Warning } from "../manifest/checkpoint-tree.ts";
 import type { Access } from "../scheme/resolve-context.ts";
@@ -40,7 +43,7 @@ export async function resolveFiles(
     options.onBytes?.(event.bytesDone, event.bytesTotal);
   };
   options.onPhase?.("resolving");
-  for (const url of options.schemes ?? []) await import(url);
+  for (const url of options.schemes ?? []) await importScheme(url);
   const { resolveWeights } = await import("../scheme/resolve-weights.ts");
   const { signal, offline, immutable, cacheDir, sha256, headers, access, arriving } = options;
   const tables = options.tables === undefined ? undefined : checkWeightTables(options.tables);
@@ -62,4 +65,17 @@ export async function resolveFiles(
   return resolved instanceof StateDict
     ? { source: null, stateDict: resolved, stats, notices }
     : { source: resolved, stateDict: null, stats, notices };
+}
+
+async function importScheme(url: string): Promise<void> {
+  try {
+    await import(url);
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : describeThrown(cause);
+    throw new UsageError("RANKCAST_USAGE", `schemes: ${quote(url)} cannot be imported: ${message}`, {
+      details: { option: "schemes", module: url },
+      remedy: "Correct the path or the module named in the error; it must run when imported.",
+      cause,
+    });
+  }
 }

@@ -1,6 +1,8 @@
 /** The devices that `mapLocation` may name. */
+
 import { UsageError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
+import { requireArgument, TEXT } from "../errors/require-options.ts";
 import { parseDeviceTag } from "./device-tag.ts";
 
 /**
@@ -31,6 +33,7 @@ export function registerDevice(
   name: string,
   options: { readonly memory?: DeviceMemory; readonly indexed?: boolean; readonly force?: boolean } = {},
 ): () => void {
+  requireArgument("name", name, TEXT);
   const tag = parseDeviceTag(name);
   if (tag === null || tag.index !== null) {
     throw new UsageError("RANKCAST_MAP_LOCATION", `${quote(name)} is no name for a device: lower case letters, digits and underscores`, {

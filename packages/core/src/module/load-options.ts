@@ -1,6 +1,7 @@
 /** What a caller may ask of a load into a module, and its compiled form. Nothing else reads the raw options. */
 import { UsageError } from "../errors/checkpoint-error.ts";
 import { checkOptionNames } from "../errors/option-names.ts";
+import { describeFound, FUNCTION, type OptionShapes, requireOptions, TEXT } from "../errors/require-options.ts";
 import { freshStorage } from "../memory/fresh-storage.ts";
 import { type DType, isDType } from "../tensor/dtype.ts";
 import type { Storage } from "../tensor/storage.ts";
@@ -75,6 +76,13 @@ export const LOAD_STATE_DICT_OPTIONS = {
 
 const IGNORE_KINDS = { missing: true, unexpected: true, mismatched: true } as const satisfies Record<keyof IgnoreRules, true>;
 
+const SHAPES: OptionShapes = new Map([
+  ["subtree", TEXT],
+  ["into", TEXT],
+  ["allocate", FUNCTION],
+  ["castOf", FUNCTION],
+]);
+
 /** Options with every default applied. */
 export interface CompiledLoadOptions {
   readonly strict: boolean;
@@ -118,6 +126,7 @@ const ASSIGN: ReadonlyMap<unknown, "auto" | "always" | "never"> = new Map<unknow
  * @throws {UsageError} RANKCAST_USAGE naming the option that is wrong.
  */
 export function compileLoadOptions(options: LoadStateDictOptions = {}): CompiledLoadOptions {
+  requireOptions(options, SHAPES);
   const assign = ASSIGN.get(options.assign) ?? refuse("assign", options.assign, "auto, always, never, true or false");
   for (const name of BOOLEANS) if (typeof (options[name] ?? false) !== "boolean") refuse(name, options[name], "true or false");
   const strict = options.strict ?? false;
@@ -147,7 +156,8 @@ function compileIgnore(options: LoadStateDictOptions): CompiledLoadOptions["igno
   const { missing = [], unexpected = [], mismatched = [] } = options.ignore ?? {};
   // A text would be taken apart into rules of one character.
   for (const rules of [missing, unexpected, mismatched])
-    if (!Array.isArray(rules)) refuse("ignore", rules, "lists of globs or expressions");
+    if (!Array.isArray(rules) || rules.some((rule) => typeof rule !== "string" && !(rule instanceof RegExp)))
+      refuse("ignore", rules, "lists of globs or expressions");
   const defaults = (options.defaultIgnores ?? true) ? [BATCH_COUNTER_RULE] : [];
   return {
     missing: [...missing, ...defaults].map(compileRule),
@@ -170,7 +180,7 @@ function signatureOf(compiled: Omit<CompiledLoadOptions, "allocate" | "castOf" |
 }
 
 function refuse(option: string, found: unknown, expected: string): never {
-  throw new UsageError("RANKCAST_USAGE", `${option} must be ${expected}, not ${JSON.stringify(found) ?? String(found)}`, {
+  throw new UsageError("RANKCAST_USAGE", `${option} must be ${expected}, not ${describeFound(found)}`, {
     details: { option, expected },
   });
 }

@@ -1,5 +1,6 @@
 /** Modules that only stand around another one, as data-parallel wrappers do. */
 import { Module } from "./module.ts";
+import { requireModule } from "./require-module.ts";
 
 /**
  * A wrapper: state dicts, names and loads treat it as the module inside, at any depth of the tree. Subclass it, or use it as it is.
@@ -7,8 +8,10 @@ import { Module } from "./module.ts";
 export class ModuleWrapper extends Module {
   readonly #inner: Module;
 
+  /** @throws {UsageError} RANKCAST_USAGE for what is no module. */
   constructor(module: Module) {
     super();
+    requireModule(module, "the wrapped module");
     this.#inner = module;
     this.registerModule("module", module);
   }

@@ -1,12 +1,14 @@
 /** The tree of parameters, buffers and children that a model is. Facts: torch 2.13 `nn/modules/module.py`. */
 import { UsageError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
+import { requireArgument, TEXT } from "../errors/require-options.ts";
 import type { StateDict } from "../tensor/state-dict.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { collectStateDict } from "./collect-state-dict.ts";
 import type { LoadPostHook, LoadPreHook, LoadView } from "./load-hooks.ts";
 import { moduleTree } from "./module-tree.ts";
 import type { Parameter } from "./parameter.ts";
+import { requireModule, requireParameter, requireTensor } from "./require-module.ts";
 import { bumpStructureEpoch } from "./structure-epoch.ts";
 import { BufferSlot } from "./tensor-slot.ts";
 
@@ -51,10 +53,11 @@ export class Module {
 
   /**
    * Adds or replaces a parameter; null declares an absent one.
-   * @throws {UsageError} RANKCAST_MODULE_NAME when the name is empty, dotted or taken by a buffer or child.
+   * @throws {UsageError} RANKCAST_MODULE_NAME when the name is empty, dotted or taken by a buffer or child; RANKCAST_USAGE for what is no parameter.
    */
   registerParameter(name: string, parameter: Parameter | null): void {
     this.checkName("parameter", name, [this.ownBuffers, this.ownChildren]);
+    if (parameter !== null) requireParameter(parameter, `parameter ${quote(name)}`);
     this.#parameters ??= new Map();
     this.#parameters.set(name, parameter);
     bumpStructureEpoch();
@@ -62,10 +65,11 @@ export class Module {
 
   /**
    * Adds or replaces a buffer; a buffer that is not persistent stays out of the state dict.
-   * @throws {UsageError} RANKCAST_MODULE_NAME when the name is empty, dotted or taken by a parameter or child.
+   * @throws {UsageError} RANKCAST_MODULE_NAME when the name is empty, dotted or taken by a parameter or child; RANKCAST_USAGE for what is no tensor.
    */
   registerBuffer(name: string, tensor: Tensor | null, options: { readonly persistent?: boolean } = {}): void {
     this.checkName("buffer", name, [this.ownParameters, this.ownChildren]);
+    if (tensor !== null) requireTensor(tensor, `buffer ${quote(name)}`);
     this.#buffers ??= new Map();
     this.#buffers.set(name, tensor && new BufferSlot(tensor, options.persistent ?? true));
     bumpStructureEpoch();
@@ -73,10 +77,11 @@ export class Module {
 
   /**
    * Adds or replaces a child; null declares an absent one.
-   * @throws {UsageError} RANKCAST_MODULE_NAME when the name is empty, dotted or taken by a parameter or buffer.
+   * @throws {UsageError} RANKCAST_MODULE_NAME when the name is empty, dotted or taken by a parameter or buffer; RANKCAST_USAGE for what is no module.
    */
   registerModule(name: string, module: Module | null): void {
     this.checkName("module", name, [this.ownParameters, this.ownBuffers]);
+    if (module !== null) requireModule(module, `module ${quote(name)}`);
     this.#children ??= new Map();
     this.#children.set(name, module);
     bumpStructureEpoch();
@@ -87,6 +92,7 @@ export class Module {
    * @throws {UsageError} RANKCAST_MODULE_NAME for such a name.
    */
   protected checkName(kind: string, name: string, others: readonly ReadonlyMap<string, unknown>[]): void {
+    requireArgument(`${kind} name`, name, TEXT);
     // The sentences are torch's.
     const trouble =
       name === ""

@@ -1,10 +1,13 @@
 /** A trainable tensor of a module. */
 import { StateDictError, UsageError } from "../errors/checkpoint-error.ts";
+import { COUNTS, type OptionShape, requireArgument } from "../errors/require-options.ts";
 import { bytesOf, type DType, traitsOf } from "../tensor/dtype.ts";
 import { Storage } from "../tensor/storage.ts";
 import { contiguousStrides, elementCount, elementSpan } from "../tensor/strides.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { OpenTensor, TensorSlot } from "./tensor-slot.ts";
+
+const HELD: OptionShape = { expected: "a Tensor", fits: (value) => typeof value === "object" && value !== null && "dtype" in value };
 
 /**
  * A tensor that a module owns and may exchange for another: loading either writes into the tensor or puts a view of the checkpoint's
@@ -20,6 +23,7 @@ export class Parameter implements TensorSlot {
    * @throws {UsageError} RANKCAST_USAGE when a gradient is asked for a type that is neither floating point nor complex.
    */
   constructor(tensor: Tensor | OpenTensor, options: { readonly requiresGrad?: boolean } = {}) {
+    requireArgument("tensor", tensor, HELD);
     this.#held = tensor;
     this.#requiresGrad = options.requiresGrad ?? hasGradient(tensor.dtype);
     if (this.#requiresGrad) requireGradientType(tensor.dtype);
@@ -30,6 +34,7 @@ export class Parameter implements TensorSlot {
    * @throws {UsageError} RANKCAST_USAGE for a gradient of a type that has none.
    */
   static meta(dtype: DType, shape: readonly number[] | null, options: { readonly requiresGrad?: boolean } = {}): Parameter {
+    if (shape !== null) requireArgument("shape", shape, COUNTS);
     return new Parameter(shape === null ? { dtype, shape } : metaTensor(dtype, shape), options);
   }
 

@@ -9,6 +9,7 @@ import { moduleTree } from "./module-tree.ts";
 import { rememberPlan, reusePlan } from "./plan-cache.ts";
 import { type PlanDraft, typeNameOf } from "./plan-draft.ts";
 import { joinSlot } from "./planned-key.ts";
+import { requireModule } from "./require-module.ts";
 import { StateDictPlan } from "./state-dict-plan.ts";
 import { selectSubtree } from "./subtree.ts";
 import { compareTied, joinTied } from "./tied-weights.ts";
@@ -33,6 +34,7 @@ export function planStateDict(module: Module, stateDict: StateDictLike, options:
  * @throws {StateDictError} as `planStateDict`, but for the verdict.
  */
 export function examineStateDict(module: Module, stateDict: StateDictLike, options: LoadStateDictOptions = {}): StateDictPlan {
+  requireModule(module);
   const compiled = compileLoadOptions(options);
   if (!(stateDict instanceof Map)) {
     throw new StateDictError("RANKCAST_STATE_DICT_TYPE", `Expected state_dict to be dict-like, got ${typeNameOf(stateDict)}.`, {

@@ -1,6 +1,7 @@
 /** `reviseKeys`: vis4d's and mmengine's `rev_keys`, on a state dict. */
 import { StateDictError, UsageError } from "../errors/checkpoint-error.ts";
 import { checkOptionNames } from "../errors/option-names.ts";
+import { describeFound } from "../errors/require-options.ts";
 import { StateDict } from "../tensor/state-dict.ts";
 import { compileRevKeys, DEFAULT_REV_KEYS, type RevKeyLimits, type RevKeys } from "./compile-rev-keys.ts";
 
@@ -39,6 +40,9 @@ export function reviseKeys(stateDict: StateDict, revKeys: RevKeys = DEFAULT_REV_
   const { onCollision = "error" } = options;
   if (onCollision !== "error" && onCollision !== "last") {
     throw new UsageError("RANKCAST_USAGE", "onCollision must be error or last", { details: { option: "onCollision" } });
+  }
+  if (!(stateDict instanceof Map)) {
+    throw new StateDictError("RANKCAST_STATE_DICT_TYPE", `Expected state_dict to be dict-like, got ${describeFound(stateDict)}.`);
   }
   const compiled = compileRevKeys(revKeys, options.limits);
   const tensors = [...stateDict];

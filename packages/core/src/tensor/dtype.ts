@@ -2,6 +2,8 @@
  * The element types. Names are torch's without `torch.`. Facts: torch `c10/core/ScalarType.h` and `torch/storage.py`, safetensors
  * `src/tensor.rs`.
  */
+import { UsageError } from "../errors/checkpoint-error.ts";
+import { describeFound } from "../errors/require-options.ts";
 
 /** How elements of a type are to be read. */
 export type DTypeKind = "float" | "int" | "uint" | "bool" | "complex" | "bits" | "quantised";
@@ -69,7 +71,7 @@ export const DTYPES: ReadonlyMap<DType, DTypeTraits> = new Map(
  */
 export function traitsOf(dtype: DType): DTypeTraits {
   const traits = DTYPES.get(dtype);
-  if (!traits) throw new TypeError(`not a dtype: ${String(dtype)}`);
+  if (!traits) throw new UsageError("RANKCAST_USAGE", `not a dtype: ${describeFound(dtype)}`, { details: { option: "dtype" } });
   return traits;
 }
 

@@ -1,5 +1,6 @@
 /** A typed, strided view of a storage. */
 import { TensorError } from "../errors/checkpoint-error.ts";
+import { COUNTS, requireArgument } from "../errors/require-options.ts";
 import { copyInto, gatherContiguous } from "./copy.ts";
 import { bytesOf, type DType } from "./dtype.ts";
 import { decodeElement, type Scalar } from "./element.ts";
@@ -60,6 +61,7 @@ export class Tensor {
    * RANKCAST_TENSOR_DTYPE when no dtype belongs to this kind of array and none is given.
    */
   static from(array: TensorArray, shape: readonly number[], options: { readonly dtype?: DType } = {}): Tensor {
+    requireArgument("shape", shape, COUNTS);
     const dtype = options.dtype ?? dtypeOfArray(array);
     const nbytes = bytesOf(dtype, elementCount(shape));
     if (nbytes < array.byteLength) {

@@ -1,6 +1,7 @@
 /** Saving a state dict as one safetensors file. */
 import type { StateDict } from "../tensor/state-dict.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { requireSaveArguments } from "./require-save-arguments.ts";
 import { planSafetensors } from "./safetensors-plan.ts";
 import type { SaveOptions, SaveReport } from "./save-options.ts";
 import { elementChunks } from "./tensor-chunks.ts";
@@ -29,6 +30,7 @@ export async function saveSafetensors(
   stateDict: ReadonlyMap<string, Tensor> | StateDict,
   options: SaveSafetensorsOptions = {},
 ): Promise<SaveReport> {
+  requireSaveArguments(path, stateDict, options);
   const given = options.metadata ?? {};
   const metadata = new Map([["format", "pt"], ...(given instanceof Map ? given : Object.entries(given))]);
   const plan = planSafetensors(stateDict, metadata);

@@ -4,6 +4,7 @@ import { basename, extname } from "node:path";
 import type { StateDict } from "../tensor/state-dict.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { FileSink } from "./file-sink.ts";
+import { requireSaveArguments } from "./require-save-arguments.ts";
 import type { SaveOptions, SaveReport } from "./save-options.ts";
 import { storageChunks } from "./tensor-chunks.ts";
 import { planTorch, type TorchPlan } from "./torch-pickle.ts";
@@ -29,6 +30,7 @@ export async function saveTorch(
   stateDict: ReadonlyMap<string, Tensor> | StateDict,
   options: SaveOptions = {},
 ): Promise<SaveReport> {
+  requireSaveArguments(path, stateDict, options);
   const plan = planTorch(stateDict);
   const bytes = await writeAtomically(path, (sink) => writeArchive(sink, folderName(path), plan, options), options);
   return { bytes, aliases: [], untied: [], omitted: [] };

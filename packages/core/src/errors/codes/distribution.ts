@@ -122,7 +122,7 @@ export const DISTRIBUTION_CODES = {
   },
   RANKCAST_INTERRUPTED: {
     class: "cancelled",
-    meaning: "A signal ended the launcher, which ended its ranks.",
+    meaning: "A signal ended the command; a launcher has ended its ranks before.",
     remedy: "Start the job again when you want the result.",
   },
   RANKCAST_LOG_DIR: {

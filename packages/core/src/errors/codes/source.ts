@@ -8,6 +8,11 @@ export const SOURCE_CODES = {
     meaning: "There is no such file, object or URL.",
     remedy: "Check the path or URL; a relative path is resolved against the working directory.",
   },
+  RANKCAST_OUTPUT: {
+    class: "disk-full",
+    meaning: "What the command printed could not be written to where its standard output leads.",
+    remedy: "Free space there, or send the output somewhere else.",
+  },
   RANKCAST_FILE_UNREADABLE: {
     class: "not-found",
     meaning: "The operating system refused to open, list or read a file.",

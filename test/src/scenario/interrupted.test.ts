@@ -1,0 +1,105 @@
+/** Ends that are not the command's own: signals, readers that go away, full disks, a folder that was removed. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { commandSandbox, RANKCAST } from "../support/command-sandbox.js";
+import { expectFailure } from "../support/expect-failure.js";
+import { FIXTURES } from "../support/fixtures.js";
+import { originServer } from "../support/origin-server.js";
+
+const CHECKPOINT = `${FIXTURES}accepted/torch-zip/state_dict_t213.pt`;
+/** 2500 names: more than a pipe takes at once. */
+const LONG = `${FIXTURES}accepted/torch-zip/big_dict.pt`;
+const EXIT_CODES = [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const;
+
+/** A shell that runs `rankcast "$@"` as the first argument says; paths travel as arguments, never in the text. */
+const shell = (line: string, ...args: string[]): string[] => [
+  "-e",
+  'const { status, stdout, stderr } = require("node:child_process").spawnSync("bash", ["-c", process.argv[1], "bash", ...process.argv.slice(2)]);' +
+    "process.stdout.write(stdout); process.stderr.write(stderr); process.exitCode = status;",
+  line.replaceAll("RANKCAST", `'${process.execPath}' '${RANKCAST}'`),
+  ...args,
+];
+
+describe("scenario: interrupted commands", function () {
+  this.timeout(60_000);
+  const sandbox = commandSandbox();
+  const origin = originServer();
+
+  for (const verb of ["inspect", "plan", "verify", "download", "convert", "diff"]) {
+    it(`${verb}: SIGINT is 130, SIGTERM is 143, with an error and nothing left`, async () => {
+      for (const [signal, exitCode] of EXIT_CODES) {
+        let asked: () => void = () => undefined;
+        const begun = new Promise<void>((resolve) => {
+          asked = resolve;
+        });
+        // A server that never answers: the verb cannot end by itself.
+        const url = origin().route(`/${signal}.pt`, () => asked());
+        const more = { convert: [join(sandbox().directory, "out.safetensors")], diff: [CHECKPOINT] }[verb] ?? [];
+        const command = sandbox().start([RANKCAST, verb, url, ...more, "--json"]);
+        await begun;
+        command.kill(signal);
+        const error = await expectFailure(await command.ended, sandbox(), exitCode);
+        expect(error).to.include({ code: "RANKCAST_INTERRUPTED", class: "cancelled" });
+      }
+    });
+  }
+
+  it("a reader that has seen enough is no failure, and no stack trace", async () => {
+    for (const line of [
+      'RANKCAST inspect "$1" | head -n 1',
+      'RANKCAST inspect "$1" --json | head -c 20',
+      'RANKCAST load "$1" | head -c 1',
+    ]) {
+      const { exitCode, stderr } = await sandbox().start(shell(`set -o pipefail; ${line}`, LONG)).ended;
+      expect(exitCode, stderr).to.equal(0);
+      expect(stderr).to.not.match(/EPIPE|node:events/);
+    }
+  });
+
+  it("output that cannot be written is a typed error", async function () {
+    if (process.platform !== "linux") this.skip();
+    const result = await sandbox().start(shell('RANKCAST inspect "$1" --json > /dev/full', CHECKPOINT)).ended;
+    expect(await expectFailure(result, sandbox())).to.deep.include({ code: "RANKCAST_OUTPUT", details: { systemError: "ENOSPC" } });
+  });
+
+  it("a working directory that was removed is named", async () => {
+    const gone = mkdtempSync(join(tmpdir(), "rankcast-gone-"));
+    try {
+      const line = 'cd "$2" && rmdir "$2" && RANKCAST load "$1" --json';
+      const error = await expectFailure(await sandbox().start(shell(line, CHECKPOINT, gone)).ended, sandbox(), 2);
+      expect(error.message).to.contain("working directory that was removed");
+    } finally {
+      rmSync(gone, { recursive: true, force: true });
+    }
+  });
+
+  it("times and modules that are none are wrong usage", async () => {
+    for (const timeout of ["x", "0", "-3", ""]) {
+      const error = await expectFailure(await sandbox().run(["load", CHECKPOINT, "--timeout", timeout, "--json"]), sandbox(), 2);
+      expect(error.message).to.contain("--timeout");
+    }
+    for (const verb of ["inspect", "load"]) {
+      const error = await expectFailure(await sandbox().run([verb, CHECKPOINT, "--scheme", "/no/such.js", "--json"]), sandbox(), 2);
+      expect(error.message).to.contain("no/such.js");
+    }
+    const script = sandbox().write("rank.mjs", "");
+    await expectFailure(await sandbox().run(["run", "--json", "--metrics-port", "x", script]), sandbox(), 2);
+  });
+
+  it("convert refuses what holds no state dict instead of writing an empty file", async () => {
+    const output = join(sandbox().directory, "out.safetensors");
+    const list = `${FIXTURES}accepted/npz/npy_c_order.npy`;
+    const error = await expectFailure(await sandbox().run(["convert", list, output, "--json"]), sandbox());
+    expect(error.code).to.equal("RANKCAST_NO_STATE_DICT");
+    expect(
+      sandbox()
+        .filesBelow(".")
+        .filter((name) => name.includes("safetensors")),
+    ).to.deep.equal([]);
+  });
+});
