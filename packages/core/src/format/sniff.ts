@@ -66,6 +66,8 @@ function describeJson(lower: string): string {
 function describeMagic(head: Uint8Array, text: string): string | null {
   const found = MAGICS.find(([magic]) => text.startsWith(magic));
   if (found) return found[1];
+  // The table of a TensorFlow 2 checkpoint begins with an empty key and its header (tensor_bundle.proto): number of shards, version 1.
+  if (/^\0\0[\x04-\x20]\x08[\x01-\x7f](\x10\x01)?\x1a\x02\x08\x01/.test(text)) return "the index of a TensorFlow checkpoint";
   if (text.startsWith("TFL3", 4)) return "a TensorFlow Lite model";
   if (/^\x08[\x01-\x0c][\x12\x1a\x22\x3a]/.test(text) && /onnx|pytorch|tf2onnx/i.test(text.slice(0, 200))) return "an ONNX model";
   return isTarHeader(head) ? "a tar archive that holds no checkpoint" : null;

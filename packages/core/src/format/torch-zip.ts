@@ -5,6 +5,8 @@
 import type { Container, ContainerEntry } from "../container/container.ts";
 import { openZip } from "../container/open-zip.ts";
 import { folderOf, requireRecord } from "../container/zip-folder.ts";
+import { FormatError } from "../errors/checkpoint-error.ts";
+import { printable } from "../errors/quote.ts";
 import type { CheckpointTree } from "../manifest/checkpoint-tree.ts";
 import { readPickle } from "../pickle/read-pickle.ts";
 import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
@@ -31,6 +33,7 @@ async function readCompleteZip(input: FormatInput): Promise<CheckpointTree> {
   const container = await openZip(source, input);
   if (isLegacyZip(container)) return readLegacyZip(input, container);
   const folder = folderOf(container);
+  if (container.entries.has(`${folder}/archive_format`)) throw exportedProgram(source.name);
   const pickled = requireRecord(container, `${folder}/data.pkl`);
   await checkVersion(container, folder, signal);
   const storages = new ZipStorages(container, folder, await isBigEndian(container, folder, signal));
@@ -58,6 +61,14 @@ async function readCompleteZip(input: FormatInput): Promise<CheckpointTree> {
     fileMetadata: new Map(),
     warnings: [...container.warnings, ...result.warnings, ...scriptWarnings, ...leftOver(trailingBytes, storages.unused)],
   };
+}
+
+/** What `torch.export.save` writes (`torch/export/pt2_archive`): a program, and weights described in its own way. */
+function exportedProgram(file: string): FormatError {
+  return new FormatError("RANKCAST_UNSUPPORTED", `${printable(file)}: a program of torch.export (pt2), not a checkpoint`, {
+    details: { file, feature: "programs of torch.export" },
+    remedy: "Save the program's weights by themselves: torch.save(torch.export.load(path).state_dict, ...).",
+  });
 }
 
 /** Offsets inside a compressed record are no offsets of the file. */

@@ -31,6 +31,7 @@ describe("describeContent", () => {
   it("knows files of other frameworks", () => {
     expect(describeText("\x08\x01\x12\x05")).to.equal("a TensorFlow SavedModel");
     expect(describeText('model_checkpoint_path: "model.ckpt-7"')).to.contain("TensorFlow checkpoint");
+    expect(describeText("\0\0\x06\x08\x01\x1a\x02\x08\x01\0\x04\x22conv1/bias")).to.equal("the index of a TensorFlow checkpoint");
     expect(describeText("\x1c\0\0\0TFL3")).to.equal("a TensorFlow Lite model");
     expect(describeText("\x08\x07\x12\x07pytorch\x1a\x03")).to.equal("an ONNX model");
     expect(describeText('{"a": 1}')).to.equal("a JSON document that describes no checkpoint");

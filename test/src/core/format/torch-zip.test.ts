@@ -110,6 +110,17 @@ describe("torch-zip", () => {
     expect((await expectError("RANKCAST_PICKLE_MEMO", readFile(deflated))).details).to.include({ record: "m/data.pkl", offset: 2 });
   });
 
+  it("says that a program of torch.export is one", async () => {
+    const extra = [{ name: "m/archive_format", bytes: Buffer.from("pt2") }];
+    const archive = buildZip([
+      { name: "m/data/weights/weight_0", bytes: TWELVE },
+      ...extra,
+      { name: "m/models/model.json", bytes: Buffer.from("{}") },
+    ]);
+    const error = await expectError("RANKCAST_UNSUPPORTED", readFile(archive));
+    expect(error.message).to.contain("torch.export");
+  });
+
   it("bounds data.pkl before it reads it", async () => {
     const source = memorySource(torchZipFile({ pickle: pickleOf(tensor()) }));
     const input = {
