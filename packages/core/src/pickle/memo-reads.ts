@@ -55,7 +55,8 @@ export function findMemoReads(bytes: Uint8Array): MemoReads | null {
     const opcode = bytes[at] as number;
     if (opcode === STOP)
       return puts > 0 && memoizes > 0 ? null : { end, has: (slot) => slot < end && (((read[slot >> 3] ?? 0) >> (slot & 7)) & 1) === 1 };
-    const next = at + 1 + argumentBytes(bytes, view, at + 1, ARGUMENTS[opcode] as number);
+    const kind = ARGUMENTS[opcode] as number;
+    const next = at + 1 + (kind >= 0 ? kind : argumentBytes(bytes, view, at + 1, kind));
     if (opcode === TEXT_GET || opcode === TEXT_PUT || !(next <= bytes.length)) return null;
     if (opcode === BINPUT || opcode === LONG_BINPUT) puts += 1;
     else if (opcode === MEMOIZE) memoizes += 1;
@@ -71,9 +72,8 @@ export function findMemoReads(bytes: Uint8Array): MemoReads | null {
   return null;
 }
 
-/** Length of the argument at `at`; NaN when there is none. */
+/** Length of the argument at `at` when its opcode does not say it; NaN when there is none. */
 function argumentBytes(bytes: Uint8Array, view: DataView, at: number, kind: number): number {
-  if (kind >= 0) return kind;
   if (kind === COUNTED_1) return at < bytes.length ? 1 + (bytes[at] as number) : Number.NaN;
   if (kind === COUNTED_4) return at + 4 <= bytes.length ? 4 + view.getUint32(at, true) : Number.NaN;
   if (kind === COUNTED_8) return at + 8 <= bytes.length ? 8 + Number(view.getBigUint64(at, true)) : Number.NaN;
