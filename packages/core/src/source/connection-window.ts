@@ -6,6 +6,8 @@ const FIRST_EPOCH_MS = 50;
 const EPOCH_MS = 250;
 /** More connections must bring at least this much more, else they only cost. */
 const GAIN = 1.1;
+/** Bytes per millisecond that a processor moves without effort: below it, a busy processor is somebody else's work, and more connections may still help. */
+const EFFORTLESS = 256 * 1024;
 
 /** What is known at the end of an epoch. */
 export interface EpochLoad {
@@ -39,7 +41,8 @@ export class ConnectionWindow {
     const rate = this.#epochBytes / elapsedMs;
     this.#epochMs = nowMs;
     this.#epochBytes = 0;
-    if (this.#load().saturated) return false;
+    const { saturated } = this.#load();
+    if (saturated && rate > EFFORTLESS) return false;
     this.#growing = rate >= this.#rateBefore * GAIN && this.allowed < this.#max;
     this.#rateBefore = rate;
     if (!this.#growing) return false;

@@ -65,10 +65,15 @@ describe("ConnectionWindow", () => {
   it("does not grow while we are the slower side, and does as soon as we are not", () => {
     let saturated = true;
     const window = new ConnectionWindow(8, 0, () => ({ saturated }));
-    for (let ms = 50; ms <= 1000; ms += 50) expect(window.received(ms, ms)).to.equal(false);
+    const GIB = 2 ** 30;
+    for (let ms = 50; ms <= 1000; ms += 50) expect(window.received(GIB / 20, ms)).to.equal(false);
     saturated = false;
-    expect(window.received(1, 1050)).to.equal(true);
+    expect(window.received(GIB / 20, 1050)).to.equal(true);
     expect(window.allowed).to.equal(2);
+    // At such a rate it is not the download that keeps this machine busy.
+    saturated = true;
+    const slow = new ConnectionWindow(8, 0, () => ({ saturated }));
+    expect(slow.received(GIB / 400, 50)).to.equal(true);
   });
 
   it("halves when pushed back and grows no more", () => {
