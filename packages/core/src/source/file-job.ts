@@ -34,7 +34,7 @@ export type FileRequest =
 export type FileResponse =
   | { readonly job: number; readonly digests: readonly (readonly [string, string])[] }
   | { readonly job: number; readonly write: number; readonly error?: string; readonly code?: string }
-  | { readonly job: number; readonly error: string };
+  | { readonly job: number; readonly error: string; readonly code?: string };
 
 /** What a job is for. */
 export interface FileJobOptions {
@@ -209,12 +209,11 @@ class FileThread {
     if (pending === undefined) return;
     if ("digests" in response) pending.resolve(new Map(response.digests));
     else if ("write" in response) {
-      const { write, error, code } = response;
-      const waiting = pending.writes.get(write);
-      pending.writes.delete(write);
-      if (error === undefined) waiting?.resolve();
-      else waiting?.reject(Object.assign(new Error(error), code === undefined ? {} : { code }));
-    } else reject(pending, unreadableFile(pending.path, response.error));
+      const waiting = pending.writes.get(response.write);
+      pending.writes.delete(response.write);
+      if (response.error === undefined) waiting?.resolve();
+      else waiting?.reject(systemError(response.error, response.code));
+    } else reject(pending, unreadableFile(pending.path, response.error), systemError(response.error, response.code));
   }
 
   #failAll(error: Error): void {
@@ -229,11 +228,17 @@ class FileThread {
   }
 }
 
-function reject(pending: Pending, error: unknown): void {
-  pending.failure = error;
+/** `failure` is what writes fail with, now and from now on. */
+function reject(pending: Pending, error: unknown, failure = error): void {
+  pending.failure = failure;
   pending.reject(error);
-  for (const each of pending.writes.values()) each.reject(error);
+  for (const each of pending.writes.values()) each.reject(failure);
   pending.writes.clear();
+}
+
+/** An error of the thread as it was there. */
+function systemError(message: string, code: string | undefined): Error {
+  return Object.assign(new Error(message), code === undefined ? {} : { code });
 }
 
 function unreadableFile(path: string, why: string): SourceError {

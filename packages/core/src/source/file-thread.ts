@@ -54,8 +54,7 @@ function write(request: Extract<FileRequest, { verb: "write" }>): void {
     follow(job, block, position);
     answer({ job: id, write: number });
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    answer({ job: id, write: number, error: message, ...(code === undefined ? {} : { code }) });
+    answer({ job: id, write: number, ...described(error) });
   }
 }
 
@@ -104,7 +103,12 @@ function queue(id: number, job: Job): void {
 
 function fail(id: number, error: unknown): void {
   end(id);
-  answer({ job: id, error: (error as Error).message });
+  answer({ job: id, ...described(error) });
+}
+
+function described(error: unknown): { error: string; code?: string } {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return { error: message, ...(code === undefined ? {} : { code }) };
 }
 
 function answer(response: FileResponse): void {
