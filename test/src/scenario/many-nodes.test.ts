@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { generateCheckpoint } from "@rankcast/bench/generated-checkpoint";
+import { castTensor, StateDict, saveSafetensors, Tensor } from "@rankcast/core";
 import { expect } from "chai";
 import { type CommandResult, commandSandbox, RANKCAST } from "../support/command-sandbox.js";
 import { expectFailure } from "../support/expect-failure.js";
@@ -66,6 +67,30 @@ describe("scenario: many nodes", function () {
     expect(report.memory.sharedBytes).to.be.within(3 * 0.99 * CHECKPOINT_BYTES, 3 * 1.1 * CHECKPOINT_BYTES);
     for (const other of reports) expect(other).to.deep.equal(report);
     expect(await sandbox().leftovers()).to.deep.equal([]);
+  });
+
+  it("casts are made once on each node, with the values of a replica's own", async function () {
+    if (process.platform !== "linux") this.skip();
+    const [rows, columns] = [512, 1024];
+    const storedBytes = 2 * rows * columns;
+    const values = new Float32Array(rows * columns).map((_, index) => Math.fround(((index * 2_654_435_761) % 65_521) / 65_521 - 0.5));
+    const path = join(sandbox().directory, "half.safetensors");
+    await saveSafetensors(path, new StateDict([["weight", castTensor(Tensor.from(values, [rows, columns]), "bfloat16")]]));
+    const args = [path, "--dtype", "float32", "--digest", "--prefault"];
+    const reports = reportsOf(await runNodes(sandbox(), "load", args, { nodes: 2, nprocPerNode: 2, unranked: true }));
+    const [report] = reports;
+    if (!report) throw new Error("no report");
+    expectSameEverywhere(report, 2, 2);
+    // The stored bytes and a cast of twice their size, on both nodes.
+    expect(report.memory.sharedBytes).to.be.within(2 * 3 * storedBytes, 2 * 3 * storedBytes + 65_536);
+    const own = await runNodes(sandbox(), "load", args, {
+      nodes: 1,
+      nprocPerNode: 1,
+      unranked: true,
+      envOf: () => ({ RANKCAST_NO_MMAP: "1" }),
+    });
+    const digestOf = ({ ranks }: ReportDocument): unknown => ranks[0]?.replicas[0]?.digest;
+    expect(digestOf(report)).to.equal(reportsOf(own).map(digestOf)[0]);
   });
 
   it("a script's collectives span nodes: the fixture's own bytes, and updates from a rank of each node", async () => {

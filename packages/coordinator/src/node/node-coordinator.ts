@@ -273,9 +273,12 @@ export class NodeCoordinator implements ConnectionListener {
   }
 
   #enter(rank: number, phase: string | null): void {
-    if (phase === null) return;
-    this.#board.progress(rank, phase);
-    this.#options.onEvent?.({ type: "rank", rank, phase });
+    if (phase !== null) this.#board.progress(rank, phase);
+    this.#show(rank, phase);
+  }
+
+  #show(rank: number, phase: string | null): void {
+    if (phase !== null) this.#options.onEvent?.({ type: "rank", rank, phase });
   }
 
   /** To every rank; once to each other node, and of what is published only to this one. */
@@ -284,7 +287,9 @@ export class NodeCoordinator implements ConnectionListener {
     const phase = phaseAfter(message);
     for (const [rank, { connection }] of this.#members) {
       const { far } = connection;
-      if (!far || message.type !== "published") this.#enter(rank, phase);
+      // A decision is said in the middle of a step of the board, which must not take another.
+      if (message.type === "decision") this.#show(rank, phase);
+      else if (!far) this.#enter(rank, phase);
       if (!far) connection.send(message);
       else if (message.type !== "published" && !told.has(far)) {
         told.add(far);
