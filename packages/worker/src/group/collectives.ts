@@ -3,7 +3,15 @@
  * the replicas of the last one, the layout whose segments are kept).
  */
 import { DistributionError, type DType, type LoadReport, type StateDict } from "@rankcast/core";
-import { MemoryMeter, type RankIdentity } from "@rankcast/core/runtime";
+import {
+  MemoryMeter,
+  type OptionShape,
+  type RankIdentity,
+  requireArgument,
+  requireOptions,
+  TEXT,
+  wholeNumber,
+} from "@rankcast/core/runtime";
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import type { RankSession } from "../session/rank-session.ts";
 import { checkGroupLoadOptions, fetchOptionsOf, type GroupLoadOptions, replicaOptionsOf, roundDigest } from "./load-options.ts";
@@ -13,6 +21,8 @@ import { type KeptLayout, runUpdate } from "./update-round.ts";
 
 // A rank may wait this long for another without a sign of progress where waiting is what it is there for.
 const PATIENCE_MS = 2 ** 31 - 1;
+
+const STATE_DICT_OR_NULL: OptionShape = { expected: "a StateDict or null", fits: (value) => value === null || value instanceof Map };
 
 /** How to update. */
 export interface UpdateOptions {
@@ -57,7 +67,8 @@ export class Collectives {
    * A round that loads `weights`.
    * @throws {CheckpointError} the same root cause on every rank; RANKCAST_USAGE for options that cannot cross processes.
    */
-  load(replicas: ReplicaSet, weights: string, options: GroupLoadOptions): Promise<LoadReport> {
+  async load(replicas: ReplicaSet, weights: string, options: GroupLoadOptions): Promise<LoadReport> {
+    requireArgument("weights", weights, TEXT);
     checkGroupLoadOptions(options);
     if (typeof options.select === "function") {
       throw new DistributionError("RANKCAST_USAGE", "select of a collective load must be a path: a function cannot cross processes", {
@@ -87,7 +98,17 @@ export class Collectives {
    * A round that gives every replica the state dict of rank `src`.
    * @throws {CheckpointError} the same root cause on every rank; RANKCAST_USAGE when another rank passes one, or `src` none.
    */
-  update(replicas: ReplicaSet, stateDict: StateDict | null, { src = 0, version }: UpdateOptions): Promise<LoadReport> {
+  async update(replicas: ReplicaSet, stateDict: StateDict | null, options: UpdateOptions): Promise<LoadReport> {
+    // A source that is nobody would be waited for.
+    requireOptions(
+      options,
+      new Map([
+        ["src", wholeNumber(0, this.#identity.worldSize - 1)],
+        ["version", TEXT],
+      ]),
+    );
+    requireArgument("stateDict", stateDict, STATE_DICT_OR_NULL);
+    const { src = 0, version } = options;
     const session = this.#session;
     if ((stateDict !== null) !== (src === this.#identity.rank)) {
       throw new DistributionError(

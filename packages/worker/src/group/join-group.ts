@@ -1,7 +1,19 @@
 /** The door of a rank: finds out who it is and who coordinates it, and joins. */
 import { randomUUID } from "node:crypto";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type DetectedRank, detectRank, nativeMemory, readHostFacts, requireIdentity, uniqueTag } from "@rankcast/core/runtime";
+import {
+  type DetectedRank,
+  DURATION_MS,
+  detectRank,
+  nativeMemory,
+  OBJECT,
+  type OptionShapes,
+  readHostFacts,
+  requireIdentity,
+  requireOptions,
+  TEXT,
+  uniqueTag,
+} from "@rankcast/core/runtime";
 import { readRankEnvironment } from "../environment/environment.ts";
 import { type Hello, PROTOCOL_VERSION } from "../grpc/coordinator-channel.ts";
 import { rehearse } from "../replica/rehearse.ts";
@@ -31,6 +43,15 @@ export interface JoinGroupOptions {
   readonly linkConnections?: number;
 }
 
+const JOIN_SHAPES: OptionShapes = new Map([
+  ["environment", OBJECT],
+  ["coordinator", TEXT],
+  ["token", TEXT],
+  ["timeoutMs", DURATION_MS],
+  ["joinTimeoutMs", DURATION_MS],
+  ["nodeTimeoutMs", DURATION_MS],
+]);
+
 const APPEAR_TIMEOUT_MS = 60_000;
 const JOIN_TIMEOUT_MS = 300_000;
 const NODE_TIMEOUT_MS = 10_000;
@@ -43,6 +64,7 @@ const NODE_TIMEOUT_MS = 10_000;
  * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE, RANKCAST_TOKEN_REFUSED, RANKCAST_DUPLICATE_RANK, RANKCAST_NODES_MISSING, ...
  */
 export async function joinGroup(options: JoinGroupOptions = {}): Promise<RankGroup> {
+  requireOptions(options, JOIN_SHAPES);
   const environment = readRankEnvironment(options.environment);
   // Opening the kernel door takes longer than mapping a gigabyte: it belongs to start-up, not to the first load.
   nativeMemory(environment.noMmap);

@@ -1,7 +1,14 @@
 /** Options of a collective load, split into what decides the bytes (equal on all ranks) and what decides how they go into a replica. */
 import { createHash } from "node:crypto";
 import type { FetchOptions, LoadProgress } from "@rankcast/core";
-import { checkOptionNames, FETCH_OPTIONS, LOAD_STATE_DICT_OPTIONS } from "@rankcast/core/runtime";
+import {
+  checkOptionNames,
+  FETCH_OPTIONS,
+  FLAG,
+  LOAD_STATE_DICT_OPTIONS,
+  type OptionShapes,
+  requireFetchOptions,
+} from "@rankcast/core/runtime";
 import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
 
 /** Everything `group.loadModelCheckpoint` and `pool.load` take. */
@@ -26,9 +33,15 @@ const GROUP_LOAD_OPTIONS = {
   onProgress: true,
 } as const satisfies Record<keyof GroupLoadOptions, true>;
 
-/** @throws {UsageError} RANKCAST_USAGE for an option that a collective load does not have. */
+const GROUP_SHAPES: OptionShapes = new Map([
+  ["digest", FLAG],
+  ["prefault", FLAG],
+]);
+
+/** @throws {UsageError} RANKCAST_USAGE for an option that a collective load does not have, or that is not what it must be. */
 export function checkGroupLoadOptions(options: GroupLoadOptions): void {
   checkOptionNames("a collective load", options, GROUP_LOAD_OPTIONS);
+  requireFetchOptions(options, GROUP_SHAPES);
 }
 
 const FETCH_FIELDS = Object.keys(FETCH_OPTIONS);

@@ -1,6 +1,18 @@
 /** The collective operations of one rank. */
 import { DistributionError, type LoadReport, type Module, type StateDict } from "@rankcast/core";
-import type { RankIdentity } from "@rankcast/core/runtime";
+import {
+  DURATION_MS,
+  type OptionShape,
+  type OptionShapes,
+  oneOf,
+  type RankIdentity,
+  requireArgument,
+  requireModule,
+  requireOptions,
+  TEXT,
+  TEXTS_BY_NAME,
+  wholeNumber,
+} from "@rankcast/core/runtime";
 import type { ReplicaPoolOptions } from "../pool/pool-options.ts";
 import { ReplicaPool } from "../pool/replica-pool.ts";
 import type { SubscribeOptions, WeightSubscription } from "../pool/weight-subscription.ts";
@@ -21,6 +33,21 @@ export interface RankGroupParts {
   readonly thread: CoordinatorThread | null;
   readonly noMmap: boolean;
 }
+
+/** A plain Map is none: what a StateDict has beside it travels, too. */
+const STATE_DICT: OptionShape = {
+  expected: "a StateDict",
+  fits: (value) => value instanceof Map && "metadata" in value && "extraState" in value,
+};
+const JSON_VALUE: OptionShape = { expected: "a JSON value", fits: isJson };
+const PUBLISH_SHAPES: OptionShapes = new Map([["version", TEXT]]);
+const BARRIER_SHAPES: OptionShapes = new Map([["timeoutMs", DURATION_MS]]);
+const SAVE_SHAPES: OptionShapes = new Map([
+  ["step", wholeNumber(0, Number.MAX_SAFE_INTEGER)],
+  ["shards", oneOf("one", "ranks")],
+  ["metadata", TEXTS_BY_NAME],
+  ["keep", wholeNumber(1, Number.MAX_SAFE_INTEGER)],
+]);
 
 /**
  * A rank's membership in its job. Every method that says "collective" must be called by all ranks in the same order; it resolves or rejects
@@ -69,7 +96,8 @@ export class RankGroup implements AsyncDisposable {
    * Collective: loads `weights` into `model` on every rank.
    * @throws {CheckpointError} the same root cause on every rank; no model was touched unless committing itself failed.
    */
-  loadModelCheckpoint(model: Module, weights: string, options: GroupLoadOptions = {}): Promise<LoadReport> {
+  async loadModelCheckpoint(model: Module, weights: string, options: GroupLoadOptions = {}): Promise<LoadReport> {
+    requireModule(model);
     return this.#collectives.load(localReplicaSet(this.#hostOf(model)), weights, options);
   }
 
@@ -110,13 +138,16 @@ export class RankGroup implements AsyncDisposable {
    * change until then.
    * @throws {TensorError} RANKCAST_MEMORY_FULL when there is no room; {DistributionError} RANKCAST_CLOSED.
    */
-  publish(stateDict: StateDict, options: { readonly version?: string } = {}): Promise<void> {
+  async publish(stateDict: StateDict, options: { readonly version?: string } = {}): Promise<void> {
+    requireArgument("stateDict", stateDict, STATE_DICT);
+    requireOptions(options, PUBLISH_SHAPES);
     this.#open();
     return this.#live.publish(stateDict, options.version ?? "");
   }
 
   /** Takes published weights into a model of the main thread; pools have a `subscribe` of their own. Close it before the group. */
   subscribe(model: Module, options: SubscribeOptions = {}): WeightSubscription {
+    requireModule(model);
     this.#open();
     return this.#live.subscribe(localReplicaSet(this.#hostOf(model)), options);
   }
@@ -125,7 +156,9 @@ export class RankGroup implements AsyncDisposable {
    * Waits until every rank stands at the barrier of this name.
    * @throws {CheckpointError} the same root cause on every rank: timeout (names the missing ranks), a lost rank, an abort.
    */
-  barrier(name = "", options: { readonly timeoutMs?: number } = {}): Promise<void> {
+  async barrier(name = "", options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    requireArgument("name", name, TEXT);
+    requireOptions(options, BARRIER_SHAPES);
     return this.#open()
       .arrive({ barrier: `user/${name}`, digest: "", ...options })
       .then(() => undefined);
@@ -135,7 +168,9 @@ export class RankGroup implements AsyncDisposable {
    * Collective: gives every rank what all ranks brought, by rank. JSON values.
    * @throws {CheckpointError} the same root cause on every rank.
    */
-  allGather(value: unknown, name = ""): Promise<readonly unknown[]> {
+  async allGather(value: unknown, name = ""): Promise<readonly unknown[]> {
+    requireArgument("value", value, JSON_VALUE);
+    requireArgument("name", name, TEXT);
     this.#open();
     return this.#collectives.gather(`user/${name}`, value);
   }
@@ -145,7 +180,9 @@ export class RankGroup implements AsyncDisposable {
    * as a folder of one file per rank. The checkpoint appears whole or not at all.
    * @returns its path. @throws {CheckpointError} the same root cause on every rank; nothing half-written stays.
    */
-  save(directory: string, options: SaveOptions = {}): Promise<string> {
+  async save(directory: string, options: SaveOptions = {}): Promise<string> {
+    requireArgument("directory", directory, TEXT);
+    requireOptions(options, SAVE_SHAPES);
     this.#open();
     return saveCheckpoint(this.#saving, directory, options);
   }
@@ -234,5 +271,14 @@ export class RankGroup implements AsyncDisposable {
   #open(): RankSession {
     if (this.#closed) throw new DistributionError("RANKCAST_CLOSED", "the group is closed", {});
     return this.#parts.session;
+  }
+}
+
+/** Whether something arrives at the others; undefined arrives as null. Functions and symbols would end the connection. */
+function isJson(value: unknown): boolean {
+  try {
+    return value === undefined || typeof JSON.stringify(value) === "string";
+  } catch {
+    return false;
   }
 }

@@ -1,6 +1,17 @@
 /** What a pool is made with and what it tells. */
 import type { ResourceLimits } from "node:worker_threads";
 import { type CheckpointError, DistributionError, type LoadReport, type StateDict } from "@rankcast/core";
+import {
+  describeFound,
+  FUNCTION,
+  OBJECT,
+  type OptionShapes,
+  requireArgument,
+  requireOptions,
+  SIGNAL,
+  TEXT,
+  wholeNumber,
+} from "@rankcast/core/runtime";
 import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import type { SubscribeOptions, WeightSubscription } from "./weight-subscription.ts";
@@ -98,6 +109,12 @@ const RESTARTS_MAX = 3;
 /** A timer of Node cannot be set further ahead. */
 const TIMEOUT_MS_MAX = 2 ** 31 - 1;
 
+const POOL_SHAPES: OptionShapes = new Map([
+  ["replica", { expected: "a URL or a string", fits: (value) => typeof value === "string" || value instanceof URL }],
+  ["resourceLimits", OBJECT],
+  ["onReplicaEvent", FUNCTION],
+]);
+
 /** Options with defaults, checked. */
 export type CompiledPoolOptions = ReplicaPoolOptions & {
   readonly replicas: number;
@@ -108,6 +125,7 @@ export type CompiledPoolOptions = ReplicaPoolOptions & {
 
 /** Checks counts and times and fills in defaults. @throws {DistributionError} RANKCAST_USAGE naming the option. */
 export function compilePoolOptions(options: ReplicaPoolOptions): CompiledPoolOptions {
+  requireOptions(options, POOL_SHAPES);
   const { replicas = 1, startTimeoutMs = START_TIMEOUT_MS, restart = "on-request", maxRestarts = RESTARTS_MAX } = options;
   requireWithin("replicas", replicas, 1, Number.MAX_SAFE_INTEGER);
   requireWithin("startTimeoutMs", startTimeoutMs, 1, TIMEOUT_MS_MAX);
@@ -115,7 +133,7 @@ export function compilePoolOptions(options: ReplicaPoolOptions): CompiledPoolOpt
   if (options.timeoutMs !== undefined) requireWithin("timeoutMs", options.timeoutMs, 1, TIMEOUT_MS_MAX);
   if (options.maxQueue !== undefined) requireWithin("maxQueue", options.maxQueue, 0, Number.MAX_SAFE_INTEGER);
   if (restart !== "on-request" && restart !== "automatic") {
-    throw usage("restart", `restart must be "on-request" or "automatic", not ${JSON.stringify(restart)}`);
+    throw usage("restart", `restart must be "on-request" or "automatic", not ${describeFound(restart)}`);
   }
   return { ...options, replicas, startTimeoutMs, restart, maxRestarts };
 }
@@ -123,7 +141,7 @@ export function compilePoolOptions(options: ReplicaPoolOptions): CompiledPoolOpt
 /** @throws {DistributionError} RANKCAST_USAGE when `value` is no whole number between the two. */
 export function requireWithin(option: string, value: number, least: number, most: number): void {
   if (Number.isInteger(value) && value >= least && value <= most) return;
-  throw usage(option, `${option} must be a whole number from ${least} to ${most}, not ${value}`);
+  throw usage(option, `${option} must be a whole number from ${least} to ${most}, not ${describeFound(value)}`);
 }
 
 function usage(option: string, text: string): DistributionError {
@@ -132,11 +150,25 @@ function usage(option: string, text: string): DistributionError {
 
 /** A function in the options would end the task with an error that names nothing. @throws {DistributionError} RANKCAST_USAGE naming the option. */
 export function requireCloneable(options: ReplicaLoadOptions): void {
-  const inRules = options.revKeys?.some(([, replacement]) => typeof replacement === "function");
+  // Of any shape as yet: what they must be is told where they are compiled.
+  const rules: readonly unknown[] = Array.isArray(options.revKeys) ? options.revKeys : [];
+  const inRules = rules.some((rule) => Array.isArray(rule) && typeof rule[1] === "function");
   const option = inRules ? "revKeys" : Object.entries(options).find(([, value]) => typeof value === "function")?.[0];
   if (option === undefined) return;
   throw new DistributionError("RANKCAST_USAGE", `${option} holds a function, which cannot cross to the threads of a pool`, {
     details: { option },
     remedy: "Use a replacement template, or load into a model of the rank's main thread.",
   });
+}
+
+const CALL_SHAPES: OptionShapes = new Map([
+  ["replica", wholeNumber(0, Number.MAX_SAFE_INTEGER)],
+  ["timeoutMs", wholeNumber(1, TIMEOUT_MS_MAX)],
+  ["signal", SIGNAL],
+]);
+
+/** @throws {UsageError} RANKCAST_USAGE when a call of a replica is none. */
+export function requireCall(name: unknown, options: unknown): void {
+  requireArgument("name", name, TEXT);
+  requireOptions(options, CALL_SHAPES);
 }

@@ -10,8 +10,8 @@ import {
   type ReplicaCallOptions,
   type ReplicaPoolOptions,
   type ReplicaStatus,
+  requireCall,
   requireCloneable,
-  requireWithin,
 } from "./pool-options.ts";
 import { PooledReplica, type TaskOptions } from "./pooled-replica.ts";
 import { ReloadSteps } from "./reload-steps.ts";
@@ -111,6 +111,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
    * the call had begun), RANKCAST_REPLICA_DEADLINE, RANKCAST_REPLICA_UNKILLABLE, RANKCAST_REPLICA_VALUE, RANKCAST_REPLICA_QUEUE_FULL, RANKCAST_CANCELLED.
    */
   async run(name: string, args?: unknown, options: ReplicaCallOptions = {}): Promise<unknown> {
+    requireCall(name, options);
     const { replica = 0, ...task } = options;
     return this.#call(this.#replica(replica), name, args, task);
   }
@@ -120,6 +121,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
    * @throws {DistributionError} as `run`.
    */
   async call(name: string, args?: unknown, options: ReplicaCallOptions = {}): Promise<PoolReply> {
+    requireCall(name, options);
     const { replica: index = 0, ...task } = options;
     const replica = this.#replica(index);
     let weights: WeightsLabel | null = null;
@@ -136,6 +138,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
 
   /** Calls the function in every replica; results by replica index. @throws {DistributionError} as `run`, when all calls have ended. */
   async runAll(name: string, args?: unknown, options: Omit<ReplicaCallOptions, "replica"> = {}): Promise<unknown[]> {
+    requireCall(name, options);
     this.#assertOpen();
     return allOrFirstFailure(this.#replicas.map((replica) => this.#call(replica, name, args, options)));
   }
@@ -265,7 +268,6 @@ export class ReplicaPool<Options> implements AsyncDisposable {
     options: Omit<ReplicaCallOptions, "replica">,
     onBegin: () => void = () => undefined,
   ): Promise<unknown> {
-    if (options.timeoutMs !== undefined) requireWithin("timeoutMs", options.timeoutMs, 1, 2 ** 31 - 1);
     return unpackValue(await replica.run({ type: "call", name, args: packValue(args, "args") }, { ...options, onBegin }));
   }
 

@@ -3,7 +3,7 @@
  * between their steps, and the one before is given back once the last of them has gone on.
  */
 import { type BroadcastReport, type CheckpointError, DistributionError } from "@rankcast/core";
-import { asCheckpointError, type PlacedSegments } from "@rankcast/core/runtime";
+import { asCheckpointError, FUNCTION, type OptionShapes, oneOf, type PlacedSegments, requireOptions } from "@rankcast/core/runtime";
 import type { Offered } from "../grpc/coordinator-channel.ts";
 import { type Delivery, prepareDelivery } from "../replica/delivery.ts";
 import type { ReplicaSet } from "../replica/replica-set.ts";
@@ -35,6 +35,12 @@ export interface SubscribeOptions {
 
 const NO_LAYOUT = { revKeys: [], strict: false } as const;
 
+const SUBSCRIBE_SHAPES: OptionShapes = new Map([
+  ["policy", oneOf("latest", "every")],
+  ["onUpdate", FUNCTION],
+  ["onError", FUNCTION],
+]);
+
 /** See the module comment. */
 export class WeightSubscription implements AsyncDisposable {
   readonly #session: RankSession;
@@ -56,6 +62,7 @@ export class WeightSubscription implements AsyncDisposable {
     this.#noMmap = noMmap;
     this.#generation = generation;
     this.#options = options;
+    requireOptions(options, SUBSCRIBE_SHAPES);
     this.#id = session.subscribe(options.policy ?? "latest", {
       onOffered: (offered) => {
         this.#work = this.#take(offered, performance.now());
