@@ -120,7 +120,12 @@ describe("scenario: the command line", function () {
     const url = origin().serve("/model.pt", readFileSync(path));
     const { exitCode, stdout, stderr } = await sandbox().run(["plan", url, "--json"]);
     expect(exitCode, stderr).to.equal(0);
-    expect(JSON.parse(stdout)).to.be.an("object");
+    const plan = JSON.parse(stdout);
+    expect(plan.shards).to.deep.equal([{ name: url, bytes: plan.bytes, tensors: plan.tensors, owner: 0 }]);
+    // One run for all records: what lies between them is not worth a request.
+    expect(plan.reads).to.have.length(1);
+    expect(plan.reads[0].nbytes).to.be.within(CHECKPOINT_BYTES, plan.bytes);
+    expect(plan.owners).to.deep.equal([{ nodeRank: 0, bytes: plan.reads[0].nbytes }]);
     expect(origin().bodyBytes).to.be.below(bytes / 8);
     const local = await sandbox().run(["plan", path]);
     expect(local.exitCode, local.stderr).to.equal(0);
@@ -140,6 +145,7 @@ describe("scenario: the command line", function () {
     const { exitCode, stdout } = await sandbox().run(["doctor"]);
     expect(exitCode).to.equal(0);
     expect(stdout).to.contain(process.versions.node);
+    expect(stdout).to.match(/^(ok|note) +limits/m);
     const json = await sandbox().run(["doctor", "--json"], { env: { RANK: "1" } });
     expect(json.exitCode).to.equal(1);
     const { findings } = JSON.parse(json.stdout) as { findings: { name: string; status: string; remedy?: string }[] };

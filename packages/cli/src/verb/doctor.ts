@@ -1,5 +1,5 @@
 /** `rankcast doctor`: what this machine offers and what would be in the way. */
-import { statfsSync } from "node:fs";
+import { readFileSync, statfsSync } from "node:fs";
 import { cpus, freemem, totalmem } from "node:os";
 import { readLinkKey } from "@rankcast/coordinator/internal";
 import { describeError, detectRank, nativeMemory, readEnvironment, readHostFacts } from "@rankcast/core/runtime";
@@ -32,7 +32,7 @@ export function addDoctor(program: Command): void {
 
 /** Looks at everything; changes nothing. */
 export function examine(): DoctorFinding[] {
-  return [node(), memory(), sharedMemory(), mapping(), proxies(), launcher(), nodes(), secret()];
+  return [node(), memory(), sharedMemory(), limits(), mapping(), proxies(), launcher(), nodes(), secret()];
 }
 
 function node(): DoctorFinding {
@@ -61,6 +61,38 @@ function sharedMemory(): DoctorFinding {
     return { name: "shared memory", status: "note", found: "no /dev/shm", remedy: "The temporary directory is used instead." };
   }
 }
+
+/** Ranks, replicas, downloads and links each hold a few files open. */
+const OPEN_FILES_MIN = 1024;
+
+function limits(): DoctorFinding {
+  const name = "limits";
+  const rows = readLimits();
+  if (rows === null) return { name, status: "note", found: "not told by this system", remedy: "See `ulimit -a`." };
+  const files = rows.get("Max open files") ?? "unlimited";
+  const memory = rows.get("Max address space") ?? "unlimited";
+  const found = `${files} open files, ${rows.get("Max processes") ?? "unlimited"} processes, address space ${memory}`;
+  const remedies = [
+    ...(Number(files) < OPEN_FILES_MIN ? [`Allow at least ${OPEN_FILES_MIN} open files (ulimit -n).`] : []),
+    ...(memory === "unlimited" ? [] : ["Lift the limit of address space (ulimit -v): every replica maps all weights."]),
+  ];
+  return remedies.length === 0 ? { name, status: "ok", found } : { name, status: "note", found, remedy: remedies.join(" ") };
+}
+
+/** Soft limits by their name in the kernel's table; null elsewhere. */
+function readLimits(): Map<string, string> | null {
+  try {
+    const lines = readFileSync("/proc/self/limits", "utf8").split("\n").slice(1);
+    return new Map(
+      lines.map((line) => [line.slice(0, LIMIT_NAME_CHARS).trim(), line.slice(LIMIT_NAME_CHARS).trim().split(/\s+/)[0] ?? ""]),
+    );
+  } catch {
+    return null;
+  }
+}
+
+/** Width of the first column of /proc/self/limits (Linux, fs/proc/base.c). */
+const LIMIT_NAME_CHARS = 26;
 
 function mapping(): DoctorFinding {
   const { noMmap } = readEnvironment();

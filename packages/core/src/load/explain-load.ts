@@ -1,8 +1,10 @@
 /** What a load would do, for programs and for `rankcast plan`. Reads no tensor bytes. */
 
+import type { StateDictManifest } from "../manifest/manifest.ts";
 import { layoutDigest } from "../manifest/manifest-digest.ts";
 import { explainPlan } from "../plan/explain-plan.ts";
 import type { SegmentPlan } from "../plan/load-plan.ts";
+import { type PlannedRead, planReads } from "../plan/plan-reads.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { openWeights } from "./open-weights.ts";
 import { checkedOptions, FETCH_AND_HOOK_OPTIONS } from "./option-names.ts";
@@ -16,6 +18,12 @@ export interface PlanReport {
   readonly storages: number;
   readonly layoutDigest: string;
   readonly segments: readonly SegmentPlan[];
+  /** The checkpoint's files. `owner` is the node that goes to the origin for it: node 0 for all (large remote files may be striped over the nodes). */
+  readonly shards: readonly { readonly name: string; readonly bytes: number; readonly tensors: number; readonly owner: number }[];
+  /** Runs of bytes that are brought into memory, by index of the shard; neighbours are one run. Mapped bytes are not read. */
+  readonly reads: readonly PlannedRead[];
+  /** What each node that goes to the origin reads of it. */
+  readonly owners: readonly { readonly nodeRank: number; readonly bytes: number }[];
   /** Used where they lie; shared by every replica of a node until written. */
   readonly mappedBytes: number;
   /** Brought into memory once per node. */
@@ -33,6 +41,7 @@ export async function explainLoad(weights: string, given: FetchOptions & FetchHo
   const opened = await openWeights(weights, { ...options, access: "ranges" });
   try {
     const { manifest, plan } = opened;
+    const reads = planReads(manifest, plan);
     const report: PlanReport = {
       weights: opened.name,
       format: manifest.format,
@@ -41,6 +50,9 @@ export async function explainLoad(weights: string, given: FetchOptions & FetchHo
       storages: manifest.storages.length,
       layoutDigest: layoutDigest(manifest),
       segments: plan.segments,
+      shards: shardsOf(manifest),
+      reads,
+      owners: [{ nodeRank: 0, bytes: reads.reduce((sum, { nbytes }) => sum + nbytes, 0) + plan.mappedBytes }],
       mappedBytes: plan.mappedBytes,
       copiedBytes: plan.copiedBytes,
       memoryPerNodeBytes: plan.mappedBytes + plan.copiedBytes,
@@ -49,4 +61,13 @@ export async function explainLoad(weights: string, given: FetchOptions & FetchHo
   } finally {
     await opened.close();
   }
+}
+
+function shardsOf({ sources, storages, tensors }: StateDictManifest): PlanReport["shards"] {
+  const counts = sources.map(() => 0);
+  for (const { storage } of tensors) {
+    const files = new Set(storages[storage]?.pieces.flatMap(({ extent }) => (extent.type === "range" ? [extent.source] : [])));
+    for (const source of files) counts[source] = (counts[source] ?? 0) + 1;
+  }
+  return sources.map(({ name, version }, index) => ({ name, bytes: version.sizeBytes, tensors: counts[index] ?? 0, owner: 0 }));
 }
