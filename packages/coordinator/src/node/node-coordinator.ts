@@ -283,18 +283,18 @@ export class NodeCoordinator implements ConnectionListener {
 
   /** To every rank; once to each other node, and of what is published only to this one. */
   #broadcast(message: CoordinatorMessage): void {
-    const told = new Set<FarNode>();
     const phase = phaseAfter(message);
+    const far = new Set<FarNode>();
+    const near: RankConnection[] = [];
     for (const [rank, { connection }] of this.#members) {
-      const { far } = connection;
       // A decision is said in the middle of a step of the board, which must not take another.
       if (message.type === "decision") this.#show(rank, phase);
-      else if (!far) this.#enter(rank, phase);
-      if (!far) connection.send(message);
-      else if (message.type !== "published" && !told.has(far)) {
-        told.add(far);
-        far.sendToRanks(message);
-      }
+      else if (!connection.far) this.#enter(rank, phase);
+      if (connection.far) far.add(connection.far);
+      else near.push(connection);
     }
+    // Other nodes first: they have a hop and ranks of their own to go, while this node writes to its ranks.
+    if (message.type !== "published") for (const each of far) each.sendToRanks(message);
+    for (const connection of near) connection.send(message);
   }
 }
