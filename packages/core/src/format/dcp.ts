@@ -21,6 +21,9 @@ import { torchZip } from "./torch-zip.ts";
 const FILE_NAME = /(^|[/\\])(__\d{1,9})?\.metadata$/;
 const MODULE = "torch.distributed.checkpoint.metadata";
 const PICKLE = 0x80;
+/** `__0_0.distcp`, say. The length that stands before a name is no byte of one. */
+const DATA_SUFFIX = ".distcp";
+const DATA_NAME_BYTES_MAX = 64;
 
 /** The format of torch.distributed.checkpoint. */
 export const dcp: CheckpointFormat = {
@@ -52,12 +55,35 @@ async function readDcp(input: FormatInput): Promise<CheckpointTree> {
   };
 }
 
-async function readMetadata({ limits, heap, signal }: FormatInput, source: ByteSource): Promise<DcpMetadata> {
+async function readMetadata(input: FormatInput, source: ByteSource): Promise<DcpMetadata> {
+  const { limits, heap, signal } = input;
   enforceLimit(limits, "dcpMetadataBytes", source.sizeBytes, { file: source.name });
   const bytes = await readBytes(source, 0, source.sizeBytes, signal);
-  heap.charge(source.sizeBytes, source.name);
-  const pickled = readPickle(bytes, { limits, heap, where: { file: source.name, baseOffset: 0 } });
-  return parseDcpMetadata(pickled.value, source.name, limits, (nbytes) => heap.charge(nbytes, source.name));
+  await countDataFiles(input, bytes);
+  // Bytes and unpickled values are gone when this is done; what is made of them stays.
+  const passing = heap.passing();
+  passing.charge(source.sizeBytes, source.name);
+  const pickled = readPickle(bytes, { limits, heap: passing, where: { file: source.name, baseOffset: 0 } });
+  return parseDcpMetadata(pickled.value, source.name, limits, (nbytes) => {
+    passing.charge(nbytes, source.name);
+    heap.charge(nbytes, source.name);
+  });
+}
+
+/**
+ * Counts the data files that the metadata names before it is decoded: what it says about their items may take more than its own size allows. Where
+ * the names stand is not looked at; a file that is not there is missed when its item is read.
+ */
+async function countDataFiles(input: FormatInput, metadata: Uint8Array): Promise<void> {
+  const buffer = Buffer.from(metadata.buffer, metadata.byteOffset, metadata.length);
+  const names = new Set<string>();
+  for (let end = buffer.indexOf(DATA_SUFFIX); end >= 0; end = buffer.indexOf(DATA_SUFFIX, end + DATA_SUFFIX.length)) {
+    const before = buffer.toString("latin1", Math.max(end - DATA_NAME_BYTES_MAX, 0), end);
+    const name = /[\w-]+$/.exec(before)?.[0];
+    if (name !== undefined) names.add(name + DATA_SUFFIX);
+    if (names.size > input.limits.indexShards) return;
+  }
+  await inOrder([...names], (name) => openPart(input, name).catch(() => undefined));
 }
 
 /** Reads items as trees whose pieces point into the data files. */

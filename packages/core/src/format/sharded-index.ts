@@ -20,11 +20,16 @@ export interface ShardIndex {
 }
 
 /**
- * Parses an index.
+ * Parses an index. `onShard` is told each file name when it is first mentioned, also when parsing then fails.
  * @throws {FormatError} RANKCAST_INDEX_SYNTAX, RANKCAST_UNSAFE_PATH, RANKCAST_LIMIT; names file and byte.
  */
-export function parseShardIndex(bytes: Uint8Array, file: string, bounds: Pick<FormatInput, "limits" | "heap">): ShardIndex {
-  return new IndexParser(bytes, file, bounds).parse();
+export function parseShardIndex(
+  bytes: Uint8Array,
+  file: string,
+  bounds: Pick<FormatInput, "limits" | "heap">,
+  onShard: (name: string) => void = () => undefined,
+): ShardIndex {
+  return new IndexParser(bytes, file, bounds, onShard).parse();
 }
 
 /** As many as a double has at most. */
@@ -38,9 +43,11 @@ class IndexParser {
   /** One string object per shard, however many tensors name it. */
   readonly #shards = new Map<string, string>();
   readonly #metadata = new Map<string, string>();
+  readonly #onShard: (name: string) => void;
   readonly #weightMap = new Map<string, string>();
 
-  constructor(bytes: Uint8Array, file: string, { limits, heap }: Pick<FormatInput, "limits" | "heap">) {
+  constructor(bytes: Uint8Array, file: string, { limits, heap }: Pick<FormatInput, "limits" | "heap">, onShard: (name: string) => void) {
+    this.#onShard = onShard;
     this.#file = file;
     this.#limits = limits;
     this.#heap = heap;
@@ -84,6 +91,7 @@ class IndexParser {
     requireSafePath(name, this.#file, this.#limits, this.#scanner.keyAt);
     enforceLimit(this.#limits, "indexShards", this.#shards.size + 1, { file: this.#file });
     this.#shards.set(name, name);
+    this.#onShard(name);
     return name;
   }
 

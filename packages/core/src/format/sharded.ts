@@ -31,6 +31,11 @@ function looksLikeIndex({ found, count }: RootNames): boolean {
   return found.has("weight_map") || (count === 1 && found.has("metadata"));
 }
 
+/** Names of shards come all over an index, but hardly ever none of them in the part that may be decoded without. */
+const PARSES_MAX = 3;
+/** Files that allow hardly more are not worth another try, which also leaves what the first one made to be collected. */
+const WORTH_A_PARSE = 1.5;
+
 interface Shard {
   readonly name: string;
   readonly tree: CheckpointTree;
@@ -39,12 +44,33 @@ interface Shard {
 async function readSharded(input: FormatInput, readShard: ReadShard): Promise<CheckpointTree> {
   const file = input.source.name;
   enforceLimit(input.limits, "indexBytes", input.source.sizeBytes, { file });
-  const index = parseShardIndex(await readDocument(input), file, input);
+  const index = await parseIndex(input, await readDocument(input));
   const shards = await inOrder(index.shards, async (name): Promise<Shard> => {
     const part = await partInput(input, await openPart(input, name));
     return { name, tree: await readShard(part) };
   });
   return joinShards(input, index, shards);
+}
+
+/**
+ * The index. What it says may take more than its own size allows, and the files that it names count, too: when it does, those named so far are opened and
+ * it is read again.
+ */
+async function parseIndex(input: FormatInput, document: Uint8Array): Promise<ShardIndex> {
+  const { heap } = input;
+  const { usedBytes } = heap;
+  for (let tries = 1; ; tries += 1) {
+    const named = new Set<string>();
+    try {
+      return parseShardIndex(document, input.source.name, input, (shard) => named.add(shard));
+    } catch (error) {
+      if (tries === PARSES_MAX || heap.usedBytes <= heap.allowedBytes) throw error;
+      const { allowedBytes } = heap;
+      await inOrder([...named], (name) => openPart(input, name));
+      if (heap.allowedBytes < allowedBytes * WORTH_A_PARSE) throw error;
+      heap.release(heap.usedBytes - usedBytes);
+    }
+  }
 }
 
 function joinShards(input: FormatInput, index: ShardIndex, shards: readonly Shard[]): CheckpointTree {

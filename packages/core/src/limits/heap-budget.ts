@@ -4,10 +4,13 @@
  */
 import { FormatError } from "../errors/checkpoint-error.ts";
 import { printable } from "../errors/quote.ts";
-import type { Limits } from "./limits.ts";
+import type { LimitName, Limits } from "./limits.ts";
 
 /** What a budget is made of. */
-export type HeapLimits = Pick<Limits, "pickleValueBytes" | "pickleValueRatio" | "pickleValueBytesFloor">;
+export type HeapLimits = Pick<
+  Limits,
+  "pickleValueBytes" | "pickleValueRatio" | "pickleValueBytesFloor" | "treeHeapRatio" | "treeHeapBytesFloor"
+>;
 
 /** Estimated heap, charged by whoever makes values; allowed is a floor and a multiple of the files' size. */
 export class HeapBudget {
@@ -17,7 +20,7 @@ export class HeapBudget {
   private inputBytes: number;
   private highestBytes = 0;
   private readonly limits: HeapLimits;
-  private readonly counted: WeakSet<object> = new WeakSet();
+  private readonly counted: Set<string> = new Set();
 
   /** With an infinite input only `pickleValueBytes` bounds the values. */
   constructor(limits: HeapLimits, inputBytes = 0) {
@@ -27,10 +30,10 @@ export class HeapBudget {
   }
 
   /** Counts a file of the checkpoint, once however often it is opened. */
-  addFile(file: { readonly sizeBytes: number }): void {
-    if (this.counted.has(file)) return;
-    this.counted.add(file);
-    this.inputBytes += file.sizeBytes;
+  addFile({ name, sizeBytes }: { readonly name: string; readonly sizeBytes: number }): void {
+    if (this.counted.has(name)) return;
+    this.counted.add(name);
+    this.inputBytes += sizeBytes;
     this.allow();
   }
 
@@ -38,6 +41,15 @@ export class HeapBudget {
   charge(nbytes: number, file: string): void {
     this.usedBytes += nbytes;
     if (this.usedBytes > this.allowedBytes) throw this.exceeded(file);
+  }
+
+  /** A budget for values that are gone before anything is listed: what is left of this one, and the listing's share. */
+  passing(): HeapBudget {
+    const { pickleValueBytes, treeHeapRatio, treeHeapBytesFloor } = this.limits;
+    const made = new HeapBudget(this.limits, this.inputBytes);
+    const share = treeHeapBytesFloor + treeHeapRatio * this.inputBytes;
+    made.allowedBytes = Math.min(pickleValueBytes, this.allowedBytes - this.usedBytes + share);
+    return made;
   }
 
   /** Gives back what was charged for something that is gone. */
@@ -52,7 +64,7 @@ export class HeapBudget {
   }
 
   /** The limit that is crossed, what it allows, and words for it. */
-  get crossed(): { readonly limit: keyof HeapLimits; readonly allowed: number; readonly found: number; readonly text: string } {
+  get crossed(): { readonly limit: LimitName; readonly allowed: number; readonly found: number; readonly text: string } {
     const { pickleValueBytes, pickleValueRatio, pickleValueBytesFloor } = this.limits;
     const found = this.usedBytes;
     if (this.allowedBytes === pickleValueBytes) {

@@ -43,4 +43,10 @@ describe("damaged distributed checkpoints", () => {
         await attempt(new Map([...files, [".metadata", Buffer.from(bytes).fill((bytes[at] ?? 0) ^ flip, at, at + 1)]]));
     }
   }).timeout(60_000);
+
+  it("may say more than its own size allows, because the data files count, too", async () => {
+    const tight = compileLimits({ pickleValueRatio: 20, pickleValueBytesFloor: 1, treeHeapRatio: 0.001, treeHeapBytesFloor: 1 });
+    const tree = await readCheckpoint(resolved("dir", null, memorySiblings(files)), { limits: tight });
+    expect(tree.format).to.equal("dcp");
+  });
 });

@@ -221,6 +221,19 @@ describe("sharded", () => {
     expect((tree.root as TreeDict).entries.size).to.equal(200_000);
   }).timeout(30_000);
 
+  it("reads an index that says more than its own size allows when its files are large", async () => {
+    const names = Array.from({ length: 300 }, (_, index) => `w${index}`);
+    const index = { weight_map: Object.fromEntries(names.map((name) => [name, "1"])) };
+    const small = { pickleValueBytesFloor: 20_000, pickleValueRatio: 0.5, treeHeapBytesFloor: 1 };
+    const rows = names.map((name, at) => [name, { dtype: "U8", shape: [1], data_offsets: [at, at + 1] }]);
+    const last = ["rest", { dtype: "U8", shape: [2_000_000], data_offsets: [300, 2_000_300] }];
+    const large = { "1": safetensorsFile(JSON.stringify(Object.fromEntries([...rows, last])), new Uint8Array(2_000_300)) };
+    const tree = await sharded.read(indexInput(index, large, small));
+    expect((tree.root as TreeDict).entries.size).to.equal(300);
+    const error = await refusalOf(() => sharded.read(indexInput(index, { "1": shardOf({ w0: 1 }) }, small)));
+    expect(error.details["limit"]).to.equal("pickleValueRatio");
+  });
+
   it("joins trees without losing aliases or cycles", () => {
     const extent = { type: "range", source: 1, offset: 0, storedBytes: 4, encoding: "stored", crc32: null } as const;
     const storage = new StorageRef({ nbytes: 4, pieces: [{ at: 0, nbytes: 4, extent }] });
