@@ -18,7 +18,7 @@ export type { Checkpoint, CheckpointReport } from "./load/checkpoint.ts";
 export { type CurrentCheckpoint, currentCheckpoint } from "./load/checkpoint-identity.ts";
 export { CheckpointLoader, loadFromHttp, loadFromLocal, loadFromTorchvision } from "./load/checkpoint-loader.ts";
 export { type ConvertOptions, type ConvertReport, convertCheckpoint } from "./load/convert-checkpoint.ts";
-export { type CheckpointDifference, type DiffReport, diffCheckpoints } from "./load/diff-checkpoints.ts";
+export { type CheckpointDifference, type DiffOptions, type DiffReport, diffCheckpoints } from "./load/diff-checkpoints.ts";
 export { type DownloadCache, openDownloadCache } from "./load/download-cache.ts";
 export { type DownloadReport, downloadCheckpoint } from "./load/download-checkpoint.ts";
 export { explainLoad, type PlanReport } from "./load/explain-load.ts";

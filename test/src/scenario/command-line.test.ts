@@ -153,6 +153,18 @@ describe("scenario: the command line", function () {
     expect(findings.filter(({ status }) => status === "problem").every(({ remedy }) => remedy)).to.equal(true);
   });
 
+  it("diff compares names as they stand, or as rev keys make them", async () => {
+    const renamed = join(sandbox().directory, "renamed.safetensors");
+    const converted = await sandbox().run(["convert", CHECKPOINT, renamed, "--rev-key", "^=>model."]);
+    expect(converted.exitCode, converted.stderr).to.equal(0);
+    const apart = await sandbox().run(["diff", CHECKPOINT, renamed, "--json"]);
+    expect(apart.exitCode).to.equal(1);
+    expect(JSON.parse(apart.stdout)).to.include({ equal: 0 });
+    const alike = await sandbox().run(["diff", CHECKPOINT, renamed, "--json", "--rev-key", "^model\\.=>"]);
+    expect(alike.exitCode, alike.stderr).to.equal(0);
+    expect(JSON.parse(alike.stdout)).to.deep.include({ equal: 9, differences: [] });
+  });
+
   it("rev keys and subtree decide what is loaded", async () => {
     const args = ["load", CHECKPOINT, "--json", "--replicas-per-rank", "0", "--rev-key", "^conv\\.=>stem."];
     const renamed = await sandbox().run(args);

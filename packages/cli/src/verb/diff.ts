@@ -10,7 +10,9 @@ import { interruptible } from "../terminal/interruption.ts";
 export function addDiff(program: Command): void {
   addCheckpointOptions(program.command("diff").argument("<a>").argument("<b>").summary("keys, shapes, dtypes, values")).action(
     async (a: string, b: string, flags: CheckpointFlags) => {
-      const report = await interruptible((signal) => diffCheckpoints(a, b, { ...fetchOptionsOf(flags), signal }));
+      const report = await interruptible((signal) =>
+        diffCheckpoints(a, b, { ...fetchOptionsOf(flags), revKeys: flags.revKey ?? [], signal }),
+      );
       if (flags.json) process.stdout.write(`${JSON.stringify(report)}\n`);
       else {
         const lines = report.differences.map(
