@@ -60,6 +60,12 @@ export function* decodeLegacyStream(begin: number, end: number, context: StreamC
   const read = (at: number, record: string, more: Partial<PickleOptions> = {}): Reading<PickleResult> =>
     decodePickle(at, end, { limits: context.limits, where: site(record), heap: context.heap, ...more });
 
+  const { heap, memory } = context;
+  // Of the five pickles only the object stays. In memory nothing else runs meanwhile that could be charged.
+  const giveBack = (usedBytes: number): void => {
+    if (memory !== undefined) heap.release(heap.usedBytes - usedBytes);
+  };
+  const usedBefore = heap.usedBytes;
   const magic = yield* read(begin, "magic number");
   if (magic.value !== LEGACY_MAGIC) {
     const code: ErrorCode = context.depth === 0 ? "RANKCAST_UNKNOWN_FORMAT" : "RANKCAST_PICKLE_CALL";
@@ -73,13 +79,16 @@ export function* decodeLegacyStream(begin: number, end: number, context: StreamC
   const system = yield* read(protocol.endOffset, "sys_info");
   if (!(system.value instanceof TreeDict))
     throw pickleError("RANKCAST_PICKLE_TARGET", "sys_info is no dict", site("sys_info"), protocol.endOffset);
+  giveBack(usedBefore);
   const object = yield* read(system.endOffset, "object", {
     persistentLoad: (id, call) => storages.load(id, call),
     skipBytesMin: context.memory === undefined ? SKIPPED_BYTES_MIN : Number.POSITIVE_INFINITY,
     readNested: nestedStreams(context),
   });
+  const usedByObject = heap.usedBytes;
   const keys = yield* read(object.endOffset, "storage keys");
   const order = readKeys(keys.value, storages, (text) => pickleError("RANKCAST_LEGACY_KEYS", text, site("storage keys"), object.endOffset));
+  giveBack(usedByObject);
   const placed = placeStorages(order, storages, keys.endOffset, end, context);
   const warnings = [magic, protocol, system, object, keys].flatMap((each) => each.warnings);
   return { root: object.value, pickleBytes: keys.endOffset - begin, ...placed, warnings };

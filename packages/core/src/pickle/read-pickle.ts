@@ -48,8 +48,8 @@ export interface PickleResult {
   readonly warnings: readonly Warning[];
 }
 
-/** The same nested bytes can be asked for again and again at five bytes a time, so the work counts like heap. */
-const NESTED_WORK_FACTOR = 4;
+/** The same nested bytes can be asked for again and again at five bytes a time, so the work counts like heap, beside what it makes. */
+const NESTED_WORK_FACTOR = 2;
 const WINDOW_BYTES_FIRST = 64 * 1024;
 const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
 const NO_BYTES = new Uint8Array(0);
