@@ -1,4 +1,5 @@
 /** How the command behaves towards people and programs: exit codes, streams, help, plan, doctor. */
+import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { generateCheckpoint } from "@rankcast/bench/generated-checkpoint";
@@ -12,7 +13,7 @@ const CHECKPOINT = `${FIXTURES}accepted/torch-zip/state_dict_t213.pt`;
 /** Many times what headers need: what is read beside them (a window of the file's end) must not grow with the file. */
 const CHECKPOINT_BYTES = 32 * 2 ** 20;
 const ESCAPE = /\u001b\[/;
-const VERBS = ["load", "inspect", "plan", "doctor"];
+const VERBS = ["load", "run", "inspect", "plan", "verify", "download", "convert", "diff", "cache ls", "doctor"];
 
 describe("scenario: the command line", function () {
   this.timeout(60_000);
@@ -23,8 +24,8 @@ describe("scenario: the command line", function () {
     const program = await sandbox().run(["--help"]);
     expect(program).to.include({ exitCode: 0, stderr: "" });
     for (const verb of VERBS) {
-      expect(program.stdout).to.match(new RegExp(`^\\s+${verb}\\b`, "m"));
-      const help = await sandbox().run([verb, "--help"]);
+      expect(program.stdout).to.match(new RegExp(`^\\s+${verb.split(" ")[0]}\\b`, "m"));
+      const help = await sandbox().run([...verb.split(" "), "--help"]);
       expect(help).to.include({ exitCode: 0, stderr: "" });
       expect(help.stdout).to.contain("--json");
     }
@@ -163,6 +164,22 @@ describe("scenario: the command line", function () {
     const alike = await sandbox().run(["diff", CHECKPOINT, renamed, "--json", "--rev-key", "^model\\.=>"]);
     expect(alike.exitCode, alike.stderr).to.equal(0);
     expect(JSON.parse(alike.stdout)).to.deep.include({ equal: 9, differences: [] });
+  });
+
+  it("inspect shows the names that rev keys give", async () => {
+    const { exitCode, stdout, stderr } = await sandbox().run(["inspect", CHECKPOINT, "--json", "--rev-key", "^conv\\.=>stem."]);
+    expect(exitCode, stderr).to.equal(0);
+    const { tensors } = JSON.parse(stdout) as { tensors: { name: string }[] };
+    expect(tensors.map(({ name }) => name)).to.include.members(["stem.weight", "stem.bias", "bn.weight"]);
+    const collide = await sandbox().run(["inspect", CHECKPOINT, "--json", "--rev-key", "^.*$=>one"]);
+    expect(collide.exitCode).to.equal(1);
+    expect(collide.stderr).to.contain("RANKCAST_REV_KEY_COLLISION");
+  });
+
+  it("verify gives the SHA-256 of a file", async () => {
+    const { exitCode, stdout, stderr } = await sandbox().run(["verify", CHECKPOINT, "--json"]);
+    expect(exitCode, stderr).to.equal(0);
+    expect(JSON.parse(stdout)).to.include({ sha256: createHash("sha256").update(readFileSync(CHECKPOINT)).digest("hex") });
   });
 
   it("rev keys and subtree decide what is loaded", async () => {

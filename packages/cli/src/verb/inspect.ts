@@ -28,6 +28,7 @@ export function addInspect(program: Command): void {
           ...fetchOptionsOf(flags),
           digest: flags.digest ?? false,
           stateDict: flags.stateDict ?? false,
+          revKeys: flags.revKey ?? [],
         }),
       );
       process.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : renderInspection(report));

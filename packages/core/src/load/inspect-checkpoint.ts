@@ -5,6 +5,8 @@ import { FLAG, type OptionShapes } from "../errors/require-options.ts";
 import { aliasesOf } from "../manifest/aliases.ts";
 import type { Warning } from "../manifest/checkpoint-tree.ts";
 import type { OpaqueDescriptor, PlainValue, StateDictManifest } from "../manifest/manifest.ts";
+import { type CompiledRevKeys, compileRevKeys, type RevKeys } from "../rev-keys/compile-rev-keys.ts";
+import { requireNoCollision, reviseNames } from "../rev-keys/revise-names.ts";
 import { bindTensors } from "../state-dict/bind-state-dict.ts";
 import { digestTensor } from "../tensor/digest.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -56,15 +58,20 @@ export interface InspectOptions extends FetchOptions, FetchHooks {
   readonly digest?: boolean;
   /** Only the state dict a load would select, names relative to it. Default false: everything, named from the root. */
   readonly stateDict?: boolean;
+  /** Key rewrites in order, as a load applies them; implies `stateDict`, since they are about its names. Default none: names as they stand. */
+  readonly revKeys?: RevKeys;
 }
 
 /**
  * Describes a checkpoint.
- * @throws {SourceError} when the bytes cannot be had; {FormatError} when they are no checkpoint we accept.
+ * @throws {SourceError} when the bytes cannot be had; {FormatError} when they are no checkpoint we accept; {StateDictError} RANKCAST_REV_KEY_COLLISION
+ * when `revKeys` give two tensors one name.
  */
 export async function inspectCheckpoint(weights: string, given: InspectOptions = {}): Promise<InspectReport> {
-  const options = checkedOptions("inspectCheckpoint", given, { ...FETCH_AND_HOOK_OPTIONS, digest: true, stateDict: true }, INSPECT_SHAPES);
-  const narrowed = options.stateDict === true || options.select !== undefined || options.subtree !== undefined;
+  const known = { ...FETCH_AND_HOOK_OPTIONS, digest: true, stateDict: true, revKeys: true } as const;
+  const { revKeys = [], ...options } = checkedOptions("inspectCheckpoint", given, known, INSPECT_SHAPES);
+  const rules = compileRevKeys(revKeys);
+  const narrowed = options.stateDict === true || options.select !== undefined || options.subtree !== undefined || rules.rules.length > 0;
   const opened = await openWeights(weights, {
     ...options,
     scope: narrowed ? "selected" : "whole",
@@ -72,10 +79,23 @@ export async function inspectCheckpoint(weights: string, given: InspectOptions =
   });
   try {
     const digests = options.digest ? await digestAll(opened, options) : null;
-    return describe(opened, digests, options.digest === true && options.verify !== false);
+    const manifest = rules.rules.length > 0 ? renamed(opened.manifest, rules) : opened.manifest;
+    return describe({ manifest, name: opened.name, bytes: opened.bytes }, digests, options.digest === true && options.verify !== false);
   } finally {
     await opened.close();
   }
+}
+
+/** Tensors and modules under the names that the rules give them; what else is in the file keeps its path. */
+function renamed(manifest: StateDictManifest, rules: CompiledRevKeys): StateDictManifest {
+  const revised = reviseNames(
+    manifest.tensors.map(({ name }) => name),
+    manifest.metadataModules,
+    rules,
+  );
+  requireNoCollision(revised, rules);
+  const tensors = manifest.tensors.map((tensor, index) => ({ ...tensor, name: revised.names[index] ?? tensor.name }));
+  return { ...manifest, tensors, metadataModules: [...revised.metadata] };
 }
 
 async function digestAll(opened: OpenedWeights, options: InspectOptions): Promise<(string | null)[]> {
@@ -83,7 +103,11 @@ async function digestAll(opened: OpenedWeights, options: InspectOptions): Promis
   return bindTensors(opened.manifest, storages).map((tensor) => (tensor.isMeta ? null : digestTensor(tensor, opened.limits)));
 }
 
-function describe(opened: OpenedWeights, digests: readonly (string | null)[] | null, verified: boolean): InspectReport {
+function describe(
+  opened: Pick<OpenedWeights, "manifest" | "name" | "bytes">,
+  digests: readonly (string | null)[] | null,
+  verified: boolean,
+): InspectReport {
   const { manifest } = opened;
   return {
     weights: opened.name,

@@ -11,7 +11,6 @@ export interface OpenedWeights extends DescribedWeights {
   /** For messages and reports; no secrets. */
   readonly name: string;
   /** How a load goes. @throws {TensorError} RANKCAST_STORAGE_TOO_LARGE when it cannot. */
-  /** How a load goes. @throws {TensorError} RANKCAST_STORAGE_TOO_LARGE when it cannot. */
   readonly plan: LoadPlan;
   readonly sources: readonly ByteSource[];
   readonly limits: Limits;

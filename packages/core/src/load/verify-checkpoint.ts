@@ -1,7 +1,10 @@
 /** Reads and checks everything a checkpoint holds. */
 
+import { stat } from "node:fs/promises";
 import { readEnvironment } from "../environment/environment.ts";
 import type { Warning } from "../manifest/checkpoint-tree.ts";
+import type { StateDictManifest } from "../manifest/manifest.ts";
+import { hashFile } from "../source/content-hash.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { loadState } from "./load-state.ts";
 import { openWeights } from "./open-weights.ts";
@@ -12,7 +15,7 @@ export interface VerifyReport {
   readonly weights: string;
   readonly format: string;
   readonly bytes: number;
-  /** Of the file, when it was known or computed. */
+  /** Of a checkpoint that is one file; a local one's is computed. */
   readonly sha256?: string;
   readonly tensors: number;
   /** Whether stored checksums cover all tensor bytes, some, or none. */
@@ -30,7 +33,8 @@ export async function verifyCheckpoint(weights: string, given: FetchOptions & Fe
   const opened = await openWeights(weights, { ...options, scope: "whole" });
   try {
     await loadState(opened, { ...options, verify: true, compareAgain: true, noMmap: readEnvironment().noMmap });
-    const { manifest, name, bytes, sha256 } = opened;
+    const { manifest, name, bytes } = opened;
+    const sha256 = opened.sha256 ?? (await digestOf(manifest, options.signal));
     return {
       weights: name,
       format: manifest.format,
@@ -44,4 +48,11 @@ export async function verifyCheckpoint(weights: string, given: FetchOptions & Fe
   } finally {
     await opened.close();
   }
+}
+
+/** SHA-256 of a checkpoint that is one local file, null for others. */
+async function digestOf({ sources }: StateDictManifest, signal?: AbortSignal): Promise<string | null> {
+  const [source, another] = sources;
+  if (source?.path === undefined || another !== undefined) return null;
+  return hashFile(source.path, (await stat(source.path)).size, signal);
 }
