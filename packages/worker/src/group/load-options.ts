@@ -1,6 +1,6 @@
 /** Options of a collective load, split into what decides the bytes (equal on all ranks) and what decides how they go into a replica. */
 import { createHash } from "node:crypto";
-import type { FetchOptions, LoadProgress } from "@rankcast/core";
+import { compileMapLocation, type FetchOptions, type LoadProgress } from "@rankcast/core";
 import {
   checkOptionNames,
   FETCH_OPTIONS,
@@ -38,11 +38,19 @@ const GROUP_SHAPES: OptionShapes = new Map([
   ["prefault", FLAG],
 ]);
 
-/** @throws {UsageError} RANKCAST_USAGE for an option that a collective load does not have, or that is not what it must be. */
+/**
+ * Looks at options before anything is sent.
+ * @throws {UsageError} RANKCAST_USAGE for an option that a collective load does not have, or that is not what it must be; RANKCAST_MAP_LOCATION for
+ * a `mapLocation` that is no rule at all.
+ */
 export function checkGroupLoadOptions(options: GroupLoadOptions): void {
   checkOptionNames("a collective load", options, GROUP_LOAD_OPTIONS);
   requireFetchOptions(options, GROUP_SHAPES);
+  // Devices are the coordinator's to know; what is no rule could not even be written down for it.
+  if (!RULE_TYPES.has(typeof options.mapLocation)) compileMapLocation(options.mapLocation);
 }
+
+const RULE_TYPES: ReadonlySet<string> = new Set(["undefined", "string", "object", "function"]);
 
 const FETCH_FIELDS = Object.keys(FETCH_OPTIONS);
 

@@ -5,11 +5,12 @@
 import { appendFile, readFile, realpath, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { downloadFileToCacheDir, scanCacheDir } from "@huggingface/hub";
-import { compileLimits, StateDict } from "@rankcast/core";
-import { newReadStats, type ResolvedSource, readBytes, readEnvironment, resolveWeights } from "@rankcast/core/internal";
+import { compileLimits } from "@rankcast/core";
+import { newReadStats, type ResolvedSource, readEnvironment, resolveWeights } from "@rankcast/core/internal";
 import { expect } from "chai";
 import { COMMIT, type FakeHub, startHub } from "../../support/fake-hub.ts";
 import { randomBytes } from "../../support/random-bytes.ts";
+import { entryBytes, expectFiles } from "../../support/resolved-files.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 describe("hf:// beside Hugging Face's own library", () => {
@@ -27,16 +28,7 @@ describe("hf:// beside Hugging Face's own library", () => {
   const environment = (more: Record<string, string> = {}) =>
     readEnvironment({ HOME: directory(), HF_ENDPOINT: fake.hub.url, HF_HUB_CACHE: cacheDir(), ...more });
   const resolve = async (weights: string, stats = newReadStats(), more: Record<string, string> = {}): Promise<ResolvedSource> => {
-    const source = await resolveWeights(weights, { limits: compileLimits({ httpRetryMs: 1 }), environment: environment(more), stats });
-    if (source instanceof StateDict) throw new Error("expected files");
-    return source;
-  };
-  const content = async (source: ResolvedSource): Promise<Buffer> => {
-    const { entry } = source;
-    if (entry === null) throw new Error("expected an entry");
-    const all = Buffer.from(await readBytes(entry, 0, entry.sizeBytes));
-    await source.close();
-    return all;
+    return expectFiles(await resolveWeights(weights, { limits: compileLimits({ httpRetryMs: 1 }), environment: environment(more), stats }));
   };
   const theirs = (path: string): Promise<string> => {
     const { debug } = console;
@@ -48,7 +40,7 @@ describe("hf:// beside Hugging Face's own library", () => {
   };
 
   it("it lists what we downloaded, and downloads nothing of it again", async () => {
-    for (const name of files.keys()) await content(await resolve(`hf://org/name/${name}`));
+    for (const name of files.keys()) await entryBytes(await resolve(`hf://org/name/${name}`));
     const { repos, warnings, size } = await scanCacheDir(cacheDir());
     expect(warnings).to.deep.equal([]);
     expect(size).to.equal(300_002);
@@ -66,7 +58,7 @@ describe("hf:// beside Hugging Face's own library", () => {
     const blob = await realpath(await theirs("model.bin"));
     const before = await stat(blob);
     const stats = newReadStats();
-    expect(await content(await resolve("hf://org/name/model.bin", stats))).to.deep.equal(files.get("model.bin"));
+    expect(await entryBytes(await resolve("hf://org/name/model.bin", stats))).to.deep.equal(files.get("model.bin"));
     expect(stats).to.include({ bytesRead: 0, cacheHits: 1 });
     const { mtimeMs, ino, mode } = await stat(blob);
     expect({ mtimeMs, ino, mode }).to.deep.equal({ mtimeMs: before.mtimeMs, ino: before.ino, mode: before.mode });
@@ -82,7 +74,7 @@ describe("hf:// beside Hugging Face's own library", () => {
     ]) {
       await damage();
       const stats = newReadStats();
-      expect(await content(await resolve("hf://org/name/model.bin", stats))).to.deep.equal(bytes);
+      expect(await entryBytes(await resolve("hf://org/name/model.bin", stats))).to.deep.equal(bytes);
       expect(stats).to.include({ bytesRead: bytes.length });
     }
   });

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { compileLimits, StateDict } from "@rankcast/core";
+import { compileLimits } from "@rankcast/core";
 import {
   type ByteSource,
   newReadStats,
@@ -17,6 +17,7 @@ import { expectError } from "../../support/expect-error.ts";
 import { COMMIT, type FakeHub, startHub } from "../../support/fake-hub.ts";
 import { GatedBody } from "../../support/gated-body.ts";
 import { randomBytes } from "../../support/random-bytes.ts";
+import { entryBytes, expectFiles } from "../../support/resolved-files.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
@@ -81,16 +82,7 @@ describe("hf://", () => {
   const variables = (): Record<string, string> => ({ HOME: directory(), HF_ENDPOINT: fake.hub.url });
   const resolve = async (weights: string, options: ResolveOptions = {}, more: Record<string, string> = {}): Promise<ResolvedSource> => {
     const limits = compileLimits({ httpRetryMs: 1, idleMs: 9_000, httpRangeBytes: 65_536 });
-    const source = await resolveWeights(weights, { limits, environment: readEnvironment({ ...variables(), ...more }), ...options });
-    if (source instanceof StateDict) throw new Error("expected files");
-    return source;
-  };
-  const content = async (source: ResolvedSource): Promise<Buffer> => {
-    const { entry } = source;
-    if (entry === null) throw new Error("expected an entry");
-    const all = Buffer.from(await readBytes(entry, 0, entry.sizeBytes));
-    await source.close();
-    return all;
+    return expectFiles(await resolveWeights(weights, { limits, environment: readEnvironment({ ...variables(), ...more }), ...options }));
   };
   const repo = (): string => join(directory(), ".cache", "huggingface", "hub", "models--org--name");
 
@@ -135,20 +127,20 @@ describe("hf://", () => {
     expect(source.name).to.equal("hf://org/name/s-1.bin");
     expect(source.entry?.file?.immutable).to.equal(true);
     expect(source.entry?.version.sha256).to.equal(sha256(files.get("s-1.bin") ?? Buffer.alloc(0)));
-    expect(await content(source)).to.deep.equal(shards[0]);
+    expect(await entryBytes(source)).to.deep.equal(shards[0]);
     expect(stats.bytesRead).to.equal(300_000);
     expect(fake.storage.bytesServed).to.equal(300_000);
     const digest = sha256(shards[0] as Buffer);
     expect(await readdir(join(repo(), "blobs"))).to.deep.equal([digest]);
     expect(await readFile(join(repo(), "refs", "main"), "utf8")).to.equal(COMMIT);
     expect(await readlink(join(repo(), "snapshots", COMMIT, "s-1.bin"))).to.equal(`../../blobs/${digest}`);
-    await content(await resolve("hf://org/name/config.json"));
-    await content(await resolve("hf://org/name/sub/x.bin"));
+    await entryBytes(await resolve("hf://org/name/config.json"));
+    await entryBytes(await resolve("hf://org/name/sub/x.bin"));
     expect(await readlink(join(repo(), "snapshots", COMMIT, "sub", "x.bin"))).to.equal(
       `../../../blobs/${sha256(files.get("sub/x.bin") ?? Buffer.alloc(0))}`,
     );
     const again = newReadStats();
-    expect(await content(await resolve("hf://org/name/s-1.bin", { stats: again }))).to.deep.equal(shards[0]);
+    expect(await entryBytes(await resolve("hf://org/name/s-1.bin", { stats: again }))).to.deep.equal(shards[0]);
     expect(again).to.deep.equal({ requests: 1, bytesNeeded: 0, bytesRead: 0, retries: 0, cacheHits: 1 });
   });
 
@@ -171,7 +163,7 @@ describe("hf://", () => {
     const digest = sha256(shards[0] as Buffer);
     await mkdir(join(repo(), "blobs"), { recursive: true });
     await writeFile(join(repo(), "blobs", digest), randomBytes(300_000, 8));
-    expect(await content(await resolve("hf://org/name/s-1.bin"))).to.deep.equal(shards[0]);
+    expect(await entryBytes(await resolve("hf://org/name/s-1.bin"))).to.deep.equal(shards[0]);
   });
 
   it("opens folders with their files, all of one commit", async () => {
@@ -230,24 +222,24 @@ describe("hf://", () => {
     const error = await expectError("RANKCAST_HTTP_AUTH", resolve("hf://org/name/s-1.bin"));
     expect(error.message).to.contain("RepoNotFound: RepoNotFound it is.");
     expect(error.remedy).to.contain("HF_TOKEN");
-    expect(await content(await resolve("hf://org/name/s-1.bin", {}, { HF_TOKEN: "hf_s3cret" }))).to.deep.equal(shards[0]);
+    expect(await entryBytes(await resolve("hf://org/name/s-1.bin", {}, { HF_TOKEN: "hf_s3cret" }))).to.deep.equal(shards[0]);
     expect(fake.storage.requests.length).to.be.greaterThan(0);
     expect(JSON.stringify(fake.storage.requests)).to.not.contain("s3cret");
     await mkdir(join(directory(), "hfhome"));
     await writeFile(join(directory(), "hfhome", "token"), "hf_s3cret\n");
-    await content(await resolve("hf://org/name/s-2.bin", {}, { HF_HOME: join(directory(), "hfhome") }));
+    await entryBytes(await resolve("hf://org/name/s-2.bin", {}, { HF_HOME: join(directory(), "hfhome") }));
     await expectError(
       "RANKCAST_HTTP_AUTH",
       resolve("hf://org/name/s-2.bin", {}, { HF_TOKEN: "hf_s3cret", HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" }),
     );
-    await content(await resolve("hf://org/name/s-2.bin", { token: "hf_s3cret" }, { HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" }));
+    await entryBytes(await resolve("hf://org/name/s-2.bin", { token: "hf_s3cret" }, { HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" }));
   });
 
   it("works offline from what is cached, files and folders, and says so otherwise", async () => {
-    await content(await resolve("hf://org/name/s-1.bin"));
+    await entryBytes(await resolve("hf://org/name/s-1.bin"));
     const before = fake.hub.requests.length;
-    expect(await content(await resolve("hf://org/name/s-1.bin", {}, { HF_HUB_OFFLINE: "1" }))).to.deep.equal(shards[0]);
-    expect(await content(await resolve(`hf://org/name@${COMMIT}/s-1.bin`, { offline: true }))).to.deep.equal(shards[0]);
+    expect(await entryBytes(await resolve("hf://org/name/s-1.bin", {}, { HF_HUB_OFFLINE: "1" }))).to.deep.equal(shards[0]);
+    expect(await entryBytes(await resolve(`hf://org/name@${COMMIT}/s-1.bin`, { offline: true }))).to.deep.equal(shards[0]);
     const folder = await resolve("hf://org/name", { offline: true });
     expect(await folder.siblings.list()).to.deep.equal(["s-1.bin"]);
     await folder.close();
@@ -256,7 +248,7 @@ describe("hf://", () => {
     await fake.close();
     const notices: string[] = [];
     const source = await resolve("hf://org/name/s-1.bin", { onProgress: (event) => event.type === "notice" && notices.push(event.code) });
-    expect(await content(source)).to.deep.equal(shards[0]);
+    expect(await entryBytes(source)).to.deep.equal(shards[0]);
     expect(notices).to.deep.equal(["RANKCAST_CACHE_UNCONFIRMED"]);
     await expectError("RANKCAST_NETWORK", resolve("hf://org/name/s-2.bin"));
     fake = await startHub("org/name", files);
@@ -264,9 +256,9 @@ describe("hf://", () => {
 
   it("keeps its files where the caller or the environment says", async () => {
     const digest = sha256(shards[1] as Buffer);
-    await content(await resolve("hf://org/name/s-2.bin", { cacheDir: join(directory(), "mine") }));
+    await entryBytes(await resolve("hf://org/name/s-2.bin", { cacheDir: join(directory(), "mine") }));
     expect(await readdir(join(directory(), "mine", "hub", "models--org--name", "blobs"))).to.deep.equal([digest]);
-    await content(await resolve("hf://org/name/s-2.bin", {}, { HF_HUB_CACHE: join(directory(), "theirs") }));
+    await entryBytes(await resolve("hf://org/name/s-2.bin", {}, { HF_HUB_CACHE: join(directory(), "theirs") }));
     expect(await readdir(join(directory(), "theirs", "models--org--name", "blobs"))).to.deep.equal([digest]);
     await rm(join(directory(), "theirs"), { recursive: true });
   });

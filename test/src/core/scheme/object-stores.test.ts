@@ -1,12 +1,11 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { compileLimits, StateDict } from "@rankcast/core";
+import { compileLimits } from "@rankcast/core";
 import {
   awsAccount,
   newReadStats,
   type ResolvedSource,
   type ResolveOptions,
-  readBytes,
   readEnvironment,
   resolveWeights,
 } from "@rankcast/core/internal";
@@ -14,6 +13,7 @@ import { expect } from "chai";
 import { expectError } from "../../support/expect-error.ts";
 import { LyingServer, serveFile } from "../../support/lying-server.ts";
 import { randomBytes } from "../../support/random-bytes.ts";
+import { entryBytes, expectFiles } from "../../support/resolved-files.ts";
 import { type SignedRequest, signatureProblem } from "../../support/signature-v4.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
@@ -62,16 +62,7 @@ describe("object stores", () => {
   const resolve = async (weights: string, variables: Record<string, string>, options: ResolveOptions = {}): Promise<ResolvedSource> => {
     const environment = readEnvironment({ HOME: directory(), ...variables });
     const limits = compileLimits({ httpRetryMs: 1, httpRangeBytes: 65_536, httpAttempts: 2 });
-    const source = await resolveWeights(weights, { environment, limits, ...options });
-    if (source instanceof StateDict) throw new Error("expected files");
-    return source;
-  };
-  const content = async (source: ResolvedSource): Promise<Buffer> => {
-    const { entry } = source;
-    if (entry === null) throw new Error("expected an entry");
-    const all = Buffer.from(await readBytes(entry, 0, entry.sizeBytes));
-    await source.close();
-    return all;
+    return expectFiles(await resolveWeights(weights, { environment, limits, ...options }));
   };
 
   describe("s3:// against a server that verifies every signature", () => {
@@ -98,13 +89,13 @@ describe("object stores", () => {
       const stats = newReadStats();
       const source = await resolve("s3://weights/m.pt", { ...KEYS, AWS_ENDPOINT_URL: endpoint }, { stats });
       expect(source.name).to.equal("s3://weights/m.pt");
-      expect(await content(source)).to.deep.equal(bytes);
+      expect(await entryBytes(source)).to.deep.equal(bytes);
       expect(stats).to.include({ requests: 5, bytesRead: 300_000, retries: 0 });
-      expect(await content(await resolve(`s3://weights/${odd}`, { ...KEYS, AWS_ENDPOINT_URL_S3: endpoint }))).to.deep.equal(bytes);
+      expect(await entryBytes(await resolve(`s3://weights/${odd}`, { ...KEYS, AWS_ENDPOINT_URL_S3: endpoint }))).to.deep.equal(bytes);
       await resolve("s3://weights/m.pt", { ...KEYS, AWS_SESSION_TOKEN: token, AWS_ENDPOINT_URL: endpoint }).then((each) => each.close());
       expect(server.requests.at(-1)?.headers["x-amz-security-token"]).to.equal(token);
       const again = newReadStats();
-      expect(await content(await resolve("s3://weights/m.pt", { ...KEYS, AWS_ENDPOINT_URL: endpoint }, { stats: again }))).to.deep.equal(
+      expect(await entryBytes(await resolve("s3://weights/m.pt", { ...KEYS, AWS_ENDPOINT_URL: endpoint }, { stats: again }))).to.deep.equal(
         bytes,
       );
       expect(again).to.include({ bytesRead: 0, cacheHits: 1 });
@@ -154,7 +145,7 @@ describe("object stores", () => {
       const cacheDir = join(directory(), String(server.requests.length));
       const source = await resolve("gs://weights/a b/m.pt", { ...base, ...variables }, { cacheDir, ...options });
       expect(source.name).to.equal("gs://weights/a b/m.pt");
-      expect(await content(source)).to.deep.equal(bytes);
+      expect(await entryBytes(source)).to.deep.equal(bytes);
       expect(server.requests.at(-1)?.url).to.equal("/weights/a%20b/m.pt");
       return server.requests.at(-1)?.headers.authorization;
     };

@@ -17,6 +17,7 @@ import { expect } from "chai";
 import { expectError } from "../../support/expect-error.ts";
 import { LyingServer, serveFile } from "../../support/lying-server.ts";
 import { randomBytes } from "../../support/random-bytes.ts";
+import { entryBytes, expectFiles } from "../../support/resolved-files.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
@@ -34,22 +35,13 @@ describe("resolveWeights", () => {
 
   const resolve = async (weights: string, options: ResolveOptions = {}, registry?: SchemeRegistry): Promise<ResolvedSource> => {
     const environment = readEnvironment({ HOME: directory() });
-    const source = await resolveWeights(weights, { environment, onProgress: (event) => events.push(event), ...options }, registry);
-    if (source instanceof StateDict) throw new Error("expected files");
-    return source;
-  };
-  const content = async (source: ResolvedSource): Promise<Buffer> => {
-    const { entry } = source;
-    if (entry === null) throw new Error("expected an entry");
-    const all = Buffer.from(await readBytes(entry, 0, entry.sizeBytes));
-    await source.close();
-    return all;
+    return expectFiles(await resolveWeights(weights, { environment, onProgress: (event) => events.push(event), ...options }, registry));
   };
 
   it("opens local files by path, ~ and file://, and checks a digest first", async () => {
     await writeFile(join(directory(), "m.pt"), bytes);
     for (const weights of [join(directory(), "m.pt"), "~/m.pt", `file://${directory()}/m.pt`]) {
-      expect(await content(await resolve(weights))).to.deep.equal(bytes);
+      expect(await entryBytes(await resolve(weights))).to.deep.equal(bytes);
     }
     const checked = await resolve("~/m.pt", { sha256: sha256(bytes).toUpperCase(), immutable: true });
     expect(checked.entry?.version.sha256).to.equal(sha256(bytes));
@@ -78,7 +70,7 @@ describe("resolveWeights", () => {
     expect(source.name).to.equal(`${server.url}/m.pt`);
     expect(source.entry?.file?.immutable).to.equal(true);
     expect(source.entry?.version.sha256).to.equal(sha256(bytes));
-    expect(await content(source)).to.deep.equal(bytes);
+    expect(await entryBytes(source)).to.deep.equal(bytes);
     expect(stats).to.include({ requests: server.requests.length, bytesRead: bytes.length, bytesNeeded: bytes.length });
   });
 
@@ -121,13 +113,15 @@ describe("resolveWeights", () => {
     expect(error.details).to.include({ expected: "7be5be79" });
     expect(server.requests[0]?.url).to.equal("/tv/alexnet-owt-7be5be79.pth");
     // One of the four whose digits are not proved to be a digest: told, not refused.
-    expect(await content(await resolve("torchvision://resnet18_quantizedweights.default", { tables: { mirrors } }))).to.deep.equal(bytes);
+    expect(await entryBytes(await resolve("torchvision://resnet18_quantizedweights.default", { tables: { mirrors } }))).to.deep.equal(
+      bytes,
+    );
     expect(events.filter((event) => event.type === "notice").map((event) => event.code)).to.deep.equal(["RANKCAST_HASH_UNPROVED"]);
     events = [];
     await expectError("RANKCAST_HASH_MISMATCH", resolve("modelzoo://alexnet", { tables: { mirrors } }));
     expect(events[0]).to.include({ message: 'The URL scheme of "modelzoo://" is deprecated, please use "torchvision://" instead' });
     const own = { torchvision: { "mine.v1": `${server.url}/mine.pth` } };
-    expect(await content(await resolve("torchvision://mine.v1", { tables: own }))).to.deep.equal(bytes);
+    expect(await entryBytes(await resolve("torchvision://mine.v1", { tables: own }))).to.deep.equal(bytes);
     await expectError("RANKCAST_MODEL_UNKNOWN", resolve("torchvision://nope.default"));
   });
 
@@ -153,11 +147,11 @@ describe("resolveWeights", () => {
       JSON.stringify({ "detectron/resnet50_caffe": "local.pth", remote: `${server.url}/r.pth` }),
     );
     const environment = readEnvironment({ HOME: directory(), MMENGINE_HOME: mmengine });
-    expect((await content(await resolve("open-mmlab://resnet50_caffe", { environment }))).toString()).to.equal("local");
+    expect((await entryBytes(await resolve("open-mmlab://resnet50_caffe", { environment }))).toString()).to.equal("local");
     expect(events[0]).to.include({
       message: "open-mmlab://resnet50_caffe is deprecated in favor of open-mmlab://detectron/resnet50_caffe",
     });
-    expect(await content(await resolve("openmmlab://remote", { environment }))).to.deep.equal(bytes);
+    expect(await entryBytes(await resolve("openmmlab://remote", { environment }))).to.deep.equal(bytes);
     const error = await expectError("RANKCAST_MODEL_UNKNOWN", resolve("open-mmlab://remot", { environment }));
     expect(error.details["nearest"]).to.deep.equal(["remote"]);
     const classifier = await resolve("mmcls://r50", { tables: { mmcls: { r50: `${server.url}/r.pth` } } });
@@ -202,7 +196,7 @@ describe("resolveWeights", () => {
       return context.resolve(`${server.url}/m.pt`);
     });
     const cacheDir = join(directory(), "own");
-    expect(await content(await resolve("mine://a?b", { signal, headers, cacheDir }, registry))).to.deep.equal(bytes);
+    expect(await entryBytes(await resolve("mine://a?b", { signal, headers, cacheDir }, registry))).to.deep.equal(bytes);
     expect(seen).to.deep.equal(["mine://a?b", signal, headers, cacheDir]);
     expect(events[0]).to.deep.include({ type: "notice", code: "MINE" });
     expect(server.requests[0]?.headers).to.include(headers);
@@ -215,7 +209,7 @@ describe("resolveWeights", () => {
     registry.register("alias://", (uri, context) => context.resolve(uri.replace("alias://", `${server.url}/`)));
     registry.register("loop://", (uri, context) => context.resolve(uri));
     expect(await resolveWeights("mem://x", {}, registry)).to.equal(tensors);
-    expect(await content(await resolve("alias://m.pt", {}, registry))).to.deep.equal(bytes);
+    expect(await entryBytes(await resolve("alias://m.pt", {}, registry))).to.deep.equal(bytes);
     await expectError("RANKCAST_USAGE", resolve("loop://x", {}, registry));
   });
 });

@@ -1,7 +1,7 @@
 /** Object stores against a server made by others, and the search for a bucket's region over the real host names. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { compileLimits, StateDict } from "@rankcast/core";
+import { compileLimits } from "@rankcast/core";
 import {
   newReadStats,
   type ResolvedSource,
@@ -15,6 +15,7 @@ import { expectError } from "../../support/expect-error.ts";
 import { LyingServer, serveFile } from "../../support/lying-server.ts";
 import { startProxy } from "../../support/proxy-server.ts";
 import { randomBytes } from "../../support/random-bytes.ts";
+import { entryBytes, expectFiles } from "../../support/resolved-files.ts";
 import { S3_KEYS, type S3Server, startS3Server } from "../../support/s3-server.ts";
 import { signatureProblem } from "../../support/signature-v4.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
@@ -25,16 +26,7 @@ describe("object stores made by others", () => {
   const resolve = async (weights: string, variables: Record<string, string>, options: ResolveOptions = {}): Promise<ResolvedSource> => {
     const environment = readEnvironment({ HOME: directory(), ...variables });
     const limits = compileLimits({ httpRetryMs: 1, httpRangeBytes: 65_536, httpAttempts: 2 });
-    const source = await resolveWeights(weights, { environment, limits, ...options });
-    if (source instanceof StateDict) throw new Error("expected files");
-    return source;
-  };
-  const content = async (source: ResolvedSource): Promise<Buffer> => {
-    const { entry } = source;
-    if (entry === null) throw new Error("expected an entry");
-    const all = Buffer.from(await readBytes(entry, 0, entry.sizeBytes));
-    await source.close();
-    return all;
+    return expectFiles(await resolveWeights(weights, { environment, limits, ...options }));
   };
 
   describe("S3rver", () => {
@@ -55,13 +47,13 @@ describe("object stores made by others", () => {
         const cacheDir = join(directory(), uri.slice(0, 2));
         const before = server.requests.length;
         const stats = newReadStats();
-        expect(await content(await resolve(uri, variables, { stats, cacheDir }))).to.deep.equal(bytes);
+        expect(await entryBytes(await resolve(uri, variables, { stats, cacheDir }))).to.deep.equal(bytes);
         const seen = server.requests.slice(before);
         expect(stats).to.include({ requests: seen.length, bytesRead: bytes.length, bytesNeeded: bytes.length, retries: 0 });
         expect(seen.length).to.equal(5);
         for (const each of seen) expect(each.authorization).to.match(/^AWS4-HMAC-SHA256 Credential=S3RVER\/\d{8}\/(us-east-1|auto)\/s3\//);
         const again = newReadStats();
-        expect(await content(await resolve(uri, variables, { stats: again, cacheDir }))).to.deep.equal(bytes);
+        expect(await entryBytes(await resolve(uri, variables, { stats: again, cacheDir }))).to.deep.equal(bytes);
         expect(again).to.include({ requests: 1, bytesRead: 0, cacheHits: 1 });
       }
     });
@@ -148,7 +140,7 @@ describe("object stores made by others", () => {
         asked.length = 0;
         const cacheDir = join(directory(), refusal[1]);
         const source = await resolve("s3://weights/m.pt", { ...keys, https_proxy: proxy.url }, { ca: await pem("s3.crt"), cacheDir });
-        expect(await content(source)).to.deep.equal(bytes);
+        expect(await entryBytes(source)).to.deep.equal(bytes);
         expect(asked.slice(0, 3)).to.deep.equal([
           "GET weights.s3.us-east-1.amazonaws.com/m.pt signed",
           "HEAD s3.amazonaws.com/weights open",

@@ -29,6 +29,8 @@ describe("options of a collective load", function () {
     for (const option of ["select", "mapLocation"]) {
       await expectError("RANKCAST_USAGE", group.loadModelCheckpoint(new Module(), WEIGHTS, { [option]: () => "cpu" } as object));
     }
+    // A bigint could not even be written down for the coordinator.
+    await expectError("RANKCAST_MAP_LOCATION", group.loadModelCheckpoint(new Module(), WEIGHTS, { mapLocation: 10n } as object));
   });
 
   it("onProgress hears the phases of the round, and onCollision reaches the replica", async () => {
