@@ -1,5 +1,5 @@
 /**
- * Copy-on-write views of file descriptors. Each is laid over the pages of a shared WebAssembly memory (ADR 17), because
+ * Copy-on-write views of file descriptors. Each is laid over the pages of a shared WebAssembly memory (ADR 19), because
  * V8 then owns the address range: it is unmapped with the last view in whatever thread holds it, a thread that ends gives it back, and nobody can
  * detach it. V8 also counts such memory nowhere, so that mapping a gigabyte does not start a garbage collection in the middle of a load; `settle`
  * makes up for that later.
