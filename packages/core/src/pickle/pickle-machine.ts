@@ -13,7 +13,7 @@ import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
 import { type TreeDict, TreeList, type TreeValue, type Warning } from "../manifest/checkpoint-tree.ts";
 import { DictKeys } from "./dict-key.ts";
-import { ELEMENT_BYTES, TENSOR_BYTES } from "./heap-costs.ts";
+import { STACK_SLOT_BYTES, TENSOR_BYTES } from "./heap-costs.ts";
 import type { GlobalRef, PendingValue, PickleCall } from "./known-global.ts";
 import type { MachineOptions } from "./machine-options.ts";
 import { HANDLERS } from "./opcode-handlers.ts";
@@ -196,7 +196,7 @@ export class PickleMachine implements PickleCall {
 
   /** Gives back what stack and memo were charged: the machine is done, and what it made is in its result. */
   releaseScratch(): void {
-    this.heap.release(ELEMENT_BYTES * this.stackCharged + this.memo.chargedBytes);
+    this.heap.release(STACK_SLOT_BYTES * this.stackCharged + this.memo.chargedBytes);
   }
 
   warn(code: string, message: string): void {
@@ -274,7 +274,7 @@ export class PickleMachine implements PickleCall {
     const { pickleStackValues } = this.limits;
     if (this.top > pickleStackValues) throw this.overLimit("pickleStackValues", this.top);
     const next = Math.min(pickleStackValues, this.top + STACK_BLOCK);
-    this.charge(ELEMENT_BYTES * (next - this.stackCharged));
+    this.charge(STACK_SLOT_BYTES * (next - this.stackCharged));
     this.stackCharged = next;
   }
 
