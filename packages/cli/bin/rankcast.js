@@ -1,2 +1,5 @@
 #!/usr/bin/env node
-import "../dist/main.js";
+// Signals first: importing the program takes longer than many of its verbs.
+import "../dist/terminal/first-signals.js";
+
+await import("../dist/main.js");

@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { CheckpointError, UsageError } from "@rankcast/core";
 import { Command, CommanderError } from "commander";
 import { readTerminalEnvironment } from "./environment/environment.ts";
+import { endOnSignal } from "./terminal/first-signals.ts";
 import { guardOutput } from "./terminal/guard-output.ts";
+import { interruption } from "./terminal/interruption.ts";
 import { exitCodeOf, printError } from "./terminal/print-error.ts";
 import { addCache } from "./verb/cache.ts";
 import { addConvert } from "./verb/convert.ts";
@@ -32,6 +34,12 @@ for (const command of program.commands) command.exitOverride();
 guardOutput(process.stdout, process.stderr, (error) => {
   fail(error);
   process.exitCode = exitCodeOf(error);
+});
+
+endOnSignal((name) => {
+  const error = interruption(name);
+  fail(error);
+  process.exit(exitCodeOf(error));
 });
 
 try {

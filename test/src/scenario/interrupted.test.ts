@@ -1,7 +1,8 @@
 /** Ends that are not the command's own: signals, readers that go away, full disks, a folder that was removed. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { expect } from "chai";
 import { commandSandbox, RANKCAST } from "../support/command-sandbox.js";
 import { expectFailure } from "../support/expect-failure.js";
@@ -15,6 +16,19 @@ const EXIT_CODES = [
   ["SIGINT", 130],
   ["SIGTERM", 143],
 ] as const;
+
+/** A preload that makes the import of the command's program wait for the file HOLD_UNTIL. */
+const HOOKS = `
+  import { existsSync, writeSync } from "node:fs";
+  import { setTimeout } from "node:timers/promises";
+  export async function load(url, context, next) {
+    if (url.endsWith("/cli/dist/main.js")) {
+      writeSync(2, "importing main\\n");
+      while (!existsSync(process.env.HOLD_UNTIL)) await setTimeout(5);
+    }
+    return next(url, context);
+  }`;
+const HOLD_MAIN = `import { register } from "node:module"; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(HOOKS)}`)});`;
 
 /** A shell that runs `rankcast "$@"` as the first argument says; paths travel as arguments, never in the text. */
 const shell = (line: string, ...args: string[]): string[] => [
@@ -45,6 +59,22 @@ describe("scenario: interrupted commands", function () {
         command.kill(signal);
         const error = await expectFailure(await command.ended, sandbox(), exitCode);
         expect(error).to.include({ code: "RANKCAST_INTERRUPTED", class: "cancelled" });
+      }
+    });
+  }
+
+  for (const [verb, ...args] of [["inspect", CHECKPOINT], ["load", CHECKPOINT], ["run", "rank.mjs"], ["doctor"]]) {
+    it(`${verb}: a signal while the program is still being imported is the same error`, async () => {
+      sandbox().write("rank.mjs", "");
+      const hold = pathToFileURL(sandbox().write("hold.mjs", HOLD_MAIN)).href;
+      for (const [signal, exitCode] of EXIT_CODES) {
+        const go = join(sandbox().directory, `go-${signal}`);
+        const command = sandbox().start(["--import", hold, RANKCAST, verb ?? "", "--json", ...args], { env: { HOLD_UNTIL: go } });
+        await command.waitForStderr("importing main");
+        command.kill(signal);
+        writeFileSync(go, "");
+        const error = await expectFailure(await command.ended, sandbox(), exitCode);
+        expect(error).to.deep.include({ code: "RANKCAST_INTERRUPTED", class: "cancelled", details: { signal, exitCode } });
       }
     });
   }

@@ -1,5 +1,6 @@
 /** Ctrl-C and SIGTERM of verbs that are one process; `run` and `load` have the launcher's own way. */
 import { DistributionError } from "@rankcast/core";
+import { exitCodeOf } from "./print-error.ts";
 
 const EXIT_CODES: ReadonlyMap<NodeJS.Signals, number> = new Map([
   ["SIGINT", 130],
@@ -8,6 +9,13 @@ const EXIT_CODES: ReadonlyMap<NodeJS.Signals, number> = new Map([
 
 /** Time in which work may put things in order: a temporary file is removed, a partial download is kept for going on with. */
 const ORDER_MS = 2_000;
+
+/** What a signal is as a failure: RANKCAST_INTERRUPTED with `details.exitCode` 130 or 143. */
+export function interruption(name: NodeJS.Signals): DistributionError {
+  return new DistributionError("RANKCAST_INTERRUPTED", `${name} received`, {
+    details: { signal: name, exitCode: EXIT_CODES.get(name) ?? 1 },
+  });
+}
 
 /**
  * Runs `work`. A signal aborts its `signal`; when the work has ended, or after two seconds, this rejects. A second signal ends the process at once.
@@ -22,9 +30,8 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
   });
   tooSlow.catch(() => undefined);
   const onSignal = (name: NodeJS.Signals): void => {
-    const exitCode = EXIT_CODES.get(name) ?? 1;
-    if (interrupted) process.exit(exitCode);
-    const error = new DistributionError("RANKCAST_INTERRUPTED", `${name} received`, { details: { signal: name, exitCode } });
+    const error = interruption(name);
+    if (interrupted) process.exit(exitCodeOf(error));
     interrupted = error;
     cancel.abort(error);
     setTimeout(() => giveUp(error), ORDER_MS).unref();
