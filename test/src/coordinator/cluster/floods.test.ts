@@ -118,6 +118,25 @@ describe("floods from a peer with the token", function () {
     expect(worst).to.be.below(ANSWER_MS);
   });
 
+  for (const [what, headers] of [
+    ["paths that do not exist", { ":path": "/nobody/Nothing" }],
+    ["content that is not gRPC's", { "content-type": "text/plain" }],
+    ["compressed messages", { "grpc-encoding": "gzip" }],
+  ] as const) {
+    it(`stream after stream of ${what} is cut off`, async () => {
+      let answered = 0;
+      const worst = await worstAnswerMs(async () => {
+        const session = await openSession();
+        while (answered < 1000 && !session.destroyed && !session.closed) {
+          await request(session, headers, Buffer.alloc(0));
+          answered += 1;
+        }
+      });
+      expect(answered).to.be.within(64, 66);
+      expect(worst).to.be.below(ANSWER_MS);
+    });
+  }
+
   it("10 000 pings", async () => {
     const worst = await worstAnswerMs(async () => {
       const session = await openSession();
