@@ -6,7 +6,7 @@ import { greet, type LinkKind } from "./handshake.ts";
 import { isLoopback, type LinkKey, parseLinkAddress, protectionOf } from "./link-key.ts";
 import { clientTls } from "./link-tls.ts";
 
-/** Connecting, TLS and handshake together: the listener's own bound is two seconds, the rest is for slow networks. */
+/** Connecting, TLS and handshake together: the listener's own bound is a second and a half, the rest is for slow networks. */
 const DIAL_MS = 10_000;
 
 /**

@@ -1,6 +1,6 @@
 /**
  * Where other nodes knock. A connection is handed on only after its handshake; until then it costs a socket and 101 bytes, for two seconds
- * at most, and a flood of strangers pushes out strangers, never a node of the job.
+ * at most as the stranger sees it, and a flood of strangers pushes out strangers, never a node of the job.
  */
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -20,8 +20,11 @@ export interface LinkLimits {
   readonly connections: number;
 }
 
-/** 4096 nodes with a few connections each; a handshake takes milliseconds, so 256 at once are a flood. */
-export const LINK_LIMITS: LinkLimits = { handshakeMs: 2000, strangers: 256, connections: 16_384 };
+/**
+ * 4096 nodes with a few connections each; a handshake takes milliseconds, so 256 at once are a flood. A connection that says nothing is to be gone
+ * in two seconds; a flood of them waits up to half of one to be accepted.
+ */
+export const LINK_LIMITS: LinkLimits = { handshakeMs: 1500, strangers: 256, connections: 16_384 };
 
 /** What a listener is told. */
 export interface LinkListenerOptions {
