@@ -1,6 +1,6 @@
 /**
- * Where other nodes knock. A connection is handed on only after its handshake; until then it costs a socket and 101 bytes, for two seconds
- * at most as the stranger sees it, and a flood of strangers pushes out strangers, never a node of the job.
+ * Where other nodes knock. A connection is handed on only after its handshake; until then it costs a socket and 101 bytes, for a second
+ * and a half at most, and a flood of strangers pushes out strangers, never a node of the job.
  */
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -21,8 +21,8 @@ export interface LinkLimits {
 }
 
 /**
- * 4096 nodes with a few connections each; a handshake takes milliseconds, so 256 at once are a flood. A connection that says nothing is to be gone
- * in two seconds; a flood of them waits up to half of one to be accepted.
+ * 4096 nodes with a few connections each; a handshake takes milliseconds, so 256 at once are a flood. The bound begins when
+ * a connection is accepted: of 2000 at once that say nothing the last saw its end 2.7 s after it dialled.
  */
 export const LINK_LIMITS: LinkLimits = { handshakeMs: 1500, strangers: 256, connections: 16_384 };
 
