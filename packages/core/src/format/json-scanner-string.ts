@@ -7,6 +7,8 @@ const BACKSLASH = 0x5c;
 /** Field names and dtype names repeat once per tensor: short strings are looked up before they are made. */
 const INTERNED_CHARACTERS_MAX = 16;
 const INTERNED_SLOTS = 256;
+/** A string that is still open after this many bytes is asked once whether it can end in time. */
+const PROBE_BYTES = 65_536;
 const ESCAPES: ReadonlyMap<number, string> = new Map([
   [QUOTE, '"'],
   [BACKSLASH, "\\"],
@@ -42,10 +44,14 @@ export class JsonStringReader {
     let hash = 0;
     let seen = 0;
     const stop = begin + this.#bytesMax;
+    let soon = Math.min(stop, begin + PROBE_BYTES);
     for (;;) {
       const byte = bytes[at];
       if (byte === QUOTE) break;
-      if (at >= stop) this.#refuseLength(begin);
+      if (at >= soon) {
+        if (at >= stop || this.#runsPast(stop, at)) this.#refuseLength(begin);
+        soon = stop;
+      }
       if (byte === BACKSLASH) return this.#escapedString(begin, at);
       if (byte === undefined) this.#fail("the text ends inside a string", at);
       if (byte < 0x20) this.#fail(`a control character (0x${byte.toString(16).padStart(2, "0")}) in a string`, at);
@@ -66,6 +72,12 @@ export class JsonStringReader {
     const text = bytes.toString("latin1", begin, at);
     this.#interned[slot] = text;
     return text;
+  }
+
+  /** Whether no quote comes before `stop`: then the string is too long whatever is in it, and looking at each byte of 64 MiB takes most of a second. */
+  #runsPast(stop: number, at: number): boolean {
+    const bytes = this.#bytes;
+    return bytes.length > stop && bytes.subarray(at, stop + 1).indexOf(QUOTE) === -1;
   }
 
   #fail(problem: string, offset: number): never {

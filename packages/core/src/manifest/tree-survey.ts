@@ -84,8 +84,11 @@ export function surveyTree(
     const container = asContainer(value);
     const known = container ? branches.get(container) : undefined;
     if (!container) absorbLeaf(branch, value);
-    else if (!known) stack.push(open(container));
-    else if (known.done) absorb(branch, known);
+    else if (!known) {
+      // Each container on the stack is in the one before it: a chain this long is refused before what is deeper costs anything.
+      if (stack.length >= limits.treeDepth) refuseDepth(stack.length + 1, limits, where);
+      stack.push(open(container));
+    } else if (known.done) absorb(branch, known);
     else {
       branch.cut ??= new Set();
       branch.cut.add(at);
@@ -127,12 +130,15 @@ function absorb(branch: Branch, child: Branch): void {
 
 function close(branch: Branch, limits: Pick<Limits, "treeDepth">, where: string): void {
   branch.done = true;
-  if (branch.height <= limits.treeDepth) return;
+  if (branch.height > limits.treeDepth) refuseDepth(branch.height, limits, where);
+}
+
+function refuseDepth(found: number, limits: Pick<Limits, "treeDepth">, where: string): never {
   throw new FormatError(
     "RANKCAST_LIMIT",
     `${printable(where)}: containers are nested deeper than the limit treeDepth = ${limits.treeDepth}`,
     {
-      details: { file: where, limit: "treeDepth", allowed: limits.treeDepth, found: branch.height },
+      details: { file: where, limit: "treeDepth", allowed: limits.treeDepth, found },
     },
   );
 }
