@@ -185,6 +185,30 @@ describe("JsonScanner", () => {
     }
   });
 
+  it("long strings end exactly at their limit, plain, wide and with escapes", () => {
+    // Beyond 64 KiB a string is asked whether it can end in time.
+    for (const [size, limit] of [
+      [65_535, 65_535],
+      [65_536, 65_536],
+      [65_537, 65_537],
+      [100_000, 100_000],
+      [100_000, 200_000],
+    ] as const) {
+      for (const text of ["x".repeat(size), `${"x".repeat(size - 2)}é`, `${"x".repeat(size - 2)}\\n`]) {
+        const literal = `"${text}"`;
+        const limits = { jsonStringBytes: limit };
+        for (const after of ["", " ".repeat(300_000)])
+          expect(scannerOf(literal + after, limits).readString() === JSON.parse(literal), `${size} of ${limit}`).to.equal(true);
+      }
+      const longer = { jsonStringBytes: size - 1 };
+      for (const after of ["", " ".repeat(300_000)])
+        expect(() => scannerOf(`"${"x".repeat(size)}"${after}`, longer).readString())
+          .to.throw()
+          .with.property("code", "RANKCAST_LIMIT");
+    }
+    expect(faultOf(() => scannerOf(`"${"x".repeat(100_000)}`).readString()).fault).to.equal("syntax");
+  });
+
   it("stops at the depth limit without recursion", () => {
     const deep = `${"[".repeat(200_000)}${"]".repeat(200_000)}`;
     expect(() => skipAll(deep))

@@ -176,6 +176,16 @@ describe("flattenTree", () => {
     let deep: TreeValue = 1;
     for (let level = 0; level < 20_000; level += 1) deep = list(deep);
     expect((await expectError("RANKCAST_LIMIT", () => flatten(deep))).details["limit"]).to.equal("treeDepth");
+    // As many containers in one another as the limit says pass, one more does not, wherever the survey meets them first.
+    const nested = list(list(list(vector())));
+    const limits = (treeDepth: number) => ({ limits: compileLimits({ treeDepth }) });
+    for (const tree of [nested, list(list(vector()), list(list(vector())))]) {
+      expect(flattenTree(tree, limits(3)).tensors.length).to.be.above(0);
+      const { details } = await expectError("RANKCAST_LIMIT", () => flattenTree(tree, limits(2)));
+      expect(details).to.include({ limit: "treeDepth", allowed: 2, found: 3 });
+    }
+    const shared = list(list(vector()));
+    expect((await expectError("RANKCAST_LIMIT", () => flattenTree(list(shared, list(shared)), limits(3)))).details["found"]).to.equal(4);
     const few = compileLimits({ tensors: 2 });
     expect(
       (await expectError("RANKCAST_LIMIT", () => flattenTree(list(vector(), vector(), vector()), { limits: few }))).details["limit"],
