@@ -10,20 +10,22 @@ import { FLOODED_JOB } from "./flooded-head.js";
 const HTTP2 = Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(4, 0, 0, Buffer.alloc(0))]);
 const [kind = "", address = ""] = process.argv.slice(2);
 const HALF_OPEN = 2000;
-const STREAMS = 20_000;
-const PINGS = 200_000;
 const HEADER_BYTES = 65_536;
 const HALF_MESSAGES = 400;
 const STRANGERS = 500;
 /** What a session is given before it is let go. */
 const SESSION_MS = 3000;
+/** A flood that nobody cuts off ends here, as one that was not cut. */
+const FLOOD_MS = 30_000;
+const LARGE_HEADERS = 100;
 
 const FLOODS: Readonly<Record<string, () => Promise<object>>> = {
   "half-open connections": halfOpen,
-  "streams that stay open": () => session(HTTP2, STREAMS, (stream) => [headers(stream)]),
-  "streams that are reset at once": () => session(HTTP2, STREAMS, (stream) => [headers(stream), frame(3, 0, stream, uint32(8))]),
-  pings: () => session(HTTP2, PINGS, () => [frame(6, 0, 0, Buffer.alloc(8))]),
-  "large headers": () => session(HTTP2, 100, (stream) => largeHeaders(stream)),
+  "streams that stay open": () => untilCut((stream) => [headers(stream)]),
+  "streams that are reset at once": () => untilCut((stream) => [headers(stream), frame(3, 0, stream, uint32(8))]),
+  pings: () => untilCut(() => [frame(6, 0, 0, Buffer.alloc(8))]),
+  settings: () => untilCut(() => [frame(4, 0, 0, Buffer.alloc(0))]),
+  "large headers": largeHeaderFields,
   "half messages": halfMessages,
   "wrong tokens": wrongTokens,
 };
@@ -64,7 +66,7 @@ async function wrongTokens(): Promise<object> {
 /** Messages that say they have 4 MiB and bring a byte now and then, four to a session. */
 async function halfMessages(): Promise<object> {
   const begun = Buffer.concat([Buffer.from([0, 0, 64, 0, 0]), Buffer.alloc(1000)]);
-  const sockets = await Promise.all(Array.from({ length: HALF_MESSAGES / 4 }, () => open(HTTP2)));
+  const sockets = await Promise.all(Array.from({ length: HALF_MESSAGES / 4 }, () => open()));
   for (const socket of sockets)
     for (const stream of [1, 3, 5, 7]) socket.write(Buffer.concat([headers(stream), frame(0, 0, stream, begun)]));
   for (let turn = 0; turn < 20; turn += 1) {
@@ -74,27 +76,45 @@ async function halfMessages(): Promise<object> {
   return { sessions: sockets.length };
 }
 
-/** Frames as fast as they are taken, on one session. */
-async function session(preface: Buffer, count: number, framesOf: (stream: number) => readonly Buffer[]): Promise<object> {
-  const socket = await open(preface);
+/**
+ * Frames as fast as they are taken, on one session, for as long as it lives: however fast the machine, the head has the last word. What comes back is
+ * read, for HTTP/2 itself cuts off who does not read.
+ */
+async function untilCut(framesOf: (stream: number) => readonly Buffer[]): Promise<object> {
+  const socket = await open();
+  const endMs = performance.now() + FLOOD_MS;
   let sent = 0;
-  for (; sent < count && !socket.destroyed; sent += 1) {
-    // Refusals are read in between, or both sides would wait for each other.
-    if (sent % 1000 === 0) await setTimeout(0);
-    const free = socket.write(Buffer.concat(framesOf(2 * sent + 1)));
-    // The head may cut it at any moment, which is no error here.
-    if (!free) await Promise.race([once(socket, "drain"), once(socket, "close")]).catch(() => undefined);
+  for (; !socket.destroyed && performance.now() < endMs; sent += 1) {
+    // The answers, and the cut itself, are seen in between.
+    if (sent % 100 === 0) await setTimeout(0);
+    await write(socket, framesOf(2 * sent + 1));
   }
-  if (!socket.destroyed) await Promise.race([once(socket, "close"), setTimeout(SESSION_MS)]).catch(() => undefined);
   return { sent, cut: socket.destroyed };
 }
 
+/** Each is refused with its stream; whether the session is cut for it, is left to the head. */
+async function largeHeaderFields(): Promise<object> {
+  const socket = await open();
+  let sent = 0;
+  for (; sent < LARGE_HEADERS && !socket.destroyed; sent += 1) await write(socket, largeHeaders(2 * sent + 1));
+  await setTimeout(SESSION_MS);
+  return { sent };
+}
+
+/** Resolves when more may be written, or the socket is gone: the head may cut it at any moment, which is no error here. */
+async function write(socket: Socket, frames: readonly Buffer[]): Promise<void> {
+  const more = socket.write(Buffer.concat(frames));
+  // Of a socket that is gone nothing is heard any more.
+  if (more || socket.destroyed) return;
+  await Promise.race([once(socket, "drain"), new Promise((resolve) => socket.once("close", resolve))]).catch(() => undefined);
+}
+
 /** A bare HTTP/2 connection behind the handshake. */
-async function open(preface: Buffer): Promise<Socket> {
+async function open(): Promise<Socket> {
   const socket = await dialNode(address, "grpc", FLOODED_JOB);
   socket.on("error", () => undefined);
   socket.resume();
-  socket.write(preface);
+  socket.write(HTTP2);
   return socket;
 }
 

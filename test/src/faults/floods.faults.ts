@@ -33,7 +33,7 @@ describe("floods", function () {
     return bytes;
   }
 
-  /** Asks and asks until `over`; the longest time to an answer, and how many came. */
+  /** Asks and asks until `over`, and ten times at least; the longest time to an answer, and how many came. */
   async function converse(over: () => boolean): Promise<{ worstMs: number; answers: number }> {
     let answered: (() => void) | null = null;
     let lost: Error | null = null;
@@ -47,7 +47,7 @@ describe("floods", function () {
     });
     let worstMs = 0;
     let answers = 0;
-    while (!over() && lost === null) {
+    while ((!over() || answers <= 10) && lost === null) {
       const beginMs = performance.now();
       await new Promise<void>((resolve) => {
         answered = resolve;
@@ -69,6 +69,7 @@ describe("floods", function () {
     "streams that stay open",
     "streams that are reset at once",
     "pings",
+    "settings",
     "large headers",
     "half messages",
     "wrong tokens",
@@ -92,15 +93,14 @@ describe("floods", function () {
       };
       const grownMib = ((await peakBytes()) - beforeBytes) / MIB;
       console.log(`      ${answers} answers, worst ${worstMs.toFixed(0)} ms; ${grownMib.toFixed(0)} MiB more; ${JSON.stringify(done)}`);
-      expect(answers).to.be.above(10);
       expect(worstMs).to.be.below(ANSWER_MS);
       expect(grownMib * MIB).to.be.below(GROWTH_MAX);
-      // It has really been one.
-      expect(done.sent ?? done.longestMs ?? done.sessions ?? done.in, JSON.stringify(done)).to.be.at.least(done.in === undefined ? 100 : 0);
       if (done.longestMs !== undefined) expect(done.longestMs).to.be.below(HALF_OPEN_MS);
+      // No stranger has come in.
       if (done.in !== undefined) expect(done.in).to.equal(0);
-      // Whoever opens stream after stream, or asks without end, is cut off long before it is through.
-      if (done.cut !== undefined && kind !== "large headers") expect(done.cut).to.equal(true);
+      // Whoever opens stream after stream, or asks without end, is cut off; a flood that nobody cuts off goes on for half a minute.
+      if (done.cut !== undefined) expect(done.cut, JSON.stringify(done)).to.equal(true);
+      else expect(done.sent ?? done.longestMs ?? done.sessions ?? 100, JSON.stringify(done)).to.be.at.least(100);
     });
   }
 });

@@ -6,6 +6,9 @@ import { MESSAGE_BYTES_MAX, refuseCompression } from "./stream-limits.ts";
 
 /** Streams that one connection may ever open: whoever joins has one, and a few again after a refusal. */
 const STREAMS_MAX = 64;
+/** Questions that one connection may ask of HTTP/2 itself in `CONTROL_MS`: nobody in a job sends pings, and settings come once. */
+const CONTROL_MAX = 64;
+const CONTROL_MS = 10_000;
 /** Time for streams to end in order when the server closes. */
 const CLOSE_GRACE_MS = 2000;
 
@@ -17,6 +20,8 @@ export interface InjectedServer {
   inject(socket: Duplex): void;
   /** Ends streams; waits at most two seconds for the other side, then cuts. */
   close(): Promise<void>;
+  /** Ends everything without waiting for anybody. */
+  cut(): void;
 }
 
 /** Makes one; `options` are grpc-js's, beside the bounds of all servers of ours. */
@@ -29,7 +34,12 @@ export function makeInjectedServer(options: ServerOptions): InjectedServer {
     ...options,
   });
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  boundStreams(server);
+  boundConnections(server);
+  const cut = (): void => {
+    server.forceShutdown();
+    // A session that was closing before waits for the other side's end, which a stopped process never sends.
+    for (const socket of sockets) socket.destroy();
+  };
   return {
     server,
     inject(socket) {
@@ -46,28 +56,40 @@ export function makeInjectedServer(options: ServerOptions): InjectedServer {
         }),
       ]);
       clearTimeout(timer);
-      server.forceShutdown();
-      // A session that was closing before waits for the other side's end, which a stopped process never sends.
-      for (const socket of sockets) socket.destroy();
+      cut();
     },
+    cut,
   };
 }
 
 /**
- * Cuts connections that open stream after stream: one that is reset as fast as it is opened, or that asks for what does not exist, costs the server
- * its making, and no other bound counts it. Interceptors would see calls of known methods only; that grpc-js has an HTTP/2 server is a field that
- * TypeScript calls private. A test fails when it goes.
+ * Cuts connections that ask without end, which no bound of HTTP/2 or grpc-js counts. One that opens stream after stream, resets them, or asks for
+ * what does not exist costs the server their making; nghttp2 answers every ping and every settings frame, and cuts only who does not read the answers.
+ * Interceptors would see calls of known methods only; that grpc-js has an HTTP/2 server is a field that TypeScript calls private. A test fails when it
+ * goes.
  */
-function boundStreams(server: Server): void {
+function boundConnections(server: Server): void {
   const { http2Servers } = server as unknown as { readonly http2Servers: ReadonlyMap<Http2Server, unknown> };
-  const opened = new WeakMap<Http2Session, number>();
-  for (const each of http2Servers.keys()) {
-    // After grpc-js's own listener, which answers, and must not find a session that is gone.
-    each.on("stream", ({ session }) => {
-      if (session === undefined) return;
-      const count = (opened.get(session) ?? 0) + 1;
-      opened.set(session, count);
-      if (count > STREAMS_MAX) session.destroy();
-    });
-  }
+  for (const each of http2Servers.keys()) each.on("session", boundSession);
+}
+
+function boundSession(session: Http2Session): void {
+  let streams = 0;
+  let questions = 0;
+  let sinceMs = performance.now();
+  // After grpc-js's own listener, which answers, and must not find a session that is gone.
+  session.on("stream", () => {
+    streams += 1;
+    if (streams > STREAMS_MAX) session.destroy();
+  });
+  const count = (): void => {
+    const nowMs = performance.now();
+    if (nowMs - sinceMs > CONTROL_MS) {
+      sinceMs = nowMs;
+      questions = 0;
+    }
+    questions += 1;
+    if (questions > CONTROL_MAX) session.destroy();
+  };
+  for (const event of ["ping", "remoteSettings", "goaway"]) session.on(event, count);
 }
