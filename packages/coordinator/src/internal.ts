@@ -5,6 +5,7 @@ export { ChunkIntake } from "./broadcast/chunk-intake.ts";
 export { FillSide } from "./broadcast/fill-side.ts";
 export { encodeHead, HEAD_BYTES } from "./broadcast/frame.ts";
 export { FrameParser } from "./broadcast/frame-parser.ts";
+export { grpcLane } from "./broadcast/grpc-lane.ts";
 export type { BoundLane, Lane, LaneConnection, LaneListener } from "./broadcast/lane.ts";
 export { Lineage } from "./broadcast/lineage.ts";
 export {

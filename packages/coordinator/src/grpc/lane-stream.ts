@@ -1,11 +1,11 @@
 /** Bytes of a lane as messages of a gRPC stream, as they are: no message types, no copies of ours. */
 import { randomUUID } from "node:crypto";
 import type { Duplex } from "node:stream";
-import { Client, Server, ServerCredentials, type ServerDuplexStream, type ServiceDefinition } from "@grpc/grpc-js";
+import { Client, type ServerDuplexStream, type ServiceDefinition } from "@grpc/grpc-js";
 import { type CheckpointError, DistributionError } from "@rankcast/core";
 import type { LinkKey } from "../link/link-key.ts";
+import { makeInjectedServer } from "./injected-server.ts";
 import { LinkCredentials, targetOf } from "./link-credentials.ts";
-import { refuseCompression } from "./stream-limits.ts";
 
 const PATH = "/rankcast.v1.Lane/Pull";
 /** A chunk is one message. */
@@ -83,13 +83,9 @@ export interface LaneStreamServer {
 
 /** Starts it. */
 export function startLaneStreamServer(onStream: (stream: LaneStream) => void): LaneStreamServer {
-  const server = new Server({ ...OPTIONS, "grpc.max_concurrent_streams": 4, interceptors: [refuseCompression] });
+  const { server, inject, cut } = makeInjectedServer({ ...OPTIONS, "grpc.max_concurrent_streams": 4 });
   server.addService(SERVICE, {
     pull: (call: ServerDuplexStream<Buffer, Buffer>) => onStream(Object.assign(call, { cut: () => call.destroy() })),
   });
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  return {
-    inject: (socket) => injector.injectConnection(socket),
-    close: () => server.forceShutdown(),
-  };
+  return { inject, close: cut };
 }
