@@ -10,7 +10,7 @@ const OPEN_AT_ONCE = 8;
 
 /**
  * A file that `input`'s entry file names.
- * @throws {FormatError} RANKCAST_INDEX_SHARD when it is not there.
+ * @throws {FormatError} RANKCAST_INDEX_SHARD when it is not there or no file that can be read.
  */
 export async function openPart(input: FormatInput, name: string): Promise<ByteSource> {
   try {
@@ -19,8 +19,11 @@ export async function openPart(input: FormatInput, name: string): Promise<ByteSo
     return source;
   } catch (cause) {
     if (!(cause instanceof SourceError) || cause.class !== "not-found") throw cause;
-    throw new FormatError("RANKCAST_INDEX_SHARD", `${input.source.name}: names ${quote(name)}, which is not there`, {
+    const absent = cause.code === "RANKCAST_NOT_FOUND";
+    const why = absent ? "is not there" : "can not be read";
+    throw new FormatError("RANKCAST_INDEX_SHARD", `${input.source.name}: names ${quote(name)}, which ${why}`, {
       details: { file: input.source.name, path: name },
+      ...(absent ? {} : { remedy: cause.remedy }),
       cause,
     });
   }

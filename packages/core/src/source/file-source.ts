@@ -1,9 +1,10 @@
 /** A local file as a `ByteSource`: positional reads straight into the caller's memory. */
 import { constants, type Stats } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { type FileHandle, open, readlink, stat } from "node:fs/promises";
 import { SourceError } from "../errors/checkpoint-error.ts";
-import { printable } from "../errors/quote.ts";
+import { printable, quote } from "../errors/quote.ts";
 import type { ByteSource, SourceVersion } from "./byte-source.ts";
+import { irregular } from "./irregular-file.ts";
 import { resolveLocalPath } from "./local-path.ts";
 
 /**
@@ -21,17 +22,17 @@ export interface OpenFileOptions {
 /**
  * Opens a regular file. `~` and `file://` are resolved. Reads go to the file that was open at the start even when its name is given to
  * another file meanwhile; a write into it is noticed by its size or modification time.
- * @throws {SourceError} RANKCAST_NOT_FOUND when it is not a regular file, RANKCAST_FILE_UNREADABLE when the system refuses.
+ * @throws {SourceError} RANKCAST_NOT_FOUND, RANKCAST_FILE_KIND when it is not a regular file, RANKCAST_FILE_UNREADABLE when the system refuses.
  */
 export async function openFile(path: string, options: OpenFileOptions = {}): Promise<ByteSource> {
   const local = resolveLocalPath(path);
   // Asked before opening: opening a device or FIFO can block or have effects.
   const found = await stat(local).catch((error: unknown) => refuse(local, error));
-  if (!found.isFile()) throw notFound(local);
+  if (!found.isFile()) throw irregular(local, found);
   const handle = await open(local, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => refuse(local, error));
   try {
     const opened = await handle.stat();
-    if (!opened.isFile()) throw notFound(local);
+    if (!opened.isFile()) throw irregular(local, opened);
     return new FileSource(local, handle, versionOf(opened), options.immutable === true);
   } catch (error) {
     await handle.close();
@@ -94,7 +95,7 @@ export function truncated(name: string, offset: number, length: number, found: n
   );
 }
 
-/** The error of a path that is no regular file, in the words of vis4d's and mmengine's `load_from_local`. */
+/** The error of a path that leads to nothing, in the words of vis4d's and mmengine's `load_from_local`. */
 export function notFound(path: string, cause?: unknown): SourceError {
   return new SourceError("RANKCAST_NOT_FOUND", `${printable(path)} can not be found.`, { details: { file: path }, cause });
 }
@@ -105,9 +106,23 @@ function versionOf(stats: Stats): SourceVersion {
 
 const ABSENT = new Set(["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ERR_INVALID_ARG_VALUE"]);
 
-function refuse(path: string, error: unknown): never {
-  if (ABSENT.has(String((error as NodeJS.ErrnoException).code))) throw notFound(path, error);
-  return unreadable(path, error);
+async function refuse(path: string, error: unknown): Promise<never> {
+  if (!ABSENT.has(String((error as NodeJS.ErrnoException).code))) return unreadable(path, error);
+  const target = await readlink(path).catch(() => null);
+  throw target === null ? notFound(path, error) : danglingLink(path, target, error);
+}
+
+/** A cache that was copied without what its links lead to looks complete to whoever lists it. */
+function danglingLink(path: string, target: string, cause: unknown): SourceError {
+  return new SourceError(
+    "RANKCAST_NOT_FOUND",
+    `${printable(path)} can not be found: it is a symbolic link to ${quote(target)}, where nothing is`,
+    {
+      details: { file: path, link: target },
+      remedy: "Copy the file itself (cp -L, rsync -L), or repair the link.",
+      cause,
+    },
+  );
 }
 
 /** Rethrows a system error as RANKCAST_FILE_UNREADABLE. @throws {SourceError} RANKCAST_FILE_UNREADABLE always. */

@@ -8,7 +8,7 @@ import { resolveLocalPath } from "./local-path.ts";
 
 /**
  * Opens a file with the files beside it, or a directory whose entry the formats find. `~` and `file://` are resolved.
- * @throws {SourceError} RANKCAST_NOT_FOUND when there is neither, RANKCAST_FILE_UNREADABLE when the system refuses.
+ * @throws {SourceError} RANKCAST_NOT_FOUND, RANKCAST_FILE_KIND for a pipe, a device or a socket, RANKCAST_FILE_UNREADABLE when the system refuses.
  */
 export async function openLocal(path: string, options: OpenFileOptions = {}): Promise<ResolvedSource> {
   const local = resolveLocalPath(path);

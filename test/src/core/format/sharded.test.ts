@@ -179,7 +179,9 @@ describe("sharded", () => {
       siblings: { ...input.siblings, open: async () => Promise.reject(new SourceError("RANKCAST_FILE_UNREADABLE", "no")) },
     };
     // Unreadable is a kind of not found; a file that changed is neither.
-    await expectError("RANKCAST_INDEX_SHARD", () => sharded.read(refusing));
+    const unreadable = await expectError("RANKCAST_INDEX_SHARD", () => sharded.read(refusing));
+    expect(unreadable.message).to.contain("can not be read");
+    expect(unreadable.remedy).to.contain("permissions");
     const changed = {
       ...input,
       siblings: { ...input.siblings, open: async () => Promise.reject(new SourceError("RANKCAST_SOURCE_CHANGED", "no")) },

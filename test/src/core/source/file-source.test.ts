@@ -1,5 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { appendFile, mkdir, rename, symlink, truncate, utimes, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { appendFile, rename, symlink, truncate, utimes, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -68,14 +70,39 @@ describe("openFile", () => {
     await source.close();
   });
 
-  it("refuses what is no regular file with the text of load_from_local", async () => {
-    execFileSync("mkfifo", [join(directory(), "fifo")]);
-    await mkdir(join(directory(), "folder"));
-    for (const path of [join(directory(), "none.pt"), directory(), join(directory(), "fifo"), "/dev/null", "foo\0bar"]) {
+  it("what is not there can not be found, in the text of load_from_local", async () => {
+    for (const path of [join(directory(), "none.pt"), "foo\0bar"]) {
       const error = await expectError("RANKCAST_NOT_FOUND", openFile(path));
       expect(error.class).to.equal("not-found");
       expect(error.message).to.equal(`${path.replace("\0", "\\u0000")} can not be found.`);
     }
+  });
+
+  it("says what it is that is no regular file, and opens none of it", async () => {
+    const fifo = join(directory(), "fifo");
+    execFileSync("mkfifo", [fifo]);
+    await symlink(fifo, join(directory(), "link"));
+    const server = createServer().listen(join(directory(), "socket"));
+    await once(server, "listening");
+    const kinds = { fifo: "a FIFO (named pipe)", link: "a FIFO (named pipe)", socket: "a socket", ".": "a directory" };
+    const cases = [...Object.entries(kinds).map(([name, kind]) => [join(directory(), name), kind]), ["/dev/zero", "a character device"]];
+    try {
+      for (const [path = "", kind] of cases) {
+        const error = await expectError("RANKCAST_FILE_KIND", openFile(path));
+        expect(error.class).to.equal("not-found");
+        expect(error.message).to.equal(`${path} can not be found as a regular file: it is ${kind}`);
+        expect(error.details).to.include({ file: path, found: kind });
+      }
+    } finally {
+      server.close();
+    }
+  });
+
+  it("says that a link leads nowhere", async () => {
+    await symlink("../blobs/1234", join(directory(), "dangling.pt"));
+    const error = await expectError("RANKCAST_NOT_FOUND", openFile(join(directory(), "dangling.pt")));
+    expect(error.message).to.contain('symbolic link to "../blobs/1234"');
+    expect(error.details).to.include({ link: "../blobs/1234" });
   });
 
   it("says when the system refuses", async () => {

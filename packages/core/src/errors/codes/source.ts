@@ -8,6 +8,11 @@ export const SOURCE_CODES = {
     meaning: "There is no such file, object or URL.",
     remedy: "Check the path or URL; a relative path is resolved against the working directory.",
   },
+  RANKCAST_FILE_KIND: {
+    class: "not-found",
+    meaning: "The path leads to a pipe, a device, a socket or a directory where a regular file is needed.",
+    remedy: "Pass a regular file; write what a pipe or device gives into one first.",
+  },
   RANKCAST_OUTPUT: {
     class: "disk-full",
     meaning: "What the command printed could not be written to where its standard output leads.",

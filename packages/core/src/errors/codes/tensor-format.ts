@@ -35,7 +35,7 @@ export const TENSOR_FORMAT_CODES = {
   },
   RANKCAST_INDEX_SHARD: {
     class: "index",
-    meaning: "A file that an index names is not there.",
+    meaning: "A file that an index names is not there, or can not be read.",
     remedy: "Download the missing file into the folder of the index.",
   },
   RANKCAST_INDEX_MISMATCH: {
