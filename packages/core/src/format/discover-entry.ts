@@ -1,4 +1,7 @@
-/** Which file of a directory to begin with. */
+/**
+ * Which file of a directory to begin with. A directory is a checkpoint by what lies in it, not by what a search would turn up: whoever names a
+ * folder of downloads must not get whichever weights are found first.
+ */
 import { FormatError } from "../errors/checkpoint-error.ts";
 import { printable, quote } from "../errors/quote.ts";
 
@@ -42,23 +45,46 @@ const COMPANION = /^(optimizer|scheduler|scaler|training_args|rng_state(_\d+)?)\
 /** Files that are parts of something whose description is missing. */
 const PART = /\.distcp$|-\d{5,6}-of-\d{5,6}\./;
 
+/** What diffusers writes beside the folders of a pipeline's models. The one mark of a directory whose weights lie one folder down. */
+const PIPELINE = "model_index.json";
+
 const NAMED_MAX = 20;
 
+const LOOKED_FOR =
+  "model.safetensors or another of transformers' and diffusers' names, an *.index.json, .metadata (torch.distributed.checkpoint), " +
+  "latest (DeepSpeed), model.json (TensorFlow.js), or one file *.safetensors, *.pt, *.pth, *.ckpt, *.bin, *.npz, *.npy, *.gguf, *.pkl, *.tar";
+
 /**
- * The entry file among `names` (relative, sorted). Files at the top are looked at first, then those one directory down.
+ * The entry file among `names` (relative, sorted): one in the directory itself, or, of a pipeline of diffusers, one in its folders.
  * @throws {FormatError} RANKCAST_ENTRY_AMBIGUOUS naming the candidates, RANKCAST_ENTRY_PARTS for parts without their index,
- * RANKCAST_ENTRY_NONE when nothing looks like a checkpoint.
+ * RANKCAST_ENTRY_NONE when nothing in it looks like a checkpoint, naming those one folder down.
  */
 export function discoverEntry(names: readonly string[], directory: string): string {
   const top = names.filter((name) => !name.includes("/"));
   const below = names.filter((name) => name.includes("/"));
-  const entry = findEntry(top, (name) => name, directory) ?? findEntry(below, (name) => name.slice(name.indexOf("/") + 1), directory);
+  const entry = findEntry(top, (name) => name, directory) ?? (top.includes(PIPELINE) ? findEntry(below, baseName, directory) : null);
   if (entry !== null) return entry;
-  const parts = names.filter((name) => PART.test(name));
+  const parts = top.filter((name) => PART.test(name));
   if (parts.length > 0) {
     throw entryError("RANKCAST_ENTRY_PARTS", directory, `${parts.length} parts of a checkpoint, but not the index that joins them`, parts);
   }
-  throw entryError("RANKCAST_ENTRY_NONE", directory, "no checkpoint among its files", names);
+  throw noEntry(top, below, directory);
+}
+
+function baseName(name: string): string {
+  return name.slice(name.indexOf("/") + 1);
+}
+
+function noEntry(top: readonly string[], below: readonly string[], directory: string): FormatError {
+  const lower = below.filter((name) => isEntryName(baseName(name)));
+  if (lower.length === 0)
+    return entryError("RANKCAST_ENTRY_NONE", directory, "no checkpoint among its files", top, `Looked for ${LOOKED_FOR}.`);
+  const remedy = `Pass one of these, or its folder. In the directory itself was looked for ${LOOKED_FOR}.`;
+  return entryError("RANKCAST_ENTRY_NONE", directory, "no checkpoint among its files, but one folder down there are", lower, remedy);
+}
+
+function isEntryName(name: string): boolean {
+  return !COMPANION.test(name) && ((STANDARD_NAMES as readonly string[]).includes(name) || PATTERNS.some((pattern) => pattern.test(name)));
 }
 
 function findEntry(names: readonly string[], baseOf: (name: string) => string, directory: string): string | null {
@@ -93,8 +119,12 @@ function entryError(
   directory: string,
   text: string,
   names: readonly string[],
+  remedy?: string,
 ): FormatError {
   const shown = names.slice(0, NAMED_MAX);
   const list = shown.length === 0 ? "" : `: ${shown.map(quote).join(", ")}${names.length > shown.length ? ", ..." : ""}`;
-  return new FormatError(code, `${printable(directory)}: ${text}${list}`, { details: { file: directory, candidates: shown } });
+  return new FormatError(code, `${printable(directory)}: ${text}${list}`, {
+    details: { file: directory, candidates: shown },
+    ...(remedy === undefined ? {} : { remedy }),
+  });
 }

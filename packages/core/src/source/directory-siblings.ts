@@ -65,7 +65,7 @@ async function listFiles(directory: string): Promise<readonly string[]> {
       if (kind === "file") return [entry.name];
       if (kind !== "directory") return [];
       const below = join(directory, entry.name);
-      const inner = await readEntries(below);
+      const inner = await readEntries(below).catch(ignoreClosed);
       const kinds = await Promise.all(inner.map((each) => kindOf(below, each)));
       return inner.filter((_, index) => kinds[index] === "file").map((each) => `${entry.name}/${each.name}`);
     }),
@@ -76,6 +76,14 @@ async function listFiles(directory: string): Promise<readonly string[]> {
 async function readEntries(directory: string): Promise<Dirent[]> {
   return readdir(directory, { withFileTypes: true }).catch((error: unknown) => unreadable(directory, error));
 }
+
+/** A folder that is closed to us, or has gone since, has no file that could be opened; the others still have. */
+function ignoreClosed(error: unknown): Dirent[] {
+  if (error instanceof SourceError && CLOSED.has(String(error.details["systemError"]))) return [];
+  throw error;
+}
+
+const CLOSED = new Set(["EACCES", "EPERM", "ENOENT", "ENOTDIR"]);
 
 async function kindOf(directory: string, entry: Dirent): Promise<"file" | "directory" | "other"> {
   if (entry.isFile()) return "file";

@@ -25,17 +25,40 @@ describe("discoverEntry", () => {
     expect(discover("model.json", "group1-shard1of1.bin")).to.equal("model.json");
   });
 
-  it("takes the only checkpoint there is, top first, then one directory down", () => {
+  it("takes the only checkpoint that lies in the directory itself", () => {
     expect(discover("last.ckpt", "hparams.yaml", "rng_state_0.pth", "optimizer.bin")).to.equal("last.ckpt");
-    expect(discover("README.md", "weights/best.pt")).to.equal("weights/best.pt");
     expect(discover("a.pt", "weights/best.pt")).to.equal("a.pt");
+  });
+
+  it("does not search: what lies one folder down is named, and not taken", async () => {
+    for (const names of [
+      ["README.md", "weights/best.pt"],
+      ["x/pytorch_model.bin", "y/notes.txt"],
+      ["config.json", "unet/model.safetensors"],
+      ["step-1/.metadata", "step-1/__0_0.distcp"],
+      ["bin/valgrind.bin"],
+    ]) {
+      const error = await expectError("RANKCAST_ENTRY_NONE", () => discover(...names));
+      const [candidate = ""] = error.details["candidates"] as string[];
+      expect(names).to.contain(candidate);
+      expect(error.message).to.contain("one folder down").and.to.contain(`"${candidate}"`);
+      expect(error.remedy).to.contain("model.safetensors").and.to.contain(".metadata");
+    }
+  });
+
+  it("a pipeline of diffusers says itself that its models lie in folders", async () => {
+    expect(discover("model_index.json", "scheduler/scheduler_config.json", "unet/diffusion_pytorch_model.safetensors")).to.equal(
+      "unet/diffusion_pytorch_model.safetensors",
+    );
+    await expectError("RANKCAST_ENTRY_AMBIGUOUS", () =>
+      discover("model_index.json", "text_encoder/model.safetensors", "vae/model.safetensors"),
+    );
   });
 
   it("names the candidates when there are several", async () => {
     const cases = [
       ["epoch_1.pth", "epoch_2.pth"],
       ["a.safetensors.index.json", "b.safetensors.index.json"],
-      ["text_encoder/model.safetensors", "vae/model.safetensors"],
       [".metadata", "model.safetensors"],
     ];
     for (const names of cases) {
@@ -47,7 +70,8 @@ describe("discoverEntry", () => {
   it("says when only parts are there, or nothing", async () => {
     expect((await expectError("RANKCAST_ENTRY_PARTS", () => discover("__0_0.distcp"))).class).to.equal("index");
     await expectError("RANKCAST_ENTRY_PARTS", () => discover(...shards));
-    await expectError("RANKCAST_ENTRY_NONE", () => discover("README.md"));
+    const none = await expectError("RANKCAST_ENTRY_NONE", () => discover("README.md"));
+    expect(none.remedy).to.contain("Looked for").and.to.contain("*.safetensors");
     await expectError("RANKCAST_ENTRY_NONE", () => discover());
   });
 });

@@ -33,7 +33,8 @@ describe("readCheckpoint", () => {
   it("finds the entry of a directory, and its siblings one level down", async () => {
     const bytes = fixtureBytes("accepted/safetensors/basic.safetensors");
     for (const name of ["model.safetensors", "unet/model.safetensors"]) {
-      const tree = await readCheckpoint(resolved("/models/x", null, folder({ [name]: bytes, "config.json": new Uint8Array() })), options);
+      const files = { [name]: bytes, "model_index.json": new Uint8Array() };
+      const tree = await readCheckpoint(resolved("/models/x", null, folder(files)), options);
       expect([tree.format, tree.sources[0]?.name]).to.deep.equal(["safetensors", name]);
     }
     await expectError("RANKCAST_ENTRY_NONE", readCheckpoint(resolved("/models/x", null, folder({})), options));

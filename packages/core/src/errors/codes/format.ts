@@ -10,8 +10,8 @@ export const FORMAT_CODES = {
   },
   RANKCAST_ENTRY_NONE: {
     class: "unknown-format",
-    meaning: "A directory holds no file that looks like a checkpoint, or its files cannot be listed.",
-    remedy: "Pass the checkpoint file itself.",
+    meaning: "The files of a directory are no checkpoint, or cannot be listed.",
+    remedy: "Pass the checkpoint file, or the directory that it is in.",
   },
   RANKCAST_ENTRY_PARTS: {
     class: "index",
