@@ -130,7 +130,8 @@ export {
 } from "./manifest/checkpoint-tree.ts";
 export { describeExtraState } from "./manifest/describe-extra-state.ts";
 export { type ExtraRow, type ExtraState, NO_EXTRA_STATE } from "./manifest/extra-state.ts";
-export { type FlatTensor, type FlatTree, flattenTree } from "./manifest/flatten-tree.ts";
+export type { FlatTensor } from "./manifest/flat-tensors.ts";
+export { type FlatTree, flattenTree } from "./manifest/flatten-tree.ts";
 export type {
   OpaqueDescriptor,
   PlainValue,

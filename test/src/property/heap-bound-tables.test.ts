@@ -29,6 +29,13 @@ function safetensorsFile(header: string, dataBytes = 0): Uint8Array {
   return bytesOf(u64(bytes.length), bytes, new Uint8Array(dataBytes));
 }
 
+/** As many scalars as `count`, with names that are as short as names in use get. */
+function scalarsFile(count: number): Uint8Array {
+  const row = (_: unknown, index: number): string =>
+    `"t${index}":{"dtype":"F32","shape":[],"data_offsets":[${4 * index},${4 * index + 4}]}`;
+  return safetensorsFile(`{${Array.from({ length: count }, row).join(",")}}`, 4 * count);
+}
+
 const ONE = '"a":["U8",[0],[0,0]]';
 
 function ggufFile(count: number, row: (name: Buffer) => Part[], pairs: readonly Part[] = []): Uint8Array {
@@ -88,6 +95,15 @@ const CHECKPOINTS: ReadonlyMap<string, () => Files> = new Map<string, () => File
   [
     "safetensors, long shapes",
     () => ({ "m.safetensors": safetensorsFile(`{${rows((name) => `"${name}":["U8",[${"0,".repeat(60)}0],[0,0]]`)}}`) }),
+  ],
+  [
+    "safetensors, shapes that are all different",
+    () => ({ "m.safetensors": safetensorsFile(`{${rows((name, index) => `"${name}":["U8",[0,${index}],[0,0]]`)}}`) }),
+  ],
+  ["safetensors, a header of blanks", () => ({ "m.safetensors": safetensorsFile(`{${ONE}}`.padEnd(64 * MIB)) })],
+  [
+    "safetensors, as many tensors as blanks leave room for",
+    () => ({ "m.safetensors": safetensorsFile(`{${rows((name) => `"${name}":["U8",[0],[0,0]]`)}}`.padEnd(16 * MIB)) }),
   ],
   ["safetensors, wide names", () => ({ "m.safetensors": safetensorsFile(`{${rows((name) => `"${name}\u4e00":["U8",[0],[0,0]]`)}}`) })],
   ["safetensors, metadata", () => ({ "m.safetensors": safetensorsFile(`{"__metadata__":{${rows((name) => `"${name}":"ab"`)}},${ONE}}`) })],
@@ -217,6 +233,12 @@ describe("memory of reading tables and parts", () => {
       expect(ended, what).to.match(/^(read \d+|limit)$/);
     }).timeout(120_000);
   }
+
+  it("100 000 scalars of a safetensors file are read", async () => {
+    const path = join(directory(), "scalars.safetensors");
+    await writeFile(path, scalarsFile(100_000));
+    expect(await expectBounded(path)).to.equal("read 100000");
+  }).timeout(120_000);
 
   it("items of a distributed checkpoint may not share bytes", async () => {
     const folder = join(directory(), "checkpoint");

@@ -71,10 +71,14 @@ function collectChunks(shards: readonly ShardFile[], { limits, heap }: Pick<Form
   let count = 0;
   for (const [index, { source, file }] of shards.entries()) {
     const sharding = parseSharding(source.name, file, { limits, heap });
-    for (const entry of file.entries) {
-      // The chunk, what it is joined to, and a list of chunks.
-      heap.charge(2 * leafBytes(entry.shape.length, Number(entry.end) - Number(entry.begin)) + CHUNK_BYTES, source.name);
-      const leaf = safetensorsLeaf(file, entry, index);
+    const charge = (nbytes: number): void => heap.charge(nbytes, source.name);
+    let row = 0;
+    for (const name of file.table.names.keys()) {
+      const entry = file.table.entry(row, name);
+      row += 1;
+      // What the chunk is joined to, and a list of chunks.
+      charge(leafBytes(entry.shape.length, Number(entry.end) - Number(entry.begin)) + CHUNK_BYTES);
+      const leaf = safetensorsLeaf(file, entry, index, charge);
       if (!(leaf instanceof TensorRef)) return fail(source.name, `${quote(entry.name)} has rows that end inside a byte`);
       const offsets =
         sharding?.get(entry.name) ??

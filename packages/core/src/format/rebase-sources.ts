@@ -78,13 +78,13 @@ class Rebase {
   }
 
   #tensor(from: TensorRef): TensorRef {
-    const { quantisation, ...rest } = from;
+    const { quantisation } = from;
     const scaled = quantisation && {
       ...quantisation,
       scale: this.#copy(quantisation.scale) as number | TensorRef,
       zeroPoint: this.#copy(quantisation.zeroPoint) as number | TensorRef,
     };
-    return new TensorRef({ ...rest, storage: this.#copy(from.storage) as StorageRef, ...(scaled ? { quantisation: scaled } : {}) });
+    return from.with({ storage: this.#copy(from.storage) as StorageRef, quantisation: scaled });
   }
 
   #sparse(from: SparseRef): SparseRef {

@@ -4,11 +4,12 @@ import { enforceLimit } from "../limits/exceeded.ts";
 import { DEFAULT_LIMITS } from "../limits/limits.ts";
 import { OpaqueValue, type StoragePiece, StorageRef, TensorRef, TreeList } from "../manifest/checkpoint-tree.ts";
 import { type ByteSource, readBytes } from "../source/byte-source.ts";
-import { contiguousStrides } from "../tensor/strides.ts";
 import type { FormatInput } from "./checkpoint-format.ts";
 import { failSafetensors } from "./safetensors-fault.ts";
-import { parseSafetensorsHeader, type SafetensorsEntry, type SafetensorsHeader } from "./safetensors-header.ts";
+import { parseSafetensorsHeader, type SafetensorsHeader } from "./safetensors-header.ts";
 import { validateSafetensorsLayout } from "./safetensors-layout.ts";
+import type { SafetensorsEntry } from "./safetensors-table.ts";
+import { arrayBytes, runBytes } from "./table-costs.ts";
 
 const LENGTH_BYTES = 8;
 const NO_PIECES: readonly StoragePiece[] = [];
@@ -51,15 +52,23 @@ export async function openSafetensors(
   heap.charge(length, file);
   const bytes = dataBegin <= head.length ? head.subarray(LENGTH_BYTES, dataBegin) : await readBytes(source, LENGTH_BYTES, length, signal);
   const header = parseSafetensorsHeader(bytes, { file, limits, heap });
-  requireCovered(source, dataBegin, validateSafetensorsLayout(header.entries, file));
+  // The text is no longer needed; it is counted among what there was at a time.
+  heap.release(length);
+  requireCovered(source, dataBegin, validateSafetensorsLayout(header.table, file));
   return { ...header, dataBegin };
 }
 
-/** One tensor of a validated file as a leaf of the tree; `source` is the index of the file among the tree's sources. */
-export function safetensorsLeaf(file: SafetensorsFile, entry: SafetensorsEntry, source: number): TensorRef | OpaqueValue {
+/** One tensor of a validated file as a leaf of the tree, charged as heap; `source` is the index of the file among the tree's sources. */
+export function safetensorsLeaf(
+  file: SafetensorsFile,
+  entry: SafetensorsEntry,
+  source: number,
+  charge: (nbytes: number) => void,
+): TensorRef | OpaqueValue {
   const shape = torchShape(entry);
-  if (shape === undefined) return new OpaqueValue(`safetensors.${entry.dtype.name}`, [new TreeList("Size", [...entry.shape])]);
   const nbytes = Number(entry.end) - Number(entry.begin);
+  charge(runBytes(nbytes) + (shape === entry.shape ? 0 : arrayBytes(entry.shape.length)));
+  if (shape === undefined) return new OpaqueValue(`safetensors.${entry.dtype.name}`, [new TreeList("Size", [...entry.shape])]);
   const extent = {
     type: "range",
     source,
@@ -69,7 +78,9 @@ export function safetensorsLeaf(file: SafetensorsFile, entry: SafetensorsEntry, 
     crc32: null,
   } as const;
   const storage = new StorageRef({ nbytes, pieces: nbytes === 0 ? NO_PIECES : [{ at: 0, nbytes, extent }], key: entry.name });
-  return new TensorRef({ dtype: entry.dtype.dtype, shape, stride: contiguousStrides(shape), storageOffset: 0, storage });
+  const stride = file.slots.stridesOf(shape);
+  if (file.slots.made) charge(arrayBytes(shape.length));
+  return new TensorRef({ dtype: entry.dtype.dtype, shape, stride, storageOffset: 0, storage });
 }
 
 /** The header's shape in torch's counting, undefined where torch has no shape for it (pairs of 4-bit values that cross a row). */

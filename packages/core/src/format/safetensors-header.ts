@@ -10,24 +10,15 @@ import type { Limits } from "../limits/limits.ts";
 import { JsonScanner } from "./json-scanner.ts";
 import { SAFETENSORS_DTYPES, type SafetensorsDType } from "./safetensors-dtype.ts";
 import { failSafetensors } from "./safetensors-fault.ts";
-import { pairBytes, rowBytes } from "./table-costs.ts";
-
-/** One tensor as the header states it. Numbers are unsigned 64-bit; a bigint is above 2^53-1. */
-export interface SafetensorsEntry {
-  readonly name: string;
-  readonly dtype: SafetensorsDType;
-  readonly shape: readonly (number | bigint)[];
-  /** First byte, from the start of the tensor data. */
-  readonly begin: number | bigint;
-  readonly end: number | bigint;
-  /** Where the entry stands in the file, for messages. */
-  readonly at: number;
-}
+import { type HeaderShape, type SafetensorsEntry, SafetensorsTable } from "./safetensors-table.ts";
+import { ShapeSlots } from "./shape-slots.ts";
+import { arrayBytes, keyBytes, pairBytes } from "./table-costs.ts";
 
 /** A header that is well formed; its offsets are not yet checked. */
 export interface SafetensorsHeader {
-  /** In the order of the header; no two of one name. */
-  readonly entries: readonly SafetensorsEntry[];
+  readonly table: SafetensorsTable;
+  /** The shapes of the table, and their strides. */
+  readonly slots: ShapeSlots;
   readonly metadata: ReadonlyMap<string, string>;
 }
 
@@ -52,14 +43,15 @@ export function parseSafetensorsHeader(bytes: Uint8Array, context: HeaderContext
 class HeaderParser {
   readonly #context: HeaderContext;
   readonly #scanner: JsonScanner;
-  readonly #entries: SafetensorsEntry[] = [];
-  readonly #names = new Set<string>();
+  readonly #table: SafetensorsTable;
+  readonly #slots = new ShapeSlots();
   /** Sizes as they come: an array that grows takes room for seventeen. */
   readonly #sizes: (number | bigint)[] = [];
   #metadata: Map<string, string> | undefined;
 
   constructor(bytes: Uint8Array, context: HeaderContext) {
     this.#context = context;
+    this.#table = new SafetensorsTable(bytes.length, (nbytes) => context.heap.charge(nbytes, context.file));
     this.#scanner = new JsonScanner(bytes, {
       limits: context.limits,
       where: context.file,
@@ -89,15 +81,12 @@ class HeaderParser {
       if (name.length * 3 > limits.tensorNameBytes)
         enforceLimit(limits, "tensorNameBytes", Buffer.byteLength(name), { file, what: "name of a tensor" });
       const entry = scanner.peek() === "array" ? this.#readSequence(name, at) : this.#readObject(name, at);
-      heap.charge(rowBytes(textBytes, entry.shape.length), file);
-      const count = this.#entries.push(entry);
-      this.#names.add(name);
-      // A table that did not grow had the name already; asking it first would hash every name twice.
-      if (this.#names.size < count) this.#fail(`a second tensor named ${quote(name)}`, at, name);
-      if (count > limits.tensors) enforceLimit(limits, "tensors", count, { file });
+      heap.charge(keyBytes(textBytes) + (this.#slots.made ? arrayBytes(entry.shape.length) : 0), file);
+      if (!this.#table.add(entry)) this.#fail(`a second tensor named ${quote(name)}`, at, name);
+      if (this.#table.length > limits.tensors) enforceLimit(limits, "tensors", this.#table.length, { file });
     }
     scanner.end();
-    return { entries: this.#entries, metadata: this.#metadata ?? new Map() };
+    return { table: this.#table, slots: this.#slots, metadata: this.#metadata ?? new Map() };
   }
 
   /** String to string. A name may come twice here (the reference keeps the last): no bytes hang on it. */
@@ -121,7 +110,7 @@ class HeaderParser {
   #readObject(name: string, at: number): SafetensorsEntry {
     const scanner = this.#scanner;
     let dtype: SafetensorsDType | undefined;
-    let shape: (number | bigint)[] | undefined;
+    let shape: HeaderShape | undefined;
     let span: readonly [number | bigint, number | bigint] | undefined;
     scanner.beginObject();
     for (let field = scanner.nextKey(); field !== null; field = scanner.nextKey()) {
@@ -161,7 +150,7 @@ class HeaderParser {
     return SAFETENSORS_DTYPES.get(text) ?? this.#fail(`unknown dtype ${quote(text)} of ${quote(name)}`, at, name);
   }
 
-  #readShape(name: string): (number | bigint)[] {
+  #readShape(name: string): HeaderShape {
     const scanner = this.#scanner;
     const shape = this.#sizes;
     shape.length = 0;
@@ -171,7 +160,7 @@ class HeaderParser {
       if (shape.length > this.#context.limits.tensorRank)
         enforceLimit(this.#context.limits, "tensorRank", shape.length, { file: this.#context.file, what: quote(name) });
     }
-    return shape.slice();
+    return this.#slots.shapeOf(shape);
   }
 
   #readOffsets(name: string): readonly [number | bigint, number | bigint] {

@@ -6,8 +6,7 @@ import type { ByteSource } from "../source/byte-source.ts";
 import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
 import { isShardFile, readSafetensorsShards } from "./dcp-safetensors.ts";
 import { headerLength, openSafetensors, safetensorsLeaf } from "./safetensors-file.ts";
-import type { SafetensorsEntry } from "./safetensors-header.ts";
-import { leafBytes } from "./table-costs.ts";
+import type { SafetensorsEntry } from "./safetensors-table.ts";
 
 const LENGTH_BYTES = 8;
 /** Lengths above this are no header but text or a foreign magic number, read as a length. */
@@ -31,15 +30,20 @@ export const safetensors: CheckpointFormat = {
 async function readSafetensors(input: FormatInput): Promise<CheckpointTree> {
   const file = await openSafetensors(input);
   if (isShardFile(file)) return readSafetensorsShards(input, file);
-  const root = new TreeDict();
+  const { table } = file;
   const warnings: Warning[] = [];
-  for (const entry of file.entries) {
+  const charge = (nbytes: number): void => input.heap.charge(nbytes, input.source.name);
+  let row = 0;
+  // The table of names becomes the dict: a second one would be as large as the tensors.
+  table.names.forEach((_, name, names) => {
+    const entry = table.entry(row, name);
     requireRepresentable(input.source, entry);
-    input.heap.charge(leafBytes(entry.shape.length, Number(entry.end) - Number(entry.begin)), input.source.name);
-    const leaf = safetensorsLeaf(file, entry, 0);
+    const leaf = safetensorsLeaf(file, entry, 0, charge);
     if (leaf.kind === "opaque") warnings.push(packedWarning(entry));
-    root.entries.set(entry.name, leaf);
-  }
+    names.set(name, leaf);
+    row += 1;
+  });
+  const root = new TreeDict("dict", table.names);
   restoreTied(root, file.metadata);
   return { format: "safetensors", root, sources: [input.source], checksums: "absent", fileMetadata: file.metadata, warnings };
 }

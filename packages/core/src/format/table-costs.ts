@@ -13,8 +13,9 @@ const ROW_BYTES = 88;
 /** An array of numbers without them. */
 const ARRAY_BYTES = 32;
 const NUMBER_BYTES = 8;
-/** A tensor and its storage. */
+/** A tensor and its storage, with an array of strides or without. */
 const TENSOR_BYTES = 210;
+const LEAN_TENSOR_BYTES = 136;
 /** Where bytes are: a list, a piece and its extent. */
 const PIECE_BYTES = 170;
 
@@ -26,6 +27,21 @@ export function rowBytes(textBytes: number, rank: number): number {
 /** The tensor that is made of a row, in its tree; shape and name are the row's. */
 export function leafBytes(rank: number, nbytes: number): number {
   return TENSOR_BYTES + ARRAY_BYTES + NUMBER_BYTES * rank + MAP_ENTRY_BYTES + (nbytes === 0 ? 0 : PIECE_BYTES);
+}
+
+/** A name that is the key of what becomes of its row. */
+export function keyBytes(textBytes: number): number {
+  return TEXT_BYTES + textBytes + MAP_ENTRY_BYTES;
+}
+
+/** A shape, or strides, in memory of their own. */
+export function arrayBytes(rank: number): number {
+  return ARRAY_BYTES + 2 * NUMBER_BYTES + NUMBER_BYTES * rank;
+}
+
+/** A tensor of a run of `nbytes` bytes whose name, shape and strides were there. */
+export function runBytes(nbytes: number): number {
+  return LEAN_TENSOR_BYTES + (nbytes === 0 ? 0 : PIECE_BYTES + 8);
 }
 
 /** A name and a text, in a table and in a list of what the file says about itself. */

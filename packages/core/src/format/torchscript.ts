@@ -107,7 +107,7 @@ function arrange(object: OpaqueValue, { parameters, buffers }: Declaration): num
   const made = new TreeDict(state.type);
   for (const name of parameters) {
     const value = state.entries.get(name);
-    if (value !== undefined) made.entries.set(name, value instanceof TensorRef ? new TensorRef({ ...value, origin: "parameter" }) : value);
+    if (value !== undefined) made.entries.set(name, value instanceof TensorRef ? value.with({ origin: "parameter" }) : value);
   }
   for (const name of buffers) {
     const value = state.entries.get(name);

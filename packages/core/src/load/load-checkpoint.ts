@@ -3,6 +3,7 @@
 import { readEnvironment } from "../environment/environment.ts";
 import { CheckpointError } from "../errors/checkpoint-error.ts";
 import type { TensorRef } from "../manifest/checkpoint-tree.ts";
+import { FlatTensors } from "../manifest/flat-tensors.ts";
 import { type FlatTree, flattenTree } from "../manifest/flatten-tree.ts";
 import { selectStateDict } from "../manifest/select-state-dict.ts";
 import { keepSubtree } from "../manifest/subtree.ts";
@@ -76,12 +77,12 @@ export async function loadWhole(
 /** Flattening is deterministic, so the n-th reference is the n-th tensor of the manifest; names may repeat and cannot serve as keys. */
 function tensorsByRef({ tree, manifest, limits }: OpenedWeights, storages: readonly Storage[]): Map<TensorRef, Tensor> {
   const tensors = bindTensors(manifest, storages);
-  return new Map(
-    flattenTree(tree.root, { limits }).tensors.flatMap(({ ref }, index) => {
-      const tensor = tensors[index];
-      return tensor ? [[ref, tensor] as const] : [];
-    }),
-  );
+  const byRef = new Map<TensorRef, Tensor>();
+  const flat = flattenTree(tree.root, { limits });
+  tensors.forEach((tensor, index) => {
+    byRef.set(flat.tensors.ref(index), tensor);
+  });
+  return byRef;
 }
 
 /** The selected state dict; empty where the checkpoint holds none. */
@@ -98,7 +99,7 @@ function flattenSelected({ tree, limits, name }: OpenedWeights, { select, subtre
     return subtree === undefined ? whole : keepSubtree(whole, subtree, name);
   } catch (error) {
     if (needsStateDict || !(error instanceof CheckpointError) || error.code !== "RANKCAST_NO_STATE_DICT") throw error;
-    return { tensors: [], nontensor: [], extraState: [], opaque: [], metadataModules: [], warnings: [] };
+    return { tensors: new FlatTensors(), nontensor: [], extraState: [], opaque: [], metadataModules: [], warnings: [] };
   }
 }
 

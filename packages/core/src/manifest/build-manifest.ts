@@ -14,7 +14,7 @@ import {
 } from "./checkpoint-tree.ts";
 import { describeExtraState } from "./describe-extra-state.ts";
 import { isExtraStateKey } from "./extra-state.ts";
-import { type FlatTensor, type FlatTree, flattenTree } from "./flatten-tree.ts";
+import { type FlatTree, flattenTree } from "./flatten-tree.ts";
 import type { SourceDescriptor, StateDictManifest, StorageDescriptor, TensorDescriptor } from "./manifest.ts";
 import { selectStateDict } from "./select-state-dict.ts";
 import { keepSubtree } from "./subtree.ts";
@@ -62,7 +62,8 @@ export function buildManifest(tree: CheckpointTree, options: ManifestOptions): S
 
 function refuseCollisions({ tensors }: FlatTree, file: string): void {
   const seen = new Set<string>();
-  for (const { name } of tensors) {
+  for (let index = 0; index < tensors.length; index += 1) {
+    const name = tensors.name(index);
     if (seen.has(name)) {
       throw new StateDictError("RANKCAST_STATE_DICT_COLLISION", `${printable(file)}: two tensors are named ${quote(name)}`, {
         details: { file, key: name },
@@ -77,22 +78,20 @@ function describe(
   flat: FlatTree,
   { selected, limits, file }: { readonly selected: string; readonly limits: Limits; readonly file: string },
 ): StateDictManifest {
-  const indices = new Map<StorageRef, number>();
-  const storages: StorageDescriptor[] = [];
+  const { length } = flat.tensors;
+  const listed = new StorageList(length);
   const extra = new Map<TensorRef, number>();
-  const tensors = flat.tensors.map((tensor, index) => {
-    const { ref } = tensor;
-    if (tensor.extra && !extra.has(ref)) extra.set(ref, index);
-    const known = indices.get(ref.storage);
-    if (known !== undefined) return describeTensor(tensor, known);
-    indices.set(ref.storage, storages.length);
-    storages.push(describeStorage(ref.storage));
-    return describeTensor(tensor, storages.length - 1);
-  });
+  const tensors = new Array<TensorDescriptor>(length);
+  for (let index = 0; index < length; index += 1) {
+    const ref = flat.tensors.ref(index);
+    const isExtra = flat.tensors.isExtra(index);
+    if (isExtra && !extra.has(ref)) extra.set(ref, index);
+    tensors[index] = describeTensor(flat.tensors.name(index), ref, listed.indexOf(ref.storage), isExtra);
+  }
   return {
     format: tree.format,
     tensors,
-    storages,
+    storages: listed.finish(),
     sources: tree.sources.map(describeSource),
     metadataModules: flat.metadataModules,
     nontensor: flat.nontensor,
@@ -105,18 +104,49 @@ function describe(
   };
 }
 
-function describeTensor({ name, ref, extra }: FlatTensor, storage: number): TensorDescriptor {
+/** Storages once each, in the order in which they are asked for. */
+class StorageList {
+  readonly #descriptors: StorageDescriptor[];
+  readonly #refs: StorageRef[];
+  #count = 0;
+
+  /** With room for `capacity`, the most there can be. */
+  constructor(capacity: number) {
+    this.#descriptors = new Array<StorageDescriptor>(capacity);
+    this.#refs = new Array<StorageRef>(capacity);
+  }
+
+  /** The place of `ref`, which is described when it is new. What it says of its place is true only when it stands there. */
+  indexOf(ref: StorageRef): number {
+    const known = ref.listedAt;
+    if (known >= 0 && this.#refs[known] === ref) return known;
+    const index = this.#count;
+    this.#count += 1;
+    ref.listedAt = index;
+    this.#refs[index] = ref;
+    this.#descriptors[index] = describeStorage(ref);
+    return index;
+  }
+
+  /** All of them; none may be added afterwards. */
+  finish(): readonly StorageDescriptor[] {
+    this.#descriptors.length = this.#count;
+    return this.#descriptors;
+  }
+}
+
+function describeTensor(name: string, ref: TensorRef, storage: number, extra: boolean): TensorDescriptor {
   const { dtype, shape, stride, storageOffset } = ref;
   const plain = { name, dtype, shape, stride, storageOffset, storage };
   // Nearly all tensors end here: copying fields over is what makes describing 100 000 of them slow.
-  if (ref.origin === "tensor" && !ref.conj && !ref.neg && !ref.requiresGrad && !extra) return plain;
+  if (ref.plain && !extra) return plain;
   return {
     ...plain,
     ...(ref.conj ? { conj: true } : {}),
     ...(ref.neg ? { neg: true } : {}),
     ...(ref.requiresGrad ? { requiresGrad: true } : {}),
     ...(ref.origin === "tensor" ? {} : { origin: ref.origin }),
-    ...(extra ? { extra } : {}),
+    ...(extra ? { extra: true } : {}),
   };
 }
 

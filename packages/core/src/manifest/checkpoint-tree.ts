@@ -4,8 +4,11 @@
  */
 
 import type { ByteSource } from "../source/byte-source.ts";
-import type { DType } from "../tensor/dtype.ts";
-import { isRecord, piecesOf, type StorageRecord } from "./storage-record.ts";
+import type { StorageRef } from "./storage-ref.ts";
+import type { TensorRef } from "./tensor-ref.ts";
+
+export { StorageRef } from "./storage-ref.ts";
+export { type Quantisation, TensorRef } from "./tensor-ref.ts";
 
 /** Bytes of a file. */
 export interface RangeExtent {
@@ -41,93 +44,6 @@ export interface StoragePiece {
     readonly sizes: readonly number[];
     readonly itemBytes: number;
   };
-}
-
-/** A storage before its bytes are read. Identity matters: tensors that share the object alias each other. */
-export class StorageRef {
-  readonly kind = "storage" as const;
-  readonly nbytes: number;
-  protected placed: readonly StoragePiece[] | StorageRecord;
-  /** Bytes that must be swapped together after reading; 1 = none (the file is little-endian). */
-  readonly swapBytes: 1 | 2 | 4 | 8;
-  readonly savedDevice: string;
-  readonly meta: boolean;
-  /** Key in the file, for messages. */
-  readonly key: string;
-
-  constructor(parts: {
-    nbytes: number;
-    pieces: readonly StoragePiece[] | StorageRecord;
-    swapBytes?: 1 | 2 | 4 | 8;
-    savedDevice?: string;
-    meta?: boolean;
-    key?: string;
-  }) {
-    this.nbytes = parts.nbytes;
-    this.placed = parts.pieces;
-    this.swapBytes = parts.swapBytes ?? 1;
-    this.savedDevice = parts.savedDevice ?? "cpu";
-    this.meta = parts.meta ?? false;
-    this.key = parts.key ?? "";
-  }
-
-  /** Whether `pieces` are made whenever they are asked for, and so are new objects in every description. */
-  get makesPieces(): boolean {
-    return this.nbytes > 0 && isRecord(this.placed);
-  }
-
-  /** Empty for a meta storage (size known, no bytes) and for storages of 0 bytes. */
-  get pieces(): readonly StoragePiece[] {
-    return isRecord(this.placed) ? piecesOf(this.placed) : this.placed;
-  }
-}
-
-/** Scale and zero point of a quantised tensor; per channel when `axis` is set. */
-export interface Quantisation {
-  readonly scheme: string;
-  readonly scale: number | TensorRef;
-  readonly zeroPoint: number | TensorRef;
-  readonly axis?: number;
-}
-
-/** A tensor before its bytes are read: a view of a storage, in elements. */
-export class TensorRef {
-  readonly kind = "tensor" as const;
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  readonly stride: readonly number[];
-  readonly storageOffset: number;
-  readonly storage: StorageRef;
-  readonly requiresGrad: boolean;
-  readonly conj: boolean;
-  readonly neg: boolean;
-  readonly quantisation: Quantisation | undefined;
-  /** `torch.nn.Parameter`s, numpy arrays and tensors differ for reports only. */
-  readonly origin: "tensor" | "parameter" | "numpy";
-
-  constructor(parts: {
-    dtype: DType;
-    shape: readonly number[];
-    stride: readonly number[];
-    storageOffset: number;
-    storage: StorageRef;
-    requiresGrad?: boolean;
-    conj?: boolean;
-    neg?: boolean;
-    quantisation?: Quantisation | undefined;
-    origin?: "tensor" | "parameter" | "numpy";
-  }) {
-    this.dtype = parts.dtype;
-    this.shape = parts.shape;
-    this.stride = parts.stride;
-    this.storageOffset = parts.storageOffset;
-    this.storage = parts.storage;
-    this.requiresGrad = parts.requiresGrad ?? false;
-    this.conj = parts.conj ?? false;
-    this.neg = parts.neg ?? false;
-    this.quantisation = parts.quantisation;
-    this.origin = parts.origin ?? "tensor";
-  }
 }
 
 /** A sparse tensor: its parts are ordinary tensors. */
@@ -213,11 +129,13 @@ export class TreeDict {
   readonly kind = "dict" as const;
   /** Class of the dict: `dict`, `OrderedDict`, … */
   readonly type: string;
-  private filled: Map<TreeKey, TreeValue> | null = null;
+  private filled: Map<TreeKey, TreeValue> | null;
   /** Attributes set by BUILD, `_metadata` among them; null for plain dicts. */
   attributes: TreeDict | null = null;
-  constructor(type = "dict") {
+  /** `entries`: those that it begins with; they are its own from then on. */
+  constructor(type = "dict", entries: Map<TreeKey, TreeValue> | null = null) {
     this.type = type;
+    this.filled = entries;
   }
 
   /** Made when it is first asked for: torch gives every tensor an empty dict of hooks, and an empty Map costs more than the tensor. */

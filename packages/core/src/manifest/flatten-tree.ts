@@ -6,6 +6,7 @@ import type { LimitName, Limits } from "../limits/limits.ts";
 import type { ModuleMetadata } from "../tensor/state-dict.ts";
 import { OpaqueValue, SparseRef, StorageRef, TensorRef, TreeDict, type TreeValue, type Warning } from "./checkpoint-tree.ts";
 import { isExtraStateKey } from "./extra-state.ts";
+import { FlatTensors } from "./flat-tensors.ts";
 import type { OpaqueDescriptor, PlainValue } from "./manifest.ts";
 import { moduleMetadata } from "./module-metadata.ts";
 import { DangerousCalls } from "./opaque-content.ts";
@@ -13,17 +14,9 @@ import { toPlainValue } from "./plain-value.ts";
 import { childPath } from "./tree-path.ts";
 import { asContainer, type Branch, type Container, surveyTree, type TreeSurvey } from "./tree-survey.ts";
 
-/** One tensor and its dotted name. */
-export interface FlatTensor {
-  readonly name: string;
-  readonly ref: TensorRef;
-  /** Part of extra state, and so no entry of the state dict. */
-  readonly extra?: true;
-}
-
 /** What a checkpoint holds, in its own order. */
 export interface FlatTree {
-  readonly tensors: readonly FlatTensor[];
+  readonly tensors: FlatTensors;
   readonly nontensor: readonly (readonly [string, PlainValue])[];
   /** What a state dict holds beside tensors; empty unless the tree is one. */
   readonly extraState: readonly (readonly [string, TreeValue])[];
@@ -63,6 +56,7 @@ export function flattenTree(root: TreeValue, options: FlattenOptions): FlatTree 
     return listing;
   }
   const survey = surveyTree(container, options.limits, where, (nbytes) => listing.charge(nbytes));
+  listing.tensors = new FlatTensors(survey.tensors);
   if (survey.cycles.length > 0) listing.noteCycles(survey.cycles, options.cycles ?? "skip");
   walk(container, survey, listing, {
     repeat: mayRepeat(survey, container, listing, options.limits),
@@ -139,8 +133,8 @@ function walk(root: Container, { branches }: TreeSurvey, listing: Listing, { rep
 /** Heap of one row with its name, without the name's characters. */
 const ROW_BYTES = 136;
 
-/** Of a tensor: its description, its storage's, and their places in lists and tables. */
-const TENSOR_ROW_BYTES = 300;
+/** Of a tensor: its description, its storage's, and their places in lists. */
+const TENSOR_ROW_BYTES = 176;
 /** Where its bytes are: a list, a piece and its extent. */
 const PIECE_BYTES = 170;
 
@@ -158,7 +152,7 @@ function heapBounds({ limits, fileBytes = Number.POSITIVE_INFINITY, heapBytes = 
 }
 
 class Listing implements FlatTree {
-  readonly tensors: FlatTensor[] = [];
+  tensors: FlatTensors = new FlatTensors();
   readonly nontensor: [string, PlainValue][] = [];
   readonly extraState: [string, TreeValue][] = [];
   readonly opaque: OpaqueDescriptor[] = [];
@@ -231,7 +225,7 @@ class Listing implements FlatTree {
     // By their names: a table of limits asked for a name that varies is the slowest step here, and this runs once per tensor.
     if (name.length > this.#limits.tensorNameBytes) this.enforce("tensorNameBytes", name.length, "a tensor's name");
     this.charge(ref.storage.makesPieces ? TENSOR_ROW_BYTES + PIECE_BYTES : TENSOR_ROW_BYTES);
-    this.tensors.push(extra ? { name: this.#named(name), ref, extra } : { name: this.#named(name), ref });
+    this.tensors.add(this.#named(name), ref, extra);
     if (this.tensors.length > this.#limits.tensors) this.enforce("tensors", this.tensors.length, "tensors of the checkpoint");
   }
 

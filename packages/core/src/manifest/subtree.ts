@@ -1,6 +1,7 @@
 /** A part of a state dict by prefix of its names. */
 import { StateDictError } from "../errors/checkpoint-error.ts";
 import { printable, quote } from "../errors/quote.ts";
+import { FlatTensors } from "./flat-tensors.ts";
 import type { FlatTree } from "./flatten-tree.ts";
 
 const PREFIXES_NAMED_MAX = 20;
@@ -15,9 +16,8 @@ export function keepSubtree(flat: FlatTree, prefix: string, file: string): FlatT
   const cut = (name: string): string => name.slice(start.length);
   // Who asks for a part of extra state wants its tensors as such.
   const isInside = flat.extraState.some(([key]) => start.startsWith(`${key}.`));
-  const tensors = flat.tensors
-    .filter(({ name }) => below(name))
-    .map(({ name, ref, extra }) => (extra && !isInside ? { name: cut(name), ref, extra } : { name: cut(name), ref }));
+  const tensors = new FlatTensors();
+  for (const { name, ref, extra } of flat.tensors) if (below(name)) tensors.add(cut(name), ref, extra === true && !isInside);
   if (tensors.length === 0) throw nothingBelow(flat, start, file);
   return {
     tensors,

@@ -35,6 +35,8 @@ export interface TreeSurvey {
   readonly branches: ReadonlyMap<Container, Branch>;
   /** Values in all containers, each container counted once. */
   readonly distinct: number;
+  /** Tensors among them. */
+  readonly tensors: number;
   /** Dotted paths at which a container would hold itself; the first few. */
   readonly cycles: readonly string[];
 }
@@ -62,6 +64,7 @@ export function surveyTree(
   const branches = new Map<Container, Branch>();
   const cycles: string[] = [];
   let distinct = 0;
+  let tensors = 0;
   const open = (container: Container): Frame => {
     const branch = openBranch(container);
     charge(BRANCH_BYTES + (branch.keys === null ? 0 : CHILD_BYTES * branch.values.length));
@@ -83,8 +86,9 @@ export function surveyTree(
     const value = branch.values[at] ?? null;
     const container = asContainer(value);
     const known = container ? branches.get(container) : undefined;
-    if (!container) absorbLeaf(branch, value);
-    else if (!known) {
+    if (!container) {
+      if (absorbLeaf(branch, value)) tensors += 1;
+    } else if (!known) {
       // Each container on the stack is in the one before it: a chain this long is refused before what is deeper costs anything.
       if (stack.length >= limits.treeDepth) refuseDepth(stack.length + 1, limits, where);
       stack.push(open(container));
@@ -95,7 +99,7 @@ export function surveyTree(
       if (cycles.length < CYCLES_NAMED_MAX) cycles.push(pathOf(stack));
     }
   }
-  return { branches, distinct, cycles };
+  return { branches, distinct, tensors, cycles };
 }
 
 interface Frame {
@@ -109,15 +113,29 @@ function openBranch(container: Container): Branch {
 
 function childrenOf(container: Container): Pick<Branch, "keys" | "values"> {
   if (container instanceof TreeList) return { keys: null, values: container.elements };
-  if (container instanceof TreeDict)
-    return { keys: Array.from(container.entries.keys(), keyText), values: Array.from(container.entries.values()) };
-  return moduleChildren(container);
+  return container instanceof TreeDict ? dictChildren(container) : moduleChildren(container);
 }
 
-function absorbLeaf(branch: Branch, value: TreeValue): void {
+/** By index into arrays of the right size: those that grow take half as much again, and leave as much behind. */
+function dictChildren({ entries, size }: TreeDict): Pick<Branch, "keys" | "values"> {
+  const keys = new Array<string>(size);
+  const values = new Array<TreeValue>(size);
+  let at = 0;
+  entries.forEach((value, key) => {
+    keys[at] = typeof key === "string" ? key : keyText(key);
+    values[at] = value;
+    at += 1;
+  });
+  return { keys, values };
+}
+
+/** Whether the leaf is a tensor. */
+function absorbLeaf(branch: Branch, value: TreeValue): boolean {
   branch.listed += 1;
   branch.listedForTensors += 1;
-  if (value instanceof TensorRef || value instanceof SparseRef) branch.tensors = true;
+  const isTensor = value instanceof TensorRef || value instanceof SparseRef;
+  if (isTensor) branch.tensors = true;
+  return isTensor;
 }
 
 // Counts may reach 2^1000 and then infinity; they are only compared.

@@ -28,7 +28,7 @@ function parameterOf(tensor: TreeValue | undefined, requiresGrad: boolean, call:
   if (!isTensorLike(tensor) || tensor instanceof GlobalRef) throw badArgument(call, "a parameter is made of a tensor", tensor);
   if (!(tensor instanceof TensorRef)) return tensor;
   call.charge(TENSOR_BYTES);
-  return new TensorRef({ ...tensor, requiresGrad, origin: "parameter" });
+  return tensor.with({ requiresGrad, origin: "parameter" });
 }
 
 /** `Parameter(data[, requires_grad])`; without arguments its content comes by BUILD. */
@@ -78,7 +78,7 @@ export function buildTensor(tensor: TensorRef, state: TreeValue, call: PickleCal
   const parts = state instanceof TreeList && state.type === "tuple" ? state.elements : null;
   if (parts?.length !== 3) throw badArgument(call, "the state of a tensor is a dict or a tuple of 3", state);
   noteHooks(parts[2], call);
-  Object.assign(tensor, { requiresGrad: flagOf(parts[0], "requires_grad", call) });
+  tensor.markRequiresGrad(flagOf(parts[0], "requires_grad", call));
 }
 
 /** `(func, type, args, state)`: a tensor with attributes, a buffer, or a subclass. Only functions that rebuild tensors are followed. */

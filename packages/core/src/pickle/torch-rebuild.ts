@@ -106,7 +106,7 @@ export function rebuildDeviceTensor(args: Args, call: PickleCall): TreeValue {
   const dtype = dtypeOf(args[1], call);
   if (dtype !== array.dtype) call.warn("device-tensor-dtype", `some device tensors were saved as ${array.dtype} and were ${dtype} before`);
   call.charge(TENSOR_BYTES);
-  return new TensorRef({ ...array, requiresGrad: flagOf(args[3], "requires_grad", call), origin: "tensor" });
+  return array.with({ requiresGrad: flagOf(args[3], "requires_grad", call), origin: "tensor" });
 }
 
 /** `(cls, dtype, size, stride, offset, layout, device, requires_grad)`: the shell of a DTensor, say. It has no bytes of its own. */

@@ -1,6 +1,7 @@
 /** Storages as torch's pickles name them: bytes with an element type, or a window of such bytes. */
 import { type StoragePiece, StorageRef } from "../manifest/checkpoint-tree.ts";
 import type { StorageRecord } from "../manifest/storage-record.ts";
+import type { StorageTraits } from "../manifest/storage-ref.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { traitsOf } from "../tensor/dtype.ts";
 import type { PickleCall } from "./known-global.ts";
@@ -16,31 +17,48 @@ export interface StorageWindow {
   readonly elementType: DType | "untyped";
 }
 
+/** What most storages of a torch file have in common. */
+export interface TypedTraits extends StorageTraits {
+  readonly elementType: DType | "untyped";
+  /** How its elements are swapped is said by its first tensor: `said` once there was one. */
+  readonly swap: "known" | "open" | "said";
+}
+
+/** What a storage of a torch file is made of. */
+interface TypedParts {
+  readonly nbytes: number;
+  readonly pieces: readonly StoragePiece[] | StorageRecord;
+  readonly elementType: DType | "untyped";
+  readonly bigEndian?: boolean;
+  readonly savedDevice?: string;
+  readonly meta?: boolean;
+  readonly key?: string;
+}
+
+/** The traits of such a storage, for those that share them. */
+export function typedTraits({
+  elementType,
+  bigEndian = false,
+  savedDevice = "cpu",
+  meta = false,
+}: Omit<TypedParts, "nbytes" | "pieces">): TypedTraits {
+  const swapBytes = bigEndian && elementType !== "untyped" ? traitsOf(elementType).swapBytes : 1;
+  return { swapBytes, savedDevice, meta, elementType, swap: bigEndian && elementType === "untyped" ? "open" : "known" };
+}
+
 /** A storage of a torch file: a `StorageRef` that knows the type of its elements. */
 export class TypedStorage extends StorageRef implements StorageWindow {
-  readonly elementType: DType | "untyped";
-  /** Set by the first tensor of an untyped storage in a big-endian file. */
-  declare swapBytes: 1 | 2 | 4 | 8;
+  /** Replaced by the first tensor of an untyped storage in a big-endian file. */
+  declare protected traits: TypedTraits;
   private waiting: ((pieces: readonly StoragePiece[]) => void)[] | null = null;
-  private readonly swapUnknown: boolean;
-  private swapClaimed = false;
 
-  constructor(parts: {
-    nbytes: number;
-    pieces: readonly StoragePiece[] | StorageRecord;
-    elementType: DType | "untyped";
-    bigEndian?: boolean;
-    savedDevice?: string;
-    meta?: boolean;
-    key?: string;
-  }) {
-    const { elementType, bigEndian = false } = parts;
-    super(parts);
-    this.elementType = elementType;
-    this.swapUnknown = bigEndian && elementType === "untyped";
-    if (bigEndian && elementType !== "untyped") this.swapBytes = traitsOf(elementType).swapBytes;
+  constructor(parts: TypedParts, traits: TypedTraits = typedTraits(parts)) {
+    super(parts, traits);
   }
 
+  get elementType(): DType | "untyped" {
+    return this.traits.elementType;
+  }
   get whole(): StorageRef {
     return this;
   }
@@ -70,16 +88,16 @@ export class TypedStorage extends StorageRef implements StorageWindow {
    * @throws {FormatError} RANKCAST_TENSOR_TYPE when two tensors need different swaps.
    */
   claim(dtype: DType, call: PickleCall): void {
-    if (!this.swapUnknown) return;
+    const { swap } = this.traits;
+    if (swap === "known") return;
     const { swapBytes } = traitsOf(dtype);
-    if (this.swapClaimed && swapBytes !== this.swapBytes) {
+    if (swap === "said" && swapBytes !== this.swapBytes) {
       throw call.refuse(
         "RANKCAST_TENSOR_TYPE",
         `a big-endian storage is used with elements of ${this.swapBytes} and of ${swapBytes} bytes`,
       );
     }
-    this.swapClaimed = true;
-    this.swapBytes = swapBytes;
+    if (swap === "open") this.traits = { ...this.traits, swapBytes, swap: "said" };
   }
 }
 

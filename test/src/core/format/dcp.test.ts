@@ -139,11 +139,11 @@ describe("distributed checkpoints", () => {
     );
     const { chunks } = buildTiling({ shape: [4], cuts: [[2]], order: [0], pad: 0 });
     const [a, b] = chunks as [DcpChunk, DcpChunk];
-    const other = { ...b, leaf: new TensorRef({ ...b.leaf, dtype: "float16" }) };
+    const other = { ...b, leaf: b.leaf.with({ dtype: "float16" }) };
     expect(() => assembleChunks({ ...WHERE, shape: [4] }, [a, other])).to.throw(/chunks of int16 and of float16/);
-    const wrong = { ...b, leaf: new TensorRef({ ...b.leaf, shape: [1], stride: [1] }) };
+    const wrong = { ...b, leaf: b.leaf.with({ shape: [1], stride: [1] }) };
     expect(() => assembleChunks({ ...WHERE, shape: [4] }, [a, wrong])).to.throw(/whose file holds \[1\]/);
-    const lazy = { ...b, leaf: new TensorRef({ ...b.leaf, neg: true }) };
+    const lazy = { ...b, leaf: b.leaf.with({ neg: true }) };
     expect(() => assembleChunks({ ...WHERE, shape: [4] }, [a, lazy]))
       .to.throw(FormatError)
       .with.property("class", "unsupported");
@@ -203,7 +203,7 @@ describe("distributed checkpoints", () => {
     const runs = [...rectangleRuns(whole, { offsets: [1, 0], sizes: [2, 3] })];
     expect(runs.map(({ from, at, nbytes }) => [from, at, nbytes])).to.deep.equal([[6, 0, 12]]);
     expect(() => [...rectangleRuns(whole, { offsets: [1, 0], sizes: [4, 3] })]).to.throw(RangeError);
-    const strided = new TensorRef({ ...whole, shape: [3, 4], stride: [1, 3] });
+    const strided = whole.with({ shape: [3, 4], stride: [1, 3] });
     expect(() => [...rectangleRuns(strided, { offsets: [0, 0], sizes: [1, 1] })]).to.throw(FormatError);
   });
 
