@@ -7,16 +7,7 @@ import { endOnSignal } from "./terminal/first-signals.ts";
 import { guardOutput } from "./terminal/guard-output.ts";
 import { interruption } from "./terminal/interruption.ts";
 import { exitCodeOf, printError } from "./terminal/print-error.ts";
-import { addCache } from "./verb/cache.ts";
-import { addConvert } from "./verb/convert.ts";
-import { addDiff } from "./verb/diff.ts";
-import { addDoctor } from "./verb/doctor.ts";
-import { addDownload } from "./verb/download.ts";
-import { addInspect } from "./verb/inspect.ts";
-import { addLoad } from "./verb/load.ts";
-import { addPlan } from "./verb/plan.ts";
-import { addRun } from "./verb/run.ts";
-import { addVerify } from "./verb/verify.ts";
+import { addVerbs } from "./verb/add-verbs.ts";
 
 const USAGE_EXIT_CODE = 2;
 
@@ -28,7 +19,7 @@ const program = new Command("rankcast")
   .showHelpAfterError("(add --help for all options)")
   .enablePositionalOptions();
 
-for (const add of [addLoad, addRun, addInspect, addPlan, addVerify, addDownload, addConvert, addDiff, addCache, addDoctor]) add(program);
+await addVerbs(program, process.argv.slice(2));
 for (const command of program.commands) command.exitOverride();
 
 guardOutput(process.stdout, process.stderr, (error) => {
