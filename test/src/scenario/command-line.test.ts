@@ -1,6 +1,6 @@
 /** How the command behaves towards people and programs: exit codes, streams, help, plan, doctor. */
 import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { generateCheckpoint } from "@rankcast/bench/generated-checkpoint";
 import { expect } from "chai";
@@ -43,6 +43,9 @@ describe("scenario: the command line", function () {
       ["load", CHECKPOINT, "--sha256", "xyz"],
       ["load", CHECKPOINT, "--rev-key", "no arrow"],
       ["load", CHECKPOINT, "--limit", "tensors=lots"],
+      ["load", CHECKPOINT, "--limit", "tensors=1.5"],
+      ["inspect", CHECKPOINT, "--limit", "tensorz=5"],
+      ["convert", CHECKPOINT, join(sandbox().directory, "out.pt")],
     ];
     for (const args of wrong) {
       const { exitCode, stdout, stderr } = await sandbox().run(args);
@@ -64,6 +67,30 @@ describe("scenario: the command line", function () {
     const script = join(sandbox().directory, "mistaken.mjs");
     writeFileSync(script, `throw Object.assign(new Error("foo:// is no scheme"), { class: "usage", code: "RANKCAST_SCHEME_UNKNOWN" });`);
     expect(await sandbox().run(["run", script])).to.include({ exitCode: 1 });
+  });
+
+  it("limits: a ratio may have decimals, a misspelled name gets the nearest one", async () => {
+    expect(await sandbox().run(["inspect", CHECKPOINT, "--limit", "pickleValueRatio=1.75"])).to.include({ exitCode: 0 });
+    for (const verb of ["inspect", "load"]) {
+      const error = await expectFailure(await sandbox().run([verb, CHECKPOINT, "--limit", "pickelValueRatio=2", "--json"]), sandbox(), 2);
+      expect(error.message).to.contain("pickelValueRatio");
+      expect(error.remedy).to.contain("Did you mean pickleValueRatio");
+    }
+  });
+
+  it("convert writes safetensors under no other format's name, and says what writes that", async () => {
+    for (const name of ["out.pt", "OUT.PTH", "last.ckpt", "model.pth.tar", "a.npz", "a.gguf"]) {
+      const output = join(sandbox().directory, name);
+      const error = await expectFailure(await sandbox().run(["convert", CHECKPOINT, output, "--json"]), sandbox(), 2);
+      expect(error.code).to.equal("RANKCAST_USAGE");
+      expect(error.message).to.contain(name);
+      expect(error.remedy?.includes("saveTorch")).to.equal(!/npz|gguf/.test(name));
+      expect(existsSync(output)).to.equal(false);
+    }
+    for (const name of ["plain", "model.st", "v1.2"]) {
+      const output = join(sandbox().directory, name);
+      expect(await sandbox().run(["convert", CHECKPOINT, output]), name).to.include({ exitCode: 0 });
+    }
   });
 
   it("--tables gives names and mirrors to every verb", async () => {

@@ -12,7 +12,7 @@ export function addConvert(program: Command): void {
   const command = program
     .command("convert")
     .argument("<weights>", "path, URL or scheme://name")
-    .argument("<out>", "the safetensors file to write");
+    .argument("<out.safetensors>", "the file to write");
   addCheckpointOptions(command.summary("tensors of the selected state dict to safetensors")).action(
     async (weights: string, output: string, flags: CheckpointFlags) => {
       const { dtype } = flags;

@@ -1,6 +1,7 @@
 /** The tensors of any readable checkpoint as one safetensors file. */
 
 import { UsageError } from "../errors/checkpoint-error.ts";
+import { quote } from "../errors/quote.ts";
 import { describeFound, requireArgument, TEXT } from "../errors/require-options.ts";
 import { type RevKeys, reviseKeys } from "../rev-keys/revise-keys.ts";
 import { castTensor } from "../tensor/cast.ts";
@@ -37,12 +38,13 @@ export interface ConvertReport {
 
 /**
  * Writes the selected state dict of `weights` to `output`, atomically.
- * @throws {UsageError} RANKCAST_USAGE for an unknown dtype; {SourceError}, {FormatError}, {StateDictError} as reading does; {SourceError} when
+ * @throws {UsageError} RANKCAST_USAGE for an unknown dtype and an output named as another format; {SourceError}, {FormatError}, {StateDictError} as reading does; {SourceError} when
  * the disk is full. An existing file is replaced only by a complete one.
  */
 export async function convertCheckpoint(weights: string, output: string, given: ConvertOptions = {}): Promise<ConvertReport> {
   const options = checkedOptions("convertCheckpoint", given, { ...FETCH_AND_HOOK_OPTIONS, revKeys: true, dtype: true });
   requireArgument("output", output, TEXT);
+  refuseOtherFormat(output);
   const { dtype, revKeys, ...fetch } = options;
   if (dtype !== undefined && !isDType(dtype))
     throw new UsageError("RANKCAST_USAGE", `${describeFound(dtype)} is no dtype`, { details: { option: "dtype" } });
@@ -66,6 +68,21 @@ export async function convertCheckpoint(weights: string, output: string, given: 
     casts,
   };
 }
+
+/** A safetensors file under another format's name would be found by whoever looks for that format, and read by nobody. */
+function refuseOtherFormat(output: string): void {
+  const [, extension] = OTHER_FORMAT.exec(output) ?? [];
+  if (extension === undefined) return;
+  const torch = TORCH.test(extension) ? ` A torch file is written by saveTorch(path, stateDict) of @rankcast/core.` : "";
+  throw new UsageError("RANKCAST_USAGE", `convert writes safetensors, not ${extension}: ${quote(output)}`, {
+    details: { option: "output", output, extension },
+    remedy: `Name the output *.safetensors.${torch}`,
+  });
+}
+
+const OTHER_FORMAT =
+  /(\.(?:pt|pth|pth\.tar|ckpt|bin|pkl|pickle|tar|zip|npy|npz|gguf|ggml|h5|hdf5|keras|onnx|pb|tflite|msgpack|distcp|json))$/i;
+const TORCH = /^\.(pt|pth|pth\.tar|ckpt|bin|pkl|pickle|tar)$/i;
 
 function castFloats(stateDict: StateDict, dtype: DType): ConvertReport["casts"] {
   const casts: { key: string; from: DType; to: DType; loss: string }[] = [];
