@@ -49,6 +49,9 @@ const ROWS: readonly (readonly [limit: keyof typeof DEFAULT_LIMITS, lowered: Rea
   ["npyHeaderBytes", { npyHeaderBytes: 10 }, "npz/npy_c_order.npy"],
 ];
 
+/** Counters are refused at the first thing too much, so each try may raise them by one. */
+const TRIES_MAX = 200;
+
 /** Floors, which move another limit; limits with a test of their own because no file here reaches them; limits of downloads, keys and memory. */
 const ELSEWHERE: ReadonlySet<string> = new Set([
   ...["pickleValueBytesFloor", "treeHeapBytesFloor", "inflateRatioBytesFloor", "inflateTotalBytesFloor", "materialisedBytesFloor"],
@@ -75,6 +78,19 @@ describe("limits", () => {
       expect(error.details["limit"]).to.equal(limit);
       expect(error.message).to.contain(limit);
       expect(error.message).to.contain(basename(path));
+    });
+
+    it(`${limit}: doing what the refusals say, as often as they say it, reads ${path}`, async () => {
+      let limits = lowered;
+      for (let left = TRIES_MAX; left > 0; left -= 1) {
+        const error = await read(path, limits).catch((thrown: unknown) => thrown as FormatError);
+        if (error === undefined) return;
+        const [, name = "", value = ""] = /`--limit (\w+)=(\d+)`/.exec(error.remedy) ?? [];
+        expect(name, error.message).to.equal(error.details["limit"]);
+        expect(Number(value), name).to.be.above(limits[name] ?? DEFAULT_LIMITS[name as typeof limit]);
+        limits = { ...limits, [name]: Number(value) };
+      }
+      expect.fail("it never ends");
     });
   }
 

@@ -62,9 +62,11 @@ function collectRevKey(text: string, earlier: readonly (readonly [string, string
 }
 
 function collectLimit(text: string, earlier: Readonly<Record<string, number>> | undefined): Readonly<Record<string, number>> {
-  const match = /^([A-Za-z]+)=(\d+)$/.exec(text);
-  if (!match?.[1] || !match[2]) throw new InvalidArgumentError("expected NAME=VALUE with a whole number.");
-  return { ...earlier, [match[1]]: Number(match[2]) };
+  const [, name = "", value = "", decimals] = /^([^=]+)=(\d+(\.\d+)?)$/.exec(text) ?? [];
+  // Counts and sizes are asked of the system as they are: half a byte is a typing error.
+  if (name === "" || (decimals !== undefined && !name.endsWith("Ratio")))
+    throw new InvalidArgumentError("expected NAME=VALUE with a whole number; of limits that end in Ratio it may have decimals.");
+  return { ...earlier, [name]: Number(value) };
 }
 
 /** Key rewrites in the order they apply: the default first, then the flags. */

@@ -40,8 +40,8 @@ export class CheckpointError extends Error {
     const row = ERROR_CODES.get(code);
     this.code = code;
     this.class = row?.class ?? "internal";
-    this.remedy = context.remedy ?? row?.remedy ?? "";
     this.details = context.details ?? {};
+    this.remedy = context.remedy ?? row?.remedyFor?.(this.details) ?? row?.remedy ?? "";
     this.name = new.target.name;
     Object.defineProperty(this, MARK, { value: true });
   }

@@ -39,4 +39,6 @@ export interface ErrorCodeRow {
   readonly meaning: string;
   /** One sentence, imperative: what to do. Used unless the place that throws knows something better. */
   readonly remedy: string;
+  /** The same with the numbers of one failure; undefined when its details say nothing better than `remedy`. */
+  readonly remedyFor?: (details: Readonly<Record<string, unknown>>) => string | undefined;
 }

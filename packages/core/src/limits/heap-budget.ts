@@ -12,6 +12,17 @@ export type HeapLimits = Pick<
   "pickleValueBytes" | "pickleValueRatio" | "pickleValueBytesFloor" | "treeHeapRatio" | "treeHeapBytesFloor"
 >;
 
+/** What an error says of a crossed budget. */
+export interface CrossedBudget {
+  readonly limit: LimitName;
+  /** Bytes, as `found`. */
+  readonly allowed: number;
+  readonly found: number;
+  /** In the unit of `limit`. */
+  readonly raiseTo: number;
+  readonly text: string;
+}
+
 /** Estimated heap, charged by whoever makes values; allowed is a floor and a multiple of the files' size. */
 export class HeapBudget {
   usedBytes = 0;
@@ -63,8 +74,8 @@ export class HeapBudget {
     return Math.max(this.highestBytes, this.usedBytes);
   }
 
-  /** The limit that is crossed, what it allows, and words for it. */
-  get crossed(): { readonly limit: LimitName; readonly allowed: number; readonly found: number; readonly text: string } {
+  /** The limit that is crossed, what it allows, what it must be for the values to take all that any may, and words for it. */
+  get crossed(): CrossedBudget {
     const { pickleValueBytes, pickleValueRatio, pickleValueBytesFloor } = this.limits;
     const found = this.usedBytes;
     if (this.allowedBytes === pickleValueBytes) {
@@ -72,11 +83,16 @@ export class HeapBudget {
         limit: "pickleValueBytes",
         allowed: pickleValueBytes,
         found,
+        // How much more is to come is not known.
+        raiseTo: 2 * found,
         text: `above the limit pickleValueBytes = ${pickleValueBytes}`,
       };
     }
     const text = `more than pickleValueRatio = ${pickleValueRatio} times the files' ${this.inputBytes} bytes and pickleValueBytesFloor = ${pickleValueBytesFloor}`;
-    return { limit: "pickleValueRatio", allowed: this.allowedBytes, found, text };
+    const missing = pickleValueBytes - pickleValueBytesFloor;
+    const [limit, raiseTo]: [LimitName, number] =
+      this.inputBytes > 0 ? ["pickleValueRatio", Math.ceil(missing / this.inputBytes)] : ["pickleValueBytesFloor", pickleValueBytes];
+    return { limit, allowed: this.allowedBytes, found, raiseTo, text };
   }
 
   private exceeded(file: string): FormatError {

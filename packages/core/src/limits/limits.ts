@@ -3,6 +3,8 @@
  * statement that the input is trusted that far.
  */
 import { UsageError } from "../errors/checkpoint-error.ts";
+import { nearestNames } from "../errors/nearest-names.ts";
+import { quote } from "../errors/quote.ts";
 import { describeFound, OBJECT, requireArgument } from "../errors/require-options.ts";
 
 const MIB = 2 ** 20;
@@ -139,18 +141,13 @@ export type Limits = { readonly [name in LimitName]: number };
 
 /**
  * The defaults with overrides applied.
- * @throws {UsageError} RANKCAST_USAGE for an unknown name or a value that is no positive number.
+ * @throws {UsageError} RANKCAST_USAGE for an unknown name, with the nearest known ones, or a value that is no positive number.
  */
 export function compileLimits(overrides: Partial<Record<string, number>> = {}): Limits {
   requireArgument("limits", overrides, OBJECT);
   const limits: Record<string, number> = { ...DEFAULT_LIMITS };
   for (const [name, value] of Object.entries(overrides)) {
-    if (!Object.hasOwn(DEFAULT_LIMITS, name)) {
-      throw new UsageError("RANKCAST_USAGE", `unknown limit ${JSON.stringify(name)}`, {
-        details: { option: "limit", known: Object.keys(DEFAULT_LIMITS) },
-        remedy: `Known limits: ${Object.keys(DEFAULT_LIMITS).join(", ")}.`,
-      });
-    }
+    if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw unknownLimit(name);
     if (typeof value !== "number" || !(value > 0)) {
       throw new UsageError("RANKCAST_USAGE", `limit ${name} must be a number above 0, not ${describeFound(value)}`, {
         details: { option: "limit", name },
@@ -159,4 +156,13 @@ export function compileLimits(overrides: Partial<Record<string, number>> = {}): 
     limits[name] = value;
   }
   return limits as Limits;
+}
+
+function unknownLimit(name: string): UsageError {
+  const known = Object.keys(DEFAULT_LIMITS);
+  const nearest = nearestNames(name, known);
+  return new UsageError("RANKCAST_USAGE", `unknown limit ${quote(name)}`, {
+    details: { option: "limit", name, known, nearest },
+    remedy: nearest.length > 0 ? `Did you mean ${nearest.join(" or ")}?` : `Known limits: ${known.join(", ")}.`,
+  });
 }

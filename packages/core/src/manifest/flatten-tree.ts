@@ -140,6 +140,7 @@ const PIECE_BYTES = 170;
 
 interface HeapBounds {
   readonly heapBytesMax: number;
+  readonly fileBytes: number;
   /** From here on plain values are not listed. */
   readonly plainBytesMax: number;
 }
@@ -148,7 +149,7 @@ interface HeapBounds {
 function heapBounds({ limits, fileBytes = Number.POSITIVE_INFINITY, heapBytes = 0 }: FlattenOptions): HeapBounds {
   const decoded = limits.pickleValueBytesFloor + limits.pickleValueRatio * fileBytes;
   const own = limits.treeHeapBytesFloor + limits.treeHeapRatio * fileBytes;
-  return { heapBytesMax: own + Math.max(decoded - heapBytes, 0), plainBytesMax: own };
+  return { heapBytesMax: own + Math.max(decoded - heapBytes, 0), fileBytes, plainBytesMax: own };
 }
 
 class Listing implements FlatTree {
@@ -163,12 +164,14 @@ class Listing implements FlatTree {
   readonly #dangerous = new DangerousCalls();
   readonly #heapBytesMax: number;
   readonly #plainBytesMax: number;
+  readonly #fileBytes: number;
   #namesBytes = 0;
   #heapBytes = 0;
   /** No more plain values are listed. */
   isFull = false;
 
-  constructor(limits: Limits, where: string, { heapBytesMax, plainBytesMax }: HeapBounds) {
+  constructor(limits: Limits, where: string, { heapBytesMax, plainBytesMax, fileBytes }: HeapBounds) {
+    this.#fileBytes = fileBytes;
     this.#limits = limits;
     this.#where = where;
     this.#heapBytesMax = heapBytesMax;
@@ -179,14 +182,14 @@ class Listing implements FlatTree {
   charge(nbytes: number): void {
     this.#heapBytes += nbytes;
     if (this.#heapBytes <= this.#heapBytesMax) return;
-    const { treeHeapRatio: allowed } = this.#limits;
-    throw new FormatError(
-      "RANKCAST_LIMIT",
-      `${printable(this.#where)}: its containers take more to list than treeHeapRatio = ${allowed} allows`,
-      {
-        details: { file: this.#where, limit: "treeHeapRatio", allowed: this.#heapBytesMax, found: this.#heapBytes },
-      },
-    );
+    const { treeHeapRatio: ratio } = this.#limits;
+    const found = this.#heapBytes;
+    // How much more there is to list is not known.
+    const raiseTo = (2 * found) / Math.max(this.#fileBytes, 1);
+    const text = `its containers take more to list than treeHeapRatio = ${ratio} allows`;
+    throw new FormatError("RANKCAST_LIMIT", `${printable(this.#where)}: ${text}`, {
+      details: { file: this.#where, limit: "treeHeapRatio", allowed: this.#heapBytesMax, found, raiseTo },
+    });
   }
 
   /** Plain values are worth a line each, but not memory without bound: the tree itself still has them. */

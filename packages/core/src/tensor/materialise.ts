@@ -28,6 +28,7 @@ export function enforceMaterialisable(
         limit: "materialisedRatio",
         allowed,
         found: nbytes,
+        raiseTo: nbytes / Math.max(view.storage.nbytes, 1),
         dtype: view.dtype,
         shape: view.shape,
         storageBytes: view.storage.nbytes,

@@ -1,6 +1,21 @@
 /** Codes that belong to no single area. */
 import type { ErrorCodeRow } from "../error-code-row.ts";
 
+/**
+ * The flag and the value that let this input pass this limit. `raiseTo` where what was found is counted in another unit than the limit; what was
+ * found may be a beginning only, so the value is the least that helps.
+ */
+function raiseLimit({
+  limit,
+  allowed,
+  found,
+  raiseTo = found ?? 2 * Number(allowed),
+}: Readonly<Record<string, unknown>>): string | undefined {
+  const value = Math.ceil(Number(raiseTo));
+  if (typeof limit !== "string" || !Number.isSafeInteger(value)) return undefined;
+  return `If the input is trusted, raise the limit: \`--limit ${limit}=${value}\` or more.`;
+}
+
 /** Rows for usage, limits, cancellation and our own defects. */
 export const GENERAL_CODES = {
   RANKCAST_USAGE: { class: "usage", meaning: "An option or argument is wrong.", remedy: "Correct the named option; `--help` lists them." },
@@ -8,6 +23,7 @@ export const GENERAL_CODES = {
     class: "limit",
     meaning: "The input asks for more than a named limit allows.",
     remedy: "If the input is trusted, raise the named limit (`--limit NAME=VALUE`).",
+    remedyFor: raiseLimit,
   },
   RANKCAST_UNSUPPORTED: {
     class: "unsupported",
