@@ -22,6 +22,7 @@ const COLUMNS = 1024;
 const TENSORS = 16;
 // Golden-ratio multiplier: neighbouring elements differ, and so do the checksums of every page.
 const SPREAD = 2_654_435_761;
+const PERIOD = 65_521;
 
 /**
  * Writes about `nbytes` of float32 weights, `module.layer.0.weight` … `module.layer.15.weight`, as DDP would have saved them.
@@ -57,7 +58,8 @@ export function extentsOf({ tensors }: GeneratedCheckpoint): string[] {
 /** Finite values, different in every page of every tensor. */
 function generatedValues(index: number, count: number): Float32Array {
   const values = new Float32Array(count);
-  for (let at = 0; at < count; at += 1) values[at] = ((at * SPREAD) % 65_521) / 65_521 - 0.5;
+  for (let at = 0; at < Math.min(PERIOD, count); at += 1) values[at] = ((at * SPREAD) % PERIOD) / PERIOD - 0.5;
+  for (let at = PERIOD; at < count; at *= 2) values.copyWithin(at, 0, Math.min(at, count - at));
   for (let page = 0; page < count; page += COLUMNS) values[page] = index * 65_536 + page / COLUMNS;
   return values;
 }

@@ -63,16 +63,36 @@ export function loadPlainly(path: string, { ranks, replicas }: LoadCase, extents
   return runTogether(PLAIN_RANK, ranks, [path, `${replicas}`, ...extents]);
 }
 
-/** Runs `ranks` processes of a program that says "ready", waits for "go" and says what it cost (`plain-rank.ts`). */
+/**
+ * Runs `ranks` processes of a program that says "ready", waits for "go" and says what it cost (`plain-rank.ts`).
+ * @throws {Error} when one of them ends before it has said so.
+ */
 export async function runTogether(program: string, ranks: number, args: readonly string[]): Promise<LoadCost> {
   const children = Array.from({ length: ranks }, () => fork(program, [...args]));
-  await Promise.all(children.map((child) => once(child, "message")));
+  const stop = new AbortController();
+  try {
+    return await measureTogether(children, stop);
+  } finally {
+    stop.abort();
+    for (const child of children) child.kill("SIGKILL");
+  }
+}
+
+async function measureTogether(children: readonly ChildProcess[], stop: AbortController): Promise<LoadCost> {
+  for (const child of children) child.once("exit", (code, signal) => stop.abort(new Error(`a rank ended with ${signal ?? code}`)));
+  const said = async <Message>(child: ChildProcess): Promise<Message> => {
+    try {
+      return ((await once(child, "message", { signal: stop.signal })) as [Message])[0];
+    } catch {
+      throw stop.signal.reason;
+    }
+  };
+  await Promise.all(children.map(said));
   const begin = performance.now();
   const costs = children.map(async (child) => {
-    const [{ copied }] = (await once(child, "message")) as [{ copied: number }];
+    const { copied } = await said<{ copied: number }>(child);
     const ms = performance.now() - begin;
-    const [memory] = (await once(child, "message")) as [{ pssBytes: number; peakRssBytes: number }];
-    return { copied, ms, ...memory };
+    return { copied, ms, ...(await said<{ pssBytes: number; peakRssBytes: number }>(child)) };
   });
   for (const child of children) child.send("go");
   const done = await Promise.all(costs);

@@ -26,6 +26,8 @@ export interface PeersMode {
   readonly python?: string;
   /** What the Python must be able to do beside torch. */
   readonly needs?: "mmap" | "safetensors";
+  /** Which of the two files it reads; null when it reads none. */
+  readonly reads: "pt" | "safetensors" | null;
   /** Checkpoints that are in memory at the peak, beside the file's own pages: what does not fit is not run. */
   readonly copies: (ranks: number) => number;
 }
@@ -37,6 +39,7 @@ export const PEERS_MODES: readonly PeersMode[] = [
     label: "torch.load + load_state_dict on every rank",
     runner: "python",
     python: "each",
+    reads: "pt",
     copies: (ranks) => 2 * ranks,
   },
   {
@@ -44,15 +47,25 @@ export const PEERS_MODES: readonly PeersMode[] = [
     label: "torch.load on rank 0 + gloo broadcast",
     runner: "python",
     python: "broadcast",
+    reads: "pt",
     copies: (ranks) => ranks + 1,
   },
-  { name: "torch-mmap", label: "torch mmap=True + assign=True", runner: "python", python: "mmap", needs: "mmap", copies: () => 0 },
+  {
+    name: "torch-mmap",
+    label: "torch mmap=True + assign=True",
+    runner: "python",
+    python: "mmap",
+    needs: "mmap",
+    reads: "pt",
+    copies: () => 0,
+  },
   {
     name: "safetensors-copy",
     label: "safetensors load_file + load_state_dict",
     runner: "python",
     python: "safetensors-copy",
     needs: "safetensors",
+    reads: "safetensors",
     copies: (ranks) => ranks,
   },
   {
@@ -61,13 +74,14 @@ export const PEERS_MODES: readonly PeersMode[] = [
     runner: "python",
     python: "safetensors",
     needs: "safetensors",
+    reads: "safetensors",
     copies: () => 0,
   },
-  { name: "node-plain", label: "Node: every rank reads and copies", runner: "plain", copies: (ranks) => 2 * ranks },
-  { name: "rankcast-adopt", label: "rankcast, adopted", runner: "rankcast", copies: () => 0 },
-  { name: "rankcast-replicas", label: "rankcast, adopted, 2 replicas per rank", runner: "rankcast", copies: () => 0 },
-  { name: "rankcast-first", label: "rankcast, adopted, file never seen (CRC verified)", runner: "rankcast", copies: () => 0 },
-  { name: "rankcast-copy", label: "rankcast, copied", runner: "rankcast", copies: (ranks) => ranks },
-  { name: "memcpy", label: "one memcpy into fresh memory per rank", runner: "memcpy", copies: (ranks) => ranks },
-  { name: "map-floor", label: "C: map and touch, nothing else", runner: "floor", copies: () => 0 },
+  { name: "node-plain", label: "Node: every rank reads and copies", runner: "plain", reads: "pt", copies: (ranks) => 2 * ranks },
+  { name: "rankcast-adopt", label: "rankcast, adopted", runner: "rankcast", reads: "pt", copies: () => 0 },
+  { name: "rankcast-replicas", label: "rankcast, adopted, 2 replicas per rank", runner: "rankcast", reads: "pt", copies: () => 0 },
+  { name: "rankcast-first", label: "rankcast, adopted, file never seen (CRC verified)", runner: "rankcast", reads: "pt", copies: () => 0 },
+  { name: "rankcast-copy", label: "rankcast, copied", runner: "rankcast", reads: "pt", copies: (ranks) => ranks },
+  { name: "memcpy", label: "one memcpy into fresh memory per rank", runner: "memcpy", reads: null, copies: (ranks) => ranks },
+  { name: "map-floor", label: "C: map and touch, nothing else", runner: "floor", reads: "pt", copies: () => 0 },
 ];

@@ -1,4 +1,4 @@
-/** What the comparison found: rows, ratios, targets, and a table for people. */
+/** What the comparison found: rows, what is missing, ratios and targets. */
 import type { BenchMachine, LoadTarget } from "../load-results.js";
 import { PEERS_MODES, type PeersModeName } from "./peers-mode.js";
 import type { PythonFeatures } from "./run-python.js";
@@ -15,13 +15,26 @@ export interface PeersCost {
   readonly touched: number | null;
 }
 
-/** The best of several runs of one way. */
-export interface PeersRow extends PeersCost {
+/** One way at one size and number of ranks. */
+export interface PeersCase {
   readonly mode: PeersModeName;
   readonly ranks: number;
   readonly checkpointBytes: number;
+}
+
+/** The best of several runs of one way. */
+export interface PeersRow extends PeersCase, PeersCost {
   /** `ms` of every run, in order. */
   readonly runs: readonly number[];
+  /** What was measured. */
+  readonly commit: string;
+}
+
+/** What was asked for and not measured. */
+export interface PeersGap extends PeersCase {
+  /** False: it could not be tried here. */
+  readonly failed: boolean;
+  readonly why: string;
 }
 
 /** Times of `rankcast load` of a small model by one rank, from the start of the process. */
@@ -35,10 +48,10 @@ export interface ColdStart {
 /** A whole comparison. */
 export interface PeersResults {
   readonly machine: BenchMachine;
-  readonly commit: string;
   /** Null when no Python with torch was found. */
   readonly python: PythonFeatures | null;
   readonly rows: readonly PeersRow[];
+  readonly gaps: readonly PeersGap[];
   readonly coldStart: ColdStart | null;
   readonly targets: readonly LoadTarget[];
 }
@@ -50,9 +63,25 @@ const COLD_START_MS_MAX = 400;
 
 /** Rows of `old` that `fresh` does not replace, and `fresh`, in the order of tables. */
 export function mergeRows(old: readonly PeersRow[], fresh: readonly PeersRow[]): PeersRow[] {
+  return inOrder([...old, ...fresh]);
+}
+
+/** Gaps that no row fills, the newest of each case, in the order of tables. */
+export function mergeGaps(old: readonly PeersGap[], fresh: readonly PeersGap[], rows: readonly PeersRow[]): PeersGap[] {
+  const measured = new Set(rows.map(caseOf));
+  return inOrder([...old, ...fresh].filter((gap) => !measured.has(caseOf(gap))));
+}
+
+/** The same for rows and gaps of one way, size and number of ranks. */
+export function caseOf(one: PeersCase): string {
+  return `${sizeOf(one)} ${one.ranks} ${one.mode}`;
+}
+
+/** The last of each case. */
+function inOrder<Case extends PeersCase>(cases: readonly Case[]): Case[] {
   const order = PEERS_MODES.map(({ name }) => name);
-  const byKey = new Map([...old, ...fresh].map((row) => [`${sizeOf(row)} ${row.ranks} ${row.mode}`, row]));
-  return [...byKey.values()].sort((a, b) => sizeOf(a) - sizeOf(b) || a.ranks - b.ranks || order.indexOf(a.mode) - order.indexOf(b.mode));
+  const byCase = new Map(cases.map((one) => [caseOf(one), one]));
+  return [...byCase.values()].sort((a, b) => sizeOf(a) - sizeOf(b) || a.ranks - b.ranks || order.indexOf(a.mode) - order.indexOf(b.mode));
 }
 
 /** Ratios that the project wants to keep, of 1 GiB at 4 ranks, as far as the rows have them. */
@@ -85,28 +114,7 @@ export function peersTargets(rows: readonly PeersRow[], coldStart: ColdStart | n
   ];
 }
 
-/** One line per way and number of ranks of one size, times beside memory, as a Markdown table. */
-export function renderPeersTable(rows: readonly PeersRow[], checkpointMib: number): string {
-  const shown = rows.filter((row) => sizeOf(row) === checkpointMib);
-  const ranks = [...new Set(shown.map((row) => row.ranks))].sort((a, b) => a - b);
-  const most = ranks.at(-1) ?? 0;
-  const lines = PEERS_MODES.flatMap(({ name, label }) => {
-    const cells = ranks.map((count) => shown.find((row) => row.mode === name && row.ranks === count));
-    if (cells.every((row) => row === undefined)) return [];
-    const widest = cells.findLast((row) => row !== undefined);
-    const memory = widest ? `${(widest.pssBytes / widest.checkpointBytes).toFixed(2)} (${widest.ranks})` : "";
-    return [[label, ...cells.map((row) => row?.ms.toFixed(0) ?? "–"), memory]];
-  });
-  const head = [
-    `${checkpointMib} MiB, ms at`,
-    ...ranks.map((count) => `${count} rank${count === 1 ? "" : "s"}`),
-    "memory / checkpoint (ranks)",
-  ];
-  const rule = ["---", ...ranks.map(() => "--:"), "--:"];
-  return most === 0 ? "" : [head, rule, ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-}
-
-/** Size of a row's checkpoint in MiB, as flags have it. */
-export function sizeOf({ checkpointBytes }: PeersRow): number {
+/** Size of a case's checkpoint in MiB, as flags have it. */
+export function sizeOf({ checkpointBytes }: Pick<PeersCase, "checkpointBytes">): number {
   return Math.round(checkpointBytes / MIB);
 }

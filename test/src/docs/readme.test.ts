@@ -1,8 +1,7 @@
-/** Everything the README shows runs as it stands there, and its table is what was measured. */
+/** Everything the README shows runs as it stands there. */
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { type LoadResults, renderTable } from "@rankcast/bench/load-results";
 import { loadCheckpoint, loadModelCheckpoint, type Module } from "@rankcast/core";
 import { expect } from "chai";
 import { type CommandSandbox, commandSandbox, RANKCAST } from "../support/command-sandbox.js";
@@ -96,12 +95,6 @@ describe("docs: README", function () {
       const targets = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, target = ""]) => target);
       for (const target of targets) expect(existsSync(join(REPOSITORY, target)), `${paper} -> ${target}`).to.equal(true);
     }
-  });
-
-  it("the table is the one in bench/results/load.json", () => {
-    const results = JSON.parse(readFileSync(join(REPOSITORY, "bench", "results", "load.json"), "utf8")) as LoadResults;
-    const table = /<!-- load-table[^>]*-->\n([\s\S]*?)<!-- \/load-table -->/.exec(readme)?.[1];
-    expect(table?.trim()).to.equal(renderTable(results.rows));
   });
 });
 

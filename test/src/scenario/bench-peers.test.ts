@@ -1,13 +1,15 @@
 /** The comparison with peers stays alive: its small form runs, what cannot run is named, and its arithmetic is right. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { mergeRows, type PeersResults, type PeersRow, peersTargets, renderPeersTable } from "@rankcast/bench/peers-results";
+import { thisMachine } from "@rankcast/bench/load-results";
+import { mergeGaps, mergeRows, type PeersGap, type PeersResults, type PeersRow, peersTargets } from "@rankcast/bench/peers-results";
+import { renderPeersNote, renderPeersTables } from "@rankcast/bench/peers-table";
 import { plotPeers } from "@rankcast/bench/plot-peers";
 import { expect } from "chai";
 import { commandSandbox } from "../support/command-sandbox.js";
 import { REPOSITORY } from "../support/source-files.js";
 
-const GIB = 2 ** 30;
+const [MIB, GIB] = [2 ** 20, 2 ** 30];
 const MODES = "torch-mmap,node-plain,rankcast-adopt,rankcast-replicas,rankcast-first,rankcast-copy,memcpy";
 
 describe("scenario: bench of peers", function () {
@@ -37,8 +39,11 @@ describe("scenario: bench of peers", function () {
     const { exitCode, stdout, stderr } = await sandbox().start([bench, ...args]).ended;
     expect(exitCode, stderr).to.equal(0);
     expect(stderr).to.contain("skipped: torch-mmap, 32 MiB, 2 ranks: no Python with torch");
-    const { rows, python } = JSON.parse(readFileSync(out, "utf8")) as PeersResults;
+    const { rows, gaps, python } = JSON.parse(readFileSync(out, "utf8")) as PeersResults;
     expect(python).to.equal(null);
+    expect(gaps).to.have.length(1);
+    expect(gaps[0]).to.include({ mode: "torch-mmap", ranks: 2, checkpointBytes: 32 * MIB, failed: false });
+    expect(gaps[0]?.why).to.contain("no Python with torch");
     expect(rows.map(({ mode }) => mode)).to.deep.equal(MODES.split(",").slice(1));
     for (const row of rows) expect(row.ms, row.mode).to.be.above(0);
     const copied = rows.find(({ mode }) => mode === "rankcast-copy");
@@ -49,7 +54,7 @@ describe("scenario: bench of peers", function () {
   });
 
   const row = (mode: PeersRow["mode"], ms: number, of: Partial<PeersRow> = {}): PeersRow => ({
-    ...{ mode, ms, ranks: 4, checkpointBytes: GIB, pssBytes: GIB, peakRssBytes: 0, touched: null, runs: [ms] },
+    ...{ mode, ms, ranks: 4, checkpointBytes: GIB, pssBytes: GIB, peakRssBytes: 0, touched: null, runs: [ms], commit: "abcdef0" },
     ...of,
   });
 
@@ -78,10 +83,50 @@ describe("scenario: bench of peers", function () {
     ]);
   });
 
-  it("the README's table and picture are those of the kept results", () => {
+  it("a way that fails is named, the others are kept, and an earlier row of it is not", async () => {
+    const out = join(sandbox().directory, "peers.json");
+    // Features are told; the ranks end without an answer.
+    const python = join(sandbox().directory, "python");
+    const features = { torch: "2.13.0", mmap: "torch", safetensors: null, gloo: true };
+    writeFileSync(python, `#!/bin/sh\n[ "$2" = features ] && echo '${JSON.stringify(features)}' && exit 0\necho no memory >&2; exit 3\n`, {
+      mode: 0o755,
+    });
+    const bench = join(REPOSITORY, "bench", "dist", "peers", "peers.js");
+    const args = ["--mib", "1", "--ranks", "1", "--runs", "1", "--modes", "torch-mmap,memcpy", "--python", python, "--out", out];
+    const first = { machine: thisMachine(), python: features, rows: [row("torch-mmap", 7, { ranks: 1, checkpointBytes: MIB })] };
+    writeFileSync(out, JSON.stringify({ ...first, gaps: [], coldStart: null, targets: [] }));
+    const { exitCode, stderr } = await sandbox().start([bench, ...args]).ended;
+    expect(exitCode, stderr).to.equal(1);
+    expect(stderr).to.match(/FAILED: torch-mmap, 1 MiB, 1 ranks: [\s\S]*no memory/);
+    const { rows, gaps } = JSON.parse(readFileSync(out, "utf8")) as PeersResults;
+    expect(rows.map(({ mode }) => mode)).to.deep.equal(["memcpy"]);
+    expect(gaps.map(({ mode, failed }) => [mode, failed])).to.deep.equal([["torch-mmap", true]]);
+    expect(await sandbox().leftovers()).to.deep.equal([]);
+  });
+
+  it("gaps stay until a row fills them", () => {
+    const gap = (mode: PeersGap["mode"], why: string): PeersGap => ({ mode, ranks: 4, checkpointBytes: GIB, failed: false, why });
+    const old = [gap("memcpy", "old"), gap("node-plain", "old"), gap("torch-each", "old")];
+    const left = mergeGaps(old, [gap("node-plain", "new")], [row("memcpy", 1)]);
+    expect(left.map(({ mode, why }) => [mode, why])).to.deep.equal([
+      ["torch-each", "old"],
+      ["node-plain", "new"],
+    ]);
+  });
+
+  it("tables show what is missing, 1 GiB first", () => {
+    const small = { checkpointBytes: 64 * MIB, pssBytes: 64 * MIB };
+    const gap: PeersGap = { mode: "memcpy", ranks: 8, checkpointBytes: GIB, failed: false, why: "too large" };
+    const tables = renderPeersTables({ rows: [row("memcpy", 4, small), row("memcpy", 100)], gaps: [gap] });
+    expect(tables).to.match(/^\| 1 GiB, ms at \| 4 ranks \| 8 ranks \|/);
+    expect(tables).to.contain("| one memcpy into fresh memory per rank | 100 | – | 1.00 (4) |");
+    expect(tables).to.match(/<summary>64 MiB<\/summary>\n\n\| 64 MiB, ms at \| 4 ranks \|/);
+  });
+
+  it("the README's tables and picture are those of the kept results", () => {
     const readme = readFileSync(join(REPOSITORY, "README.md"), "utf8");
-    const { rows } = JSON.parse(readFileSync(join(REPOSITORY, "bench", "results", "peers.json"), "utf8")) as PeersResults;
-    expect(readme).to.contain(renderPeersTable(rows, 1024));
-    expect(readFileSync(join(REPOSITORY, "bench", "results", "peers.svg"), "utf8")).to.equal(plotPeers(rows, 1024));
+    const kept = JSON.parse(readFileSync(join(REPOSITORY, "bench", "results", "peers.json"), "utf8")) as PeersResults;
+    expect(readme).to.contain(`-->\n${renderPeersTables(kept)}\n\n${renderPeersNote(kept)}\n<!--`);
+    expect(readFileSync(join(REPOSITORY, "bench", "results", "peers.svg"), "utf8")).to.equal(plotPeers(kept.rows));
   });
 });
