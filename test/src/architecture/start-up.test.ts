@@ -45,4 +45,9 @@ describe("architecture: start-up", () => {
     const verbs = ["cache", "convert", "diff", "doctor", "download", "inspect", "load", "plan", "run", "verify"];
     expect(partsOf(evaluated(["main", ...verbs.map((verb) => `verb/${verb}`)]))).to.deep.equal(launcher);
   });
+
+  it("a rank without a pool does not import what runs a pool's threads", () => {
+    const importers = [...evaluated(["rank/rank-main"])].filter(([, text]) => /^import\b.*"piscina"/m.test(text));
+    expect(importers.map(([name]) => name)).to.deep.equal([]);
+  });
 });

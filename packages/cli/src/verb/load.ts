@@ -13,7 +13,7 @@ import { formatMs } from "../terminal/format-bytes.ts";
 import { ProgressDisplay } from "../terminal/progress-display.ts";
 
 interface LoadFlags extends CheckpointFlags {
-  readonly replicasPerRank: string;
+  readonly replicasPerRank?: string;
   readonly model?: string;
   readonly assign: string;
   readonly fetch: string;
@@ -28,7 +28,10 @@ export function addLoad(program: Command): void {
   const command = addCheckpointOptions(
     program.command("load").argument("<weights>", "path, URL or scheme://name").summary("load once, cast to every rank"),
   )
-    .option("--replicas-per-rank <count>", "replicas per rank, each in a thread; 0 = in the rank's main thread", "1")
+    .option(
+      "--replicas-per-rank <count>",
+      "replicas per rank, each in a thread; 0 = one in the rank's main thread (default: 1 with --model, else 0)",
+    )
     .option("--model <file>", "module that exports createReplica; default: replicas are built from the checkpoint")
     .option("--assign <when>", "auto, always or never: whether parameters become views of the shared memory", "auto")
     .option("--fetch <policy>", "which nodes go to the origin: once-per-job, once-per-node or shared-fs", "once-per-job")
@@ -78,7 +81,8 @@ function requestOf(weights: string, flags: LoadFlags): LoadRequest {
       digest: flags.digest ?? false,
       prefault: flags.prefault ?? false,
     },
-    replicasPerRank: wholeNumber("replicas-per-rank", flags.replicasPerRank),
+    // A thread keeps the rank awake while a user's module works; without one it would only have to be started.
+    replicasPerRank: wholeNumber("replicas-per-rank", flags.replicasPerRank ?? (flags.model === undefined ? "0" : "1")),
     model: flags.model === undefined ? null : pathToFileURL(resolve(flags.model)).href,
     updates: wholeNumber("updates", flags.updates),
   };

@@ -196,7 +196,7 @@ export class PooledReplica {
   async #startThread(): Promise<void> {
     if (this.#closed) throw closedError();
     const { start, options } = this.#around;
-    const thread = takeThread(this.index, options.resourceLimits);
+    const thread = await takeThread(this.index, options.resourceLimits);
     try {
       await startTask(thread, start, options.startTimeoutMs);
     } catch (error) {

@@ -4,33 +4,43 @@
  */
 import type { ResourceLimits } from "node:worker_threads";
 import { readRankEnvironment } from "../environment/environment.ts";
-import { ReplicaThread } from "./replica-thread.ts";
+import type { ReplicaThread } from "./replica-thread.ts";
 
-const stock = new Map<number, ReplicaThread>();
+const stock = new Map<number, Promise<ReplicaThread>>();
 
 /** Boots threads for replicas 0 … `count` - 1 of the next pool without resource limits. Whoever does that also calls `closeSpareThreads`. */
 export function bootThreads(count: number): void {
   const { noMmap } = readRankEnvironment();
   for (let replica = 0; replica < count; replica += 1) {
     if (stock.has(replica)) continue;
-    const thread = new ReplicaThread(replica, undefined);
+    const thread = startThread(replica, undefined);
     stock.set(replica, thread);
     // Whoever starts a replica in it hears of a failure.
-    thread.run({ type: "boot", noMmap }, undefined).catch(() => undefined);
+    thread.then((started) => started.run({ type: "boot", noMmap }, undefined)).catch(() => undefined);
   }
 }
 
-/** A booted thread when there is one that fits, else a new one. */
-export function takeThread(replica: number, resourceLimits: ResourceLimits | undefined): ReplicaThread {
-  const booted = resourceLimits === undefined ? stock.get(replica) : undefined;
-  if (!booted) return new ReplicaThread(replica, resourceLimits);
+/**
+ * A booted thread when there is one that fits, else a new one.
+ * @throws {DistributionError} RANKCAST_REPLICA_CRASHED when there is none to be had.
+ */
+export async function takeThread(replica: number, resourceLimits: ResourceLimits | undefined): Promise<ReplicaThread> {
+  const booting = resourceLimits === undefined ? stock.get(replica) : undefined;
+  if (!booting) return startThread(replica, resourceLimits);
   stock.delete(replica);
-  return booted.hasEnded ? new ReplicaThread(replica, resourceLimits) : booted;
+  const booted = await booting;
+  return booted.hasEnded ? startThread(replica, resourceLimits) : booted;
 }
 
 /** Ends threads that no replica has taken. */
 export async function closeSpareThreads(): Promise<void> {
-  const spare = [...stock.values()];
+  const spare = await Promise.allSettled(stock.values());
   stock.clear();
-  await Promise.all(spare.map((thread) => thread.close()));
+  await Promise.all(spare.map((thread) => (thread.status === "fulfilled" ? thread.value.close() : true)));
+}
+
+/** Most ranks have no pool: what runs its threads is imported with the first one. */
+async function startThread(replica: number, resourceLimits: ResourceLimits | undefined): Promise<ReplicaThread> {
+  const { ReplicaThread } = await import("./replica-thread.ts");
+  return new ReplicaThread(replica, resourceLimits);
 }
