@@ -20,9 +20,11 @@ const SEAL_SHRINK_GROW_WRITE = 2 | 4 | 8;
 const SEAL_SHRINK_GROW_FUTURE_WRITE = 2 | 4 | 16;
 const SEAL_SHRINK_GROW = 2 | 4;
 /** Linux 5.14; others know no such advice. */
+const MADV_POPULATE_READ = 22;
 const MADV_POPULATE_WRITE = 23;
 /** A kernel with larger pages refuses what is not aligned to them; then pages come as they always do. */
 const PAGE_BYTES = 4096n;
+const EFAULT = 14;
 const MAP_FAILED = 0xffffffffffffffffn;
 
 /** Offsets of mappings must be multiples of this (largest page size of the platforms we run on). */
@@ -66,6 +68,11 @@ export interface NativeMemory {
   settle(): void;
   /** Takes the pages of `nbytes` bytes of fresh memory, of which `first` is the beginning; content stays. Where the kernel cannot, nothing happens. */
   populate(first: Uint8Array, nbytes: number): void;
+  /**
+   * Maps every page that `bytes` lie on, as reading each of them would, in one call; false where the kernel cannot, and nothing has happened then.
+   * @throws {TensorError} RANKCAST_MEMORY_MAP when there are no such bytes any more: reading them would kill the process.
+   */
+  populateForReading(bytes: Uint8Array): boolean;
   /** The same for reading, unmapped by hand: memory that waits for a collection to be given back is missing for the next segment. */
   mapForReading(fd: number, offset: number, nbytes: number): HeldMapping;
   /** Shared view for filling memory that is not yet published. @throws {TensorError} RANKCAST_MEMORY_MAP when the kernel refuses. */
@@ -131,12 +138,19 @@ function bind(koffi: Koffi, libc: Library): NativeMemory {
     return pointer;
   };
   const failed = (call: string, nbytes: number): TensorError => mapError(call, koffi.errno(), nbytes);
+  const populate = (first: Uint8Array, nbytes: number, advice: number): boolean => {
+    if (process.platform !== "linux") return false;
+    const address = koffi.address(first);
+    const begin = address - (address % PAGE_BYTES);
+    return madvise(begin, Number(address - begin) + nbytes, advice) === 0;
+  };
   return {
     ...bindPrivateMappings(koffi, { map, munmap, madvise, failed }),
-    populate(first, nbytes) {
-      const address = koffi.address(first);
-      const begin = address - (address % PAGE_BYTES);
-      if (process.platform === "linux") madvise(begin, Number(address - begin) + nbytes, MADV_POPULATE_WRITE);
+    populate: (first, nbytes) => void populate(first, nbytes, MADV_POPULATE_WRITE),
+    populateForReading(bytes) {
+      if (populate(bytes, bytes.byteLength, MADV_POPULATE_READ)) return true;
+      if (process.platform === "linux" && koffi.errno() === EFAULT) throw failed("madvise(MADV_POPULATE_READ)", bytes.byteLength);
+      return false;
     },
     mapForReading(fd, offset, nbytes) {
       const pointer = map(null, nbytes, MAP_PRIVATE, fd, offset);

@@ -75,6 +75,23 @@ describe("memory: private mappings", function () {
     expect(() => native?.forgetWrites(new SharedArrayBuffer(8))).to.throw("MADV_DONTNEED");
   });
 
+  it("pages are mapped in one call; of a file that became shorter it says so", () => {
+    const path = file(8 * MIB);
+    const { buffer, byteOffset } = mapped(path, 8 * MIB);
+    const resident = (): number => {
+      const [, entry = ""] = readFileSync("/proc/self/smaps", "utf8").split(path);
+      return Number(/^Rss:\s+(\d+) kB/m.exec(entry)?.[1]) * 1024;
+    };
+    const bytes = new Uint8Array(buffer, byteOffset + 3 * MIB + 100, 5 * MIB - 100);
+    expect(resident()).to.equal(0);
+    // Before Linux 5.14 there is no such call, and nothing has happened.
+    const done = nativeMemory(false)?.populateForReading(bytes);
+    expect(resident()).to.be.at.least(done ? 5 * MIB : 0);
+    expect(bytes[0]).to.equal(0);
+    truncateSync(path, 4 * MIB);
+    if (done) expect(() => nativeMemory(false)?.populateForReading(bytes)).to.throw("MADV_POPULATE_READ");
+  });
+
   it("a thread that ends gives its mappings back", async () => {
     const path = file(MIB);
     const count = (): number => readFileSync("/proc/self/maps", "utf8").split(path).length - 1;
