@@ -14,7 +14,10 @@ const OURS = /^@rankcast\/(core|worker|coordinator)(\/|$)/;
 
 /** Package → entries (its doors, and what its own code starts as threads or programs from beside itself) and dependencies that are taken in. */
 const PACKAGES = {
-  "packages/core": { entries: ["index", "runtime", "internal", "source/file-thread", "segment/verify-thread"], inline: /^msgpackr(\/|$)/ },
+  "packages/core": {
+    entries: ["index", "runtime", "internal", "source/file-thread", "segment/verify-thread", "memory/copy-thread"],
+    inline: /^msgpackr(\/|$)/,
+  },
   "packages/worker": { entries: ["index", "internal", "pool/thread-main"], inline: /^(?!piscina|@grpc\/proto-loader)/ },
   "packages/coordinator": {
     entries: ["index", "internal", "launcher", "thread", "launch/rank-guard", "broadcast/broadcast-thread", "fetch/cast-thread"],

@@ -152,11 +152,13 @@ export { deviceOf, registerDevice } from "./map-location/device-registry.ts";
 export { type DeviceTag, parseDeviceTag } from "./map-location/device-tag.ts";
 // Memory, plan, segments, composers
 export { attachStorages } from "./memory/attach-storages.ts";
+export { BOARD_RUNS_MAX, CopyBoard, type CopyRun } from "./memory/copy-board.ts";
 export { createMemorySegment, createRewritableSegment, type MemorySegment } from "./memory/memory-segment.ts";
 export { MemoryMeter, type MemoryUse, readMemoryUse } from "./memory/memory-use.ts";
 export { nativeMemory } from "./memory/native-memory.ts";
 export type { SegmentDescriptor, StoragePlacement } from "./memory/segment.ts";
 export { openSegmentBytes, type SegmentBytes } from "./memory/segment-bytes.ts";
+export { TensorCopier } from "./memory/tensor-copier.ts";
 export { createWrittenSegment, type WrittenSegment } from "./memory/written-segment.ts";
 export { commitStateDict } from "./module/commit-state-dict.ts";
 export { compileRule, matchesGlob } from "./module/key-rule.ts";

@@ -90,6 +90,7 @@ export { type NativeMemory, nativeMemory } from "./memory/native-memory.ts";
 export type { MappedBytes } from "./memory/private-mapping.ts";
 export type { SegmentDescriptor } from "./memory/segment.ts";
 export { openSegmentBytes, type SegmentBytes } from "./memory/segment-bytes.ts";
+export { TensorCopier, type TensorCopy } from "./memory/tensor-copier.ts";
 export { createWrittenSegment, type WrittenSegment } from "./memory/written-segment.ts";
 export { castWish } from "./module/cast-wish.ts";
 export { commitStateDict, stageStateDict } from "./module/commit-state-dict.ts";

@@ -92,6 +92,10 @@ export interface NativeMemory {
   sealForOthers(fd: number): void;
   /** Closes a descriptor of `createMemoryFile`: Node did not open it and would warn in worker threads. */
   close(fd: number): void;
+  /** Where the first byte of a view lies in this process. */
+  addressOf(view: Uint8Array): bigint;
+  /** Copies bytes that do not overlap, between addresses of this process. Nothing is checked: the caller vouches for both sides until it returns. */
+  copyBytes(target: bigint, source: bigint, nbytes: number): void;
   /** Ends the process now, without waiting for its threads: for one whose thread hangs in a system call. */
   exit(code: number): void;
 }
@@ -132,6 +136,7 @@ function bind(koffi: Koffi, libc: Library): NativeMemory {
   const mmap = libc.func("void *mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)");
   const munmap = libc.func("int munmap(void *addr, size_t length)");
   const madvise = libc.func("int madvise(void *addr, size_t length, int advice)");
+  const memcpy = libc.func("void *memcpy(void *target, void *source, size_t length)");
   const map = (at: bigint | null, nbytes: number, flags: number, fd: number, offset: number): bigint => {
     const pointer = mmap(at, nbytes, PROT_READ_WRITE, flags, fd, offset) as bigint;
     if (pointer === MAP_FAILED) throw mapError("mmap", koffi.errno(), nbytes);
@@ -160,6 +165,8 @@ function bind(koffi: Koffi, libc: Library): NativeMemory {
       const pointer = map(null, nbytes, MAP_SHARED, fd, 0);
       return { buffer: koffi.view(pointer, nbytes), unmap: () => void munmap(pointer, nbytes) };
     },
+    addressOf: (view) => koffi.address(view),
+    copyBytes: (target, source, nbytes) => void memcpy(target, source, nbytes),
     exit: (code) => void libc.func("void _exit(int status)")(code),
     ...(process.platform === "linux"
       ? bindMemoryFiles(koffi, libc)

@@ -76,7 +76,7 @@ export function beginByte(view: StridedView): number {
 }
 
 /** False only for packed types that begin in the middle of a byte. */
-function startsOnByte(view: StridedView): boolean {
+export function startsOnByte(view: StridedView): boolean {
   return (view.storageOffset * traitsOf(view.dtype).bits) % 8 === 0;
 }
 

@@ -10,6 +10,7 @@ import {
   requireArgument,
   requireOptions,
   TEXT,
+  type TensorCopier,
   wholeNumber,
 } from "@rankcast/core/runtime";
 import type { ReplicaSet } from "../replica/replica-set.ts";
@@ -46,11 +47,11 @@ export class Collectives {
   #layout: KeptLayout | null = null;
   #tail: Promise<unknown> = Promise.resolve();
 
-  constructor(session: RankSession, identity: RankIdentity, noMmap: boolean) {
+  constructor(session: RankSession, identity: RankIdentity, noMmap: boolean, copier: TensorCopier) {
     this.#session = session;
     this.#identity = identity;
     this.#noMmap = noMmap;
-    this.#ring = new PublicationRing(noMmap);
+    this.#ring = new PublicationRing(noMmap, copier);
   }
 
   /** Version of the weights that the last successful round left; -1 before. */

@@ -3,7 +3,7 @@
  * wait while a set is free; sets are made as they are needed, up to a bound.
  */
 import { DistributionError, type StateDict } from "@rankcast/core";
-import { createMemorySegment, createRewritableSegment, nativeMemory } from "@rankcast/core/runtime";
+import { createMemorySegment, createRewritableSegment, type MemorySegment, nativeMemory, type TensorCopier } from "@rankcast/core/runtime";
 import type { RankSession } from "../session/rank-session.ts";
 import { PublicationLayout } from "./publication-layout.ts";
 
@@ -24,6 +24,7 @@ const NO_BYTES = new Uint8Array(0);
 export class LivePublisher {
   readonly #session: RankSession;
   readonly #noMmap: boolean;
+  readonly #copier: TensorCopier;
   /** Offers that somebody may look at, by number. */
   readonly #open = new Map<number, OpenOffer>();
   #layout: PublicationLayout | null = null;
@@ -33,9 +34,10 @@ export class LivePublisher {
   #tail: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  constructor(session: RankSession, noMmap: boolean) {
+  constructor(session: RankSession, noMmap: boolean, copier: TensorCopier) {
     this.#session = session;
     this.#noMmap = noMmap;
+    this.#copier = copier;
     session.onFreed((offer) => this.#free(offer));
   }
 
@@ -107,9 +109,9 @@ export class LivePublisher {
     const before = this.#layout;
     const native = nativeMemory(this.#noMmap);
     const rewritable = native !== null && process.platform === "linux";
-    this.#layout = new PublicationLayout(stateDict, (nbytes) =>
-      rewritable ? createRewritableSegment(nbytes, native) : createMemorySegment(nbytes, null),
-    );
+    const createSegment = (nbytes: number): MemorySegment =>
+      rewritable ? createRewritableSegment(nbytes, native) : createMemorySegment(nbytes, null);
+    this.#layout = new PublicationLayout(stateDict, createSegment, this.#copier);
     this.#manifestSent = false;
     if (before && ![...this.#open.values()].some(({ layout }) => layout === before)) before.release();
   }

@@ -1,5 +1,6 @@
 /** A rank's part in weights that are published without waiting: its publisher and its subscriptions. */
 import type { StateDict } from "@rankcast/core";
+import type { TensorCopier } from "@rankcast/core/runtime";
 import { type SubscribeOptions, WeightSubscription } from "../pool/weight-subscription.ts";
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import type { RankSession } from "../session/rank-session.ts";
@@ -9,19 +10,21 @@ import { LivePublisher } from "./live-publisher.ts";
 export class LiveWeights {
   readonly #session: RankSession;
   readonly #noMmap: boolean;
+  readonly #copier: TensorCopier;
   readonly #generation: () => number;
   readonly #subscriptions = new Set<WeightSubscription>();
   #publisher: LivePublisher | null = null;
 
-  constructor(session: RankSession, noMmap: boolean, generation: () => number) {
+  constructor(session: RankSession, noMmap: boolean, copier: TensorCopier, generation: () => number) {
     this.#session = session;
     this.#noMmap = noMmap;
+    this.#copier = copier;
     this.#generation = generation;
   }
 
   /** As `RankGroup.publish`. */
   publish(stateDict: StateDict, version: string): Promise<void> {
-    this.#publisher ??= new LivePublisher(this.#session, this.#noMmap);
+    this.#publisher ??= new LivePublisher(this.#session, this.#noMmap, this.#copier);
     return this.#publisher.publish(stateDict, version);
   }
 

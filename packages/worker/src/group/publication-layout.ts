@@ -2,7 +2,6 @@
 import { createHash, randomUUID } from "node:crypto";
 import { compileLimits, type StateDict, Storage, Tensor, TensorError } from "@rankcast/core";
 import {
-  copyInto,
   encodeManifest,
   flattenPlacements,
   type LoadPlan,
@@ -13,6 +12,8 @@ import {
   planLoad,
   quote,
   type StateDictManifest,
+  type TensorCopier,
+  type TensorCopy,
 } from "@rankcast/core/runtime";
 
 /** Makes memory of this size for its one writer. */
@@ -34,15 +35,17 @@ export class PublicationLayout {
   readonly #described: StateDictManifest;
   readonly #plan: LoadPlan;
   readonly #createSegment: CreateSegment;
+  readonly #copier: TensorCopier;
   readonly #sets: (SegmentSet | undefined)[] = [];
 
   /** @throws {TensorError} RANKCAST_TENSOR_META for a tensor without bytes: replicas would keep what they have and nobody would hear of it. */
-  constructor(stateDict: StateDict, createSegment: CreateSegment) {
+  constructor(stateDict: StateDict, createSegment: CreateSegment, copier: TensorCopier) {
     for (const [name, tensor] of stateDict) if (tensor.isMeta) throw withoutBytes(name);
     const { manifest } = manifestFromStateDict(stateDict);
     this.#described = manifest;
     this.#plan = planLoad(manifest, compileLimits());
     this.#createSegment = createSegment;
+    this.#copier = copier;
     this.manifest = encodeManifest(manifest);
     const places = JSON.stringify([this.#plan.placements, this.#plan.segments.map(({ nbytes }) => nbytes)]);
     this.id = createHash("sha256").update(this.manifest).update(places).digest("base64url");
@@ -81,17 +84,16 @@ export class PublicationLayout {
   write(stateDict: StateDict, set: number): { readonly placed: PlacedSegments; readonly setId: string } {
     this.#sets[set] ??= this.#createSet();
     const { id, targets, segments } = this.#sets[set] as SegmentSet;
-    const written = new Set<number>();
+    const copies = new Map<number, TensorCopy>();
     let index = 0;
     const tensors = stateDict.extraState.size === 0 ? stateDict.values() : manifestFromStateDict(stateDict).tensors;
     for (const tensor of tensors) {
       const storage = this.#described.tensors[index]?.storage ?? -1;
       const target = targets[storage];
       index += 1;
-      if (!target || written.has(storage)) continue;
-      written.add(storage);
-      copyInto(target, tensor);
+      if (target && !copies.has(storage)) copies.set(storage, { target, source: tensor });
     }
+    this.#copier.copy([...copies.values()]);
     const descriptors = segments.map((segment) => segment.publish());
     return { placed: flattenPlacements(descriptors, this.#plan.placements), setId: id };
   }

@@ -4,7 +4,14 @@
  * planned or described again.
  */
 import type { StateDict } from "@rankcast/core";
-import { createMemorySegment, createRewritableSegment, type NativeMemory, nativeMemory, type PlacedSegments } from "@rankcast/core/runtime";
+import {
+  createMemorySegment,
+  createRewritableSegment,
+  type NativeMemory,
+  nativeMemory,
+  type PlacedSegments,
+  type TensorCopier,
+} from "@rankcast/core/runtime";
 import { PublicationLayout } from "./publication-layout.ts";
 
 /** A published state dict. */
@@ -29,12 +36,14 @@ interface Turn {
 /** See the module comment. */
 export class PublicationRing {
   readonly #noMmap: boolean;
+  readonly #copier: TensorCopier;
   #turn: Turn | null = null;
   /** What earlier layouts and portable publications left; given back once the next publication was accepted. */
   #retired: Turn[] = [];
 
-  constructor(noMmap: boolean) {
+  constructor(noMmap: boolean, copier: TensorCopier) {
     this.#noMmap = noMmap;
+    this.#copier = copier;
   }
 
   /**
@@ -78,7 +87,7 @@ export class PublicationRing {
     const earlier = this.#retired.findIndex(({ layout }) => layout.fits(stateDict));
     // Made before anything is given up: a state dict that is refused leaves the layout that replicas look at as it is.
     const turn = this.#retired.splice(earlier, earlier < 0 ? 0 : 1)[0] ?? {
-      layout: new PublicationLayout(stateDict, (nbytes) => createRewritableSegment(nbytes, native)),
+      layout: new PublicationLayout(stateDict, (nbytes) => createRewritableSegment(nbytes, native), this.#copier),
       next: 0,
       kept: new Set<number>(),
     };
@@ -90,7 +99,7 @@ export class PublicationRing {
   /** Without mapping every rank reads for itself: there is nothing to keep. */
   #publishOnce(stateDict: StateDict): PublishedStateDict {
     const native = nativeMemory(this.#noMmap);
-    const layout = new PublicationLayout(stateDict, (nbytes) => createMemorySegment(nbytes, native));
+    const layout = new PublicationLayout(stateDict, (nbytes) => createMemorySegment(nbytes, native), this.#copier);
     this.#retired.push({ layout, next: 0, kept: new Set() });
     return { manifest: layout.manifest, placed: layout.write(stateDict, 0).placed };
   }

@@ -2,6 +2,7 @@
 import { DistributionError, type LoadReport, type Module, type StateDict } from "@rankcast/core";
 import {
   DURATION_MS,
+  nativeMemory,
   type OptionShape,
   type OptionShapes,
   oneOf,
@@ -11,6 +12,7 @@ import {
   requireOptions,
   TEXT,
   TEXTS_BY_NAME,
+  TensorCopier,
   wholeNumber,
 } from "@rankcast/core/runtime";
 import type { ReplicaPoolOptions } from "../pool/pool-options.ts";
@@ -57,14 +59,17 @@ export class RankGroup implements AsyncDisposable {
   readonly #parts: RankGroupParts;
   readonly #hosts = new WeakMap<Module, ReplicaHost>();
   readonly #pools = new Set<{ close(): Promise<void> }>();
+  readonly #copier: TensorCopier;
   readonly #live: LiveWeights;
   readonly #collectives: Collectives;
   #closed = false;
 
   constructor(parts: RankGroupParts) {
+    const { session, identity, noMmap } = parts;
     this.#parts = parts;
-    this.#collectives = new Collectives(parts.session, parts.identity, parts.noMmap);
-    this.#live = new LiveWeights(parts.session, parts.noMmap, () => this.generation);
+    this.#copier = new TensorCopier(nativeMemory(noMmap));
+    this.#collectives = new Collectives(session, identity, noMmap, this.#copier);
+    this.#live = new LiveWeights(session, noMmap, this.#copier, () => this.generation);
   }
 
   /** Global rank, 0 … worldSize - 1. */
@@ -249,6 +254,7 @@ export class RankGroup implements AsyncDisposable {
     await this.#parts.session.close();
     this.#collectives.release();
     this.#live.close();
+    this.#copier.close();
     await this.#parts.thread?.close();
   }
 
