@@ -1,4 +1,6 @@
 /** Messages to protobuf bytes and back. The only place that knows the generated classes. */
+import { Writer } from "protobufjs/minimal.js";
+import { FRAME_HEAD_BYTES } from "./frame.ts";
 import { rankcast } from "./generated/rankcast.js";
 import type { CoordinatorMessage, RankMessage, WireError } from "./messages.ts";
 
@@ -38,7 +40,21 @@ export const causeIn = (error: WireErrorShape | null | undefined): WireError =>
 
 /** Protobuf bytes of a rank's message. */
 export function encodeRankMessage(message: RankMessage): Buffer {
-  return asBuffer(FromRank.encode(rankShape(message)).finish());
+  return encodeRankFrame(message).subarray(FRAME_HEAD_BYTES);
+}
+
+/** A rank's message as a frame of its lane. */
+export function encodeRankFrame(message: RankMessage): Buffer {
+  return finishFrame(FromRank.encode(rankShape(message), beginFrame()));
+}
+
+/** Room for the length comes first, so that a large manifest is not copied to get it. */
+const beginFrame = (): Writer => Writer.create().fixed32(0);
+
+function finishFrame(writer: Writer): Buffer {
+  const frame = asBuffer(writer.finish());
+  frame.writeUInt32LE(frame.length - FRAME_HEAD_BYTES);
+  return frame;
 }
 
 /** The same memory as a Buffer: what a writer has finished is its own, and a manifest is not copied once more. */
@@ -86,7 +102,10 @@ export function decodeRankMessage(bytes: Uint8Array): RankMessage {
 export function rankMessageOf(wire: rankcast.v1.FromRank.$Shape): RankMessage {
   switch (wire.message) {
     case "hello":
-      return withOptional({ type: "hello", ...fill(HELLO_DEFAULTS, wire.hello) }, { token: wire.hello.token || undefined });
+      return withOptional(
+        { type: "hello", ...fill(HELLO_DEFAULTS, wire.hello) },
+        { token: wire.hello.token || undefined, takesLane: wire.hello.takesLane || undefined },
+      );
     case "arrive":
       return withOptional(
         { type: "arrive", barrier: wire.arrive.barrier ?? "", generation: wire.arrive.generation ?? 0, digest: wire.arrive.digest ?? "" },
@@ -117,20 +136,25 @@ export function rankMessageOf(wire: rankcast.v1.FromRank.$Shape): RankMessage {
   }
 }
 
-let latest: { readonly message: CoordinatorMessage; readonly bytes: Buffer } | null = null;
+let latest: { readonly message: CoordinatorMessage; readonly frame: Buffer } | null = null;
 
 /** Protobuf bytes of a coordinator's message; not to be written to. What all ranks are told in one turn is encoded once. */
 export function encodeCoordinatorMessage(message: CoordinatorMessage): Buffer {
-  if (latest?.message === message) return latest.bytes;
-  const bytes = asBuffer(ToRank.encode(coordinatorShape(message)).finish());
+  return encodeCoordinatorFrame(message).subarray(FRAME_HEAD_BYTES);
+}
+
+/** A coordinator's message as a frame of a lane; not to be written to. What all ranks are told in one turn is encoded once. */
+export function encodeCoordinatorFrame(message: CoordinatorMessage): Buffer {
+  if (latest?.message === message) return latest.frame;
+  const frame = finishFrame(ToRank.encode(coordinatorShape(message), beginFrame()));
   // Kept for this turn only: a manifest is large, and a message that is encoded later may have changed.
   if (latest === null) {
     setImmediate(() => {
       latest = null;
     });
   }
-  latest = { message, bytes };
-  return bytes;
+  latest = { message, frame };
+  return frame;
 }
 
 /** A coordinator's message in the generated shape. */
@@ -138,6 +162,8 @@ export function coordinatorShape(message: CoordinatorMessage): rankcast.v1.ToRan
   switch (message.type) {
     case "welcome":
       return { welcome: message };
+    case "laneOpen":
+      return { laneOpen: {} };
     case "decision": {
       const { barrier, generation, passed } = message;
       return { decision: { barrier, generation, passed, cause: errorOut(message.cause), payload: toJson(message.payload) } };
@@ -168,8 +194,10 @@ export function coordinatorMessageOf(wire: rankcast.v1.ToRank.$Shape): Coordinat
     case "welcome":
       return withOptional(
         { type: "welcome", ...fill(WELCOME_DEFAULTS, wire.welcome) },
-        { incarnation: wire.welcome.incarnation || undefined },
+        { incarnation: wire.welcome.incarnation || undefined, laneTicket: ticketIn(wire.welcome.laneTicket) },
       );
+    case "laneOpen":
+      return { type: "laneOpen" };
     case "decision":
       return withOptional(
         {
@@ -231,6 +259,8 @@ function fill<T extends object>(defaults: T, given: { readonly [key in keyof T]?
   for (const key of Object.keys(defaults) as (keyof T)[]) filled[key] = given[key] ?? defaults[key];
   return filled;
 }
+
+const ticketIn = (bytes: Uint8Array | null | undefined): Uint8Array | undefined => (bytes?.length ? Uint8Array.from(bytes) : undefined);
 
 function publicationIn(wire: rankcast.v1.Published.$Properties): { sequence: number; manifest: Uint8Array; placement: unknown } {
   return { sequence: wire.sequence ?? 0, ...weightsIn(wire) };

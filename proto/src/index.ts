@@ -1,6 +1,13 @@
 /** The wire contract: messages, their bytes, and the method a gRPC server and client need. Knows no gRPC library. */
 import { decodeHeadMessage, decodeNodeMessage, encodeHeadMessage, encodeNodeMessage } from "./cluster-codec.ts";
-import { decodeCoordinatorMessage, decodeRankMessage, encodeCoordinatorMessage, encodeRankMessage } from "./codec.ts";
+import {
+  decodeCoordinatorMessage,
+  decodeRankMessage,
+  encodeCoordinatorFrame,
+  encodeCoordinatorMessage,
+  encodeRankFrame,
+  encodeRankMessage,
+} from "./codec.ts";
 
 export type {
   HeadMessage,
@@ -22,6 +29,7 @@ export type {
   WeightsReady,
 } from "./cluster-messages.ts";
 export { WireFormatError } from "./codec.ts";
+export { FrameLengthError, FrameReader, type FrameSink, FrameWriter, LANE_MAGIC, LANE_TICKET_BYTES } from "./frame.ts";
 export {
   type Abort,
   type Aborted,
@@ -30,6 +38,7 @@ export {
   type Decision,
   type Freed,
   type Hello,
+  type LaneOpen,
   type Leave,
   type LoadRequest,
   type Newest,
@@ -59,6 +68,14 @@ export const COORDINATION_SERVICE = {
     responseSerialize: encodeCoordinatorMessage,
     responseDeserialize: decodeCoordinatorMessage,
   },
+} as const;
+
+/** What the frames of a rank's lane carry: the messages of `Join`. */
+export const LANE_MESSAGES = {
+  requestFrame: encodeRankFrame,
+  requestDeserialize: decodeRankMessage,
+  responseFrame: encodeCoordinatorFrame,
+  responseDeserialize: decodeCoordinatorMessage,
 } as const;
 
 /** `service Cluster` of `rankcast/v1/cluster.proto` in the form gRPC libraries take. */

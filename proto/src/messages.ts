@@ -23,6 +23,8 @@ export interface Hello {
   readonly host: string;
   /** The secret of the socket: on the way to the coordinator only. */
   readonly token?: string;
+  /** The rank can take a lane. */
+  readonly takesLane?: boolean;
 }
 
 /** A rank stands at a barrier with its outcome so far. */
@@ -128,6 +130,13 @@ export interface Welcome {
   readonly nodeCount: number;
   /** The coordinator's process, in the form of `Hello.incarnation`. Absent or empty: not told. */
   readonly incarnation?: string;
+  /** What opens the rank's lane, once; a secret, as the token. Absent or empty: there is none. */
+  readonly laneTicket?: Uint8Array;
+}
+
+/** The last message of the coordinator on the stream: what follows is on the lane. */
+export interface LaneOpen {
+  readonly type: "laneOpen";
 }
 
 /** The outcome of a barrier generation, the same for everyone. */
@@ -187,7 +196,7 @@ export interface SubscriptionEnded {
 }
 
 /** Everything a coordinator says. */
-export type CoordinatorMessage = Welcome | Decision | Published | Aborted | Offered | Newest | Freed | SubscriptionEnded;
+export type CoordinatorMessage = Welcome | LaneOpen | Decision | Published | Aborted | Offered | Newest | Freed | SubscriptionEnded;
 
 /** Raised when both sides speak different versions of this contract. */
 export const PROTOCOL_VERSION = 2;
