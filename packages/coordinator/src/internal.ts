@@ -31,7 +31,16 @@ export { type FetchedWeights, type FetchWeights, fetchWeights } from "./fetch/fe
 export { openClusterChannel } from "./grpc/cluster-channel.ts";
 export type { HeadMessage, NodeMessage } from "./grpc/cluster-server.ts";
 export { type ClusterServer, startClusterServer } from "./grpc/cluster-server.ts";
-export type { CoordinatorMessage, Hello, RankConnection, RankMessage } from "./grpc/coordination-server.ts";
+export {
+  type ConnectionListener,
+  type CoordinationServer,
+  type CoordinatorMessage,
+  type Hello,
+  type RankConnection,
+  type RankMessage,
+  startCoordinationServer,
+} from "./grpc/coordination-server.ts";
+export { LaneTickets, TICKET_MS } from "./grpc/lane-tickets.ts";
 export { TurnQueue } from "./grpc/turn-queue.ts";
 // launch
 export { readErrorFile } from "./launch/error-file.ts";

@@ -51,7 +51,7 @@ export class ManyNodeCoordination implements AttemptCoordination {
     const token = randomBytes(32).toString("hex");
     const address = socketOf(attempt);
     this.#watch = new RankWatch(epoch.ranks, { silenceMs: this.#options.compiled.nodeTimeoutMs });
-    this.#server = await startCoordinationServer(address, token, this.#watch, epoch.nodeRank);
+    this.#server = await startCoordinationServer(address, token, this.#watch, { nodeRank: epoch.nodeRank });
     const node = this.#node;
     return {
       env: leadTo(address, token, attempt),

@@ -67,7 +67,7 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
     })();
   });
   const watch = new RankWatch(lobby, { silenceMs: options.nodeTimeoutMs });
-  const server = await startCoordinationServer(options.address, options.token, watch, options.nodeRank ?? undefined);
+  const server = await startCoordinationServer(options.address, options.token, watch, { nodeRank: options.nodeRank ?? undefined });
   return {
     async close() {
       await lobby.empty();

@@ -50,7 +50,7 @@ describe("scenario: the job's secret", function () {
     chmodSync(token, 0o600);
     // Everything that grpc-js can say, and Node about its sockets.
     const env = { RANKCAST_TOKEN_FILE: token, GRPC_TRACE: "all", GRPC_VERBOSITY: "DEBUG", NODE_DEBUG: "net,tls,http2" };
-    const nodes = await startNodes(sandbox(), "run", [PROGRAM, WEIGHTS], { nodes: 2, nprocPerNode: 1, env });
+    const nodes = await startNodes(sandbox(), "run", [PROGRAM, WEIGHTS, sandbox().directory], { nodes: 2, nprocPerNode: 1, env });
     const secrets = new Set([CANARY]);
     let seen = "";
     let over = false;
@@ -71,6 +71,15 @@ describe("scenario: the job's secret", function () {
     expect(ranks).to.be.at.least(4);
     expect(said).to.contain("RANKCAST_TOKEN_FILE");
     expect(said).to.match(/rankcast\.v1\.Cluster/);
+    const tickets = readdirSync(sandbox().directory).flatMap((name) =>
+      name.startsWith("ticket-") ? [`${sandbox().directory}/${name}`] : [],
+    );
+    // One for each rank. Its first four bytes are a number.
+    expect(tickets).to.have.length(2);
+    for (const form of tickets.flatMap((path) => formsOf(readFileSync(path)))) {
+      expect(seen.includes(form), "a ticket shown by the kernel").to.equal(false);
+      expect(said.includes(form), "a ticket written").to.equal(false);
+    }
     // The job's secret, and one for the ranks of each node.
     expect(secrets.size).to.be.at.least(3);
     for (const form of [...secrets].flatMap((secret) => [
@@ -110,3 +119,18 @@ describe("scenario: the job's secret", function () {
     expect((await head.ended).stderr).not.to.contain(CANARY);
   });
 });
+
+/** How a ticket could be written: how its secret begins is enough, for what shows bytes shortens them. */
+function formsOf(ticket: Buffer): string[] {
+  const some = ticket.subarray(4, 16);
+  const hex = some.toString("hex");
+  const lists = [", ", ","].map((between) => [...some].join(between));
+  return [
+    some.toString("latin1"),
+    hex,
+    hex.replace(/(..)(?!$)/g, "$1 "),
+    some.toString("base64"),
+    ticket.toString("base64").slice(6, 20),
+    ...lists,
+  ];
+}

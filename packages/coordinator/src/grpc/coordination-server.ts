@@ -1,10 +1,7 @@
-/** The coordinator's gRPC server. The only file of this package that knows gRPC and the wire contract's service. */
+/** Where a node's ranks are heard: a gRPC server that they join by, and the lanes that their messages take from then on. */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { once } from "node:events";
-import { createServer } from "node:net";
-import { type ServerDuplexStream, type ServiceDefinition, status } from "@grpc/grpc-js";
-import { DistributionError } from "@rankcast/core";
-import { asCheckpointError, uniqueTag } from "@rankcast/core/runtime";
+import type { Socket } from "node:net";
+import { type ServiceDefinition, status } from "@grpc/grpc-js";
 import { COORDINATION_SERVICE, type CoordinatorMessage, type Hello, type RankMessage } from "@rankcast/proto";
 
 export {
@@ -23,9 +20,9 @@ export {
 } from "@rankcast/proto";
 
 import { makeInjectedServer } from "./injected-server.ts";
-
-/** Tells ranks whom to look at when nothing is heard: whoever they are connected to, which is not always who decides. */
-const INCARNATION = uniqueTag();
+import { LaneTickets } from "./lane-tickets.ts";
+import { type DoorLimits, openRankDoor } from "./rank-door.ts";
+import { failCall, type RankCall, RankStream } from "./rank-stream.ts";
 
 /** Another node, as far as messages to its ranks go. */
 export interface FarNode {
@@ -34,7 +31,7 @@ export interface FarNode {
   sendToRanks(message: CoordinatorMessage): void;
 }
 
-/** One rank's stream, after its hello. */
+/** One rank, after its hello, whatever carries what it says. */
 export interface RankConnection {
   readonly hello: Hello;
   /** Where the rank is; absent on this node. */
@@ -60,35 +57,40 @@ export interface CoordinationServer {
   close(): Promise<void>;
 }
 
-type Call = ServerDuplexStream<RankMessage, CoordinatorMessage>;
+/** How to serve. */
+export interface ServingOptions {
+  /** Replaces what ranks say: some launchers do not tell them. */
+  readonly nodeRank?: number | undefined;
+  /** Whether ranks that can are given a lane. Default true. */
+  readonly lanes?: boolean;
+  readonly limits?: Partial<DoorLimits>;
+}
 
 /**
- * Listens on `address` (`unix:/path`). Streams without the job's token learn nothing and change nothing. Where `nodeRank` is given it
- * replaces what ranks say: some launchers do not tell them.
+ * Listens on `address` (`unix:/path`). Streams without the job's token learn nothing and change nothing.
  * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when the address cannot be bound.
  */
 export async function startCoordinationServer(
   address: string,
   token: string,
   listener: ConnectionListener,
-  nodeRank?: number,
+  { nodeRank, lanes = true, limits }: ServingOptions = {},
 ): Promise<CoordinationServer> {
   const { server, inject, close } = makeInjectedServer({ "grpc.max_concurrent_streams": 16 });
-  const expected = digestOf(token);
-  server.addService(COORDINATION_SERVICE as unknown as ServiceDefinition, {
-    join: (call: Call) => serve(call, { listener, nodeRank, expected }),
-  });
-  const door = createServer(inject);
-  try {
-    door.listen({ path: address.replace(/^unix:/, "") });
-    await once(door, "listening");
-  } catch (cause) {
-    throw new DistributionError("RANKCAST_COORDINATOR_UNREACHABLE", `cannot listen on ${address}`, { details: { address }, cause });
-  }
+  const tickets = new LaneTickets<RankStream>();
+  const terms: Terms = { listener, nodeRank, expected: digestOf(token), tickets: lanes ? tickets : null };
+  server.addService(COORDINATION_SERVICE as unknown as ServiceDefinition, { join: (call: RankCall) => serve(call, terms) });
+  const onLane = (socket: Socket, ticket: Buffer): boolean => {
+    const holder = tickets.take(ticket);
+    holder?.takeLane(socket);
+    return holder !== null;
+  };
+  const door = await openRankDoor(address, { onStream: inject, onLane }, limits);
   return {
     async close() {
-      door.close();
+      door.shut();
       await close();
+      door.cut();
     },
   };
 }
@@ -97,49 +99,40 @@ function digestOf(token: string): Buffer {
   return createHash("sha256").update(token).digest();
 }
 
-function fail(call: Call, code: status, details: string): void {
-  call.emit("error", { code, details });
-}
-
 interface Terms {
   readonly listener: ConnectionListener;
   readonly nodeRank: number | undefined;
   /** Digest of the token. */
   readonly expected: Buffer;
+  /** Null: lanes are not given out. */
+  readonly tickets: LaneTickets<RankStream> | null;
 }
 
-function serve(call: Call, { listener, nodeRank, expected }: Terms): void {
-  let connection: RankConnection | null = null;
-  let over = false;
-  const finish = (): void => {
-    if (over) return;
-    over = true;
-    if (connection) listener.onEnd(connection);
+function serve(call: RankCall, { listener, nodeRank, expected, tickets }: Terms): void {
+  let stream: RankStream | null = null;
+  let refused = false;
+  const refuse = (code: status, text: string): void => {
+    refused = true;
+    failCall(call, code, text);
   };
   call.on("data", (message: RankMessage) => {
-    if (over) return;
-    try {
-      if (connection) listener.onMessage(connection, message);
-      else if (message.type === "hello" && !isExpected(message, expected)) {
-        over = true;
-        fail(call, status.UNAUTHENTICATED, "the job's token is missing or wrong");
-      } else if (message.type === "hello") {
-        connection = connect(call, admitted(message, nodeRank), finish);
-        listener.onJoin(connection);
-      } else fail(call, status.INVALID_ARGUMENT, "the first message of a stream must be hello");
-    } catch (error) {
-      // A message we cannot act on must end the stream: going on would leave a barrier without an arrival.
-      fail(call, status.INVALID_ARGUMENT, asCheckpointError(error).message);
-      finish();
+    if (refused) return;
+    if (stream) stream.hear(message);
+    else if (message.type !== "hello") refuse(status.INVALID_ARGUMENT, "the first message of a stream must be hello");
+    else if (!isExpected(message, expected)) refuse(status.UNAUTHENTICATED, "the job's token is missing or wrong");
+    else {
+      stream = new RankStream(call, admitted(message, nodeRank), listener, message.takesLane ? tickets : null);
+      stream.join();
     }
   });
+  const ended = (): void => stream?.streamEnded();
   call.on("end", () => {
-    finish();
+    ended();
     call.end();
   });
-  call.on("cancelled", finish);
-  call.on("close", finish);
-  call.on("error", finish);
+  call.on("cancelled", ended);
+  call.on("close", ended);
+  call.on("error", ended);
 }
 
 /** Both sides are hashed to one length: timingSafeEqual throws on unequal lengths, which would tell the token's length. */
@@ -147,19 +140,7 @@ function isExpected({ token = "" }: Hello, expected: Buffer): boolean {
   return timingSafeEqual(digestOf(token), expected);
 }
 
-/** The hello without its secret, which has served its purpose. */
-function admitted({ token: _, ...hello }: Hello, nodeRank: number | undefined): Hello {
+/** The hello without its secret, which has served its purpose, and what only this connection is about. */
+function admitted({ token: _token, takesLane: _takesLane, ...hello }: Hello, nodeRank: number | undefined): Hello {
   return nodeRank === undefined ? hello : { ...hello, nodeRank };
-}
-
-function connect(call: Call, hello: Hello, finish: () => void): RankConnection {
-  return {
-    hello,
-    send: (message) => void call.write(message.type === "welcome" ? { ...message, incarnation: INCARNATION } : message),
-    refuse(kind, text) {
-      fail(call, kind === "duplicate" ? status.ALREADY_EXISTS : status.INVALID_ARGUMENT, text);
-      finish();
-    },
-    end: () => call.end(),
-  };
 }

@@ -1,8 +1,19 @@
-/** The rank's stream to its node's coordinator. The only file of this package that knows gRPC and the wire contract's service. */
-import { randomUUID } from "node:crypto";
-import { ChannelCredentials, Client, type ClientDuplexStream, status } from "@grpc/grpc-js";
+/**
+ * What a rank and its node's coordinator say to each other, in order, over one of two ways: the gRPC stream that the rank joins by, and after that the
+ * lane that the coordinator's welcome offers, which costs a tenth.
+ *
+ * ```
+ *  joining ── welcome without a ticket ──────────────────────────► stream
+ *     └───── welcome with one ──► dialling ── lane ended first ──────┘
+ *                                     └────── laneOpen ──────────► lane
+ * ```
+ * While it dials nothing is sent and nothing heard on: what would be goes on when the way is decided. Either connection's end is the end of both,
+ * and the stream's error is the channel's: it says why.
+ */
 import { type CheckpointError, DistributionError } from "@rankcast/core";
-import { COORDINATION_SERVICE, type CoordinatorMessage, type RankMessage } from "@rankcast/proto";
+import type { CoordinatorMessage, Hello, RankMessage, Welcome } from "@rankcast/proto";
+import { type CoordinatorStream, openCoordinatorStream } from "./coordinator-stream.ts";
+import { dialRankLane, type RankLane } from "./rank-lane.ts";
 
 export {
   type Arrive,
@@ -17,75 +28,183 @@ export {
   type WireError,
 } from "@rankcast/proto";
 
-// A manifest of a million tensors is about 200 MB; the 4 MiB default would refuse 20 000 tensors.
-const MESSAGE_BYTES_MAX = 512 * 2 ** 20;
+/** How long one of the two connections may outlive the other: what was said last, and the reason, are on their way. */
+const END_GRACE_MS = 2000;
 
-/** One open stream. */
+/** One open channel. */
 export interface CoordinatorChannel {
-  /** Queues a message. Never blocks; the stream keeps order. */
+  /** Queues a message. Never blocks; the channel keeps order. */
   send(message: RankMessage): void;
   /** Ends our side after everything queued was sent; resolves when the coordinator has closed its side. */
   close(): Promise<void>;
-  /** Ends the stream at once, without the coordinator's help. */
+  /** Ends the channel at once, without the coordinator's help. */
   cut(): void;
 }
 
 /** What the owner of a channel hears. */
 export interface ChannelListener {
   onMessage(message: CoordinatorMessage): void;
-  /** Once, when the stream is over; null after an orderly end. */
+  /** Once, when the channel is over; null after an orderly end. */
   onEnd(error: CheckpointError | null): void;
 }
 
 /**
- * Opens a stream to `address` (`unix:/path/to.sock`). Connection failures arrive at `listener.onEnd`.
+ * Opens a channel to `address` (`unix:/path/to.sock`). Connection failures arrive at `listener.onEnd`. Without `takesLane` everything goes over
+ * gRPC.
  */
-export function openCoordinatorChannel(address: string, token: string, listener: ChannelListener): CoordinatorChannel {
-  const client = new Client(address, ChannelCredentials.createInsecure(), {
-    // With http_proxy set, grpc-js would dial the proxy even for local sockets.
-    "grpc.enable_http_proxy": 0,
-    "grpc.enable_retries": 0,
-    "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
-    "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
-    // A pooled subchannel could be shared with another group of this process; its end would be ambiguous.
-    "grpc.use_local_subchannel_pool": 1,
-    "rankcast.channel": randomUUID(),
-  });
-  const { path, requestSerialize, responseDeserialize } = COORDINATION_SERVICE.join;
-  const stream: ClientDuplexStream<RankMessage, CoordinatorMessage> = client.makeBidiStreamRequest(
-    path,
-    requestSerialize,
-    responseDeserialize,
-  );
-  let ended: (() => void) | undefined;
-  const whenEnded = new Promise<void>((resolve) => {
-    ended = resolve;
-  });
-  let failure: CheckpointError | null = null;
-  stream.on("data", (message: CoordinatorMessage) => listener.onMessage(message));
-  stream.on("error", (error: Error & { code?: number; details?: string }) => {
-    failure = channelError(error, address);
-  });
-  stream.on("status", () => {
-    client.close();
-    listener.onEnd(failure);
-    ended?.();
-  });
-  return {
-    send: (message) => void stream.write(message.type === "hello" ? { ...message, token } : message),
-    async close() {
-      stream.end();
-      await whenEnded;
-    },
-    cut: () => stream.cancel(),
-  };
+export function openCoordinatorChannel(address: string, token: string, listener: ChannelListener, takesLane = true): CoordinatorChannel {
+  return new LanedChannel({ address, token, listener, takesLane });
 }
 
-function channelError(error: Error & { code?: number; details?: string }, address: string): CheckpointError {
-  const details = { address, status: error.code ?? -1 };
-  const text = error.details ?? error.message;
-  if (error.code === status.UNAUTHENTICATED) return new DistributionError("RANKCAST_TOKEN_REFUSED", text, { details, cause: error });
-  if (error.code === status.INVALID_ARGUMENT) return new DistributionError("RANKCAST_PROTOCOL", text, { details, cause: error });
-  if (error.code === status.ALREADY_EXISTS) return new DistributionError("RANKCAST_DUPLICATE_RANK", text, { details, cause: error });
-  return new DistributionError("RANKCAST_COORDINATOR_LOST", `the stream to the coordinator ended: ${text}`, { details, cause: error });
+interface ChannelTerms {
+  readonly address: string;
+  readonly token: string;
+  readonly listener: ChannelListener;
+  readonly takesLane: boolean;
+}
+
+class LanedChannel implements CoordinatorChannel {
+  readonly #terms: ChannelTerms;
+  readonly #stream: CoordinatorStream;
+  readonly #whenOver: Promise<void>;
+  #way: "joining" | "dialling" | "stream" | "lane" = "joining";
+  /** Null: not dialled, or over. */
+  #lane: RankLane | null = null;
+  /** Said while it dialled. */
+  #waiting: RankMessage[] = [];
+  /** Heard on the stream while it dialled. */
+  #held: CoordinatorMessage[] = [];
+  /** Heard on the lane before the stream's last message. */
+  #early: CoordinatorMessage[] = [];
+  #hasTicket = false;
+  #closing = false;
+  #streamOver = false;
+  /** What this side ended the channel for. */
+  #reason: CheckpointError | null = null;
+  #streamError: CheckpointError | null = null;
+  #grace: NodeJS.Timeout | undefined;
+  #over: () => void = () => undefined;
+
+  constructor(terms: ChannelTerms) {
+    this.#terms = terms;
+    this.#whenOver = new Promise((resolve) => {
+      this.#over = resolve;
+    });
+    this.#stream = openCoordinatorStream(terms.address, {
+      onMessage: (message) => this.#hear(message),
+      onEnd: (error) => this.#endStream(error),
+    });
+  }
+
+  send(message: RankMessage): void {
+    if (this.#way === "lane") this.#lane?.send(message);
+    else if (this.#way === "dialling") this.#waiting.push(message);
+    else this.#stream.write(message.type === "hello" ? this.#introduced(message) : message);
+  }
+
+  close(): Promise<void> {
+    this.#closing = true;
+    if (this.#way !== "dialling") this.#finish();
+    return this.#whenOver;
+  }
+
+  cut(): void {
+    this.#stream.cancel();
+    this.#lane?.destroy();
+  }
+
+  #introduced(hello: Hello): Hello {
+    const { token, takesLane } = this.#terms;
+    return { ...hello, token, takesLane };
+  }
+
+  #finish(): void {
+    this.#lane?.end();
+    this.#stream.end();
+  }
+
+  #hear(message: CoordinatorMessage): void {
+    if (message.type === "laneOpen") this.#enterLane();
+    else if (this.#way === "lane") this.#break("the coordinator went on on the stream after it had opened the lane");
+    else if (this.#way === "dialling") this.#held.push(message);
+    else if (this.#way === "joining" && message.type === "welcome") this.#welcome(message);
+    else this.#terms.listener.onMessage(message);
+  }
+
+  #welcome({ laneTicket, ...welcome }: Welcome): void {
+    this.#way = "stream";
+    if (laneTicket === undefined || !this.#terms.takesLane) {
+      this.#terms.listener.onMessage(welcome);
+      return;
+    }
+    this.#way = "dialling";
+    this.#hasTicket = true;
+    this.#held.push(welcome);
+    this.#lane = dialRankLane(this.#terms.address, laneTicket, {
+      onMessage: (message) => {
+        if (this.#way === "lane") this.#terms.listener.onMessage(message);
+        else this.#early.push(message);
+      },
+      onEnd: (error) => this.#endLane(error),
+    });
+  }
+
+  #enterLane(): void {
+    if (!this.#hasTicket || this.#way === "lane") {
+      this.#break("the coordinator opened a lane that nobody asked for");
+      return;
+    }
+    this.#decide("lane");
+    if (this.#lane === null) this.#awaitStream();
+  }
+
+  /** The way is known: what was said meanwhile goes first, for the listener will say more. */
+  #decide(way: "stream" | "lane"): void {
+    this.#way = way;
+    for (const message of this.#waiting.splice(0)) this.send(message);
+    const early = way === "lane" ? this.#early.splice(0) : [];
+    for (const message of [...this.#held.splice(0), ...early]) this.#terms.listener.onMessage(message);
+    if (this.#closing) this.#finish();
+  }
+
+  #break(text: string, cause?: Error): void {
+    this.#reason ??= new DistributionError("RANKCAST_PROTOCOL", text, { details: { address: this.#terms.address }, cause });
+    this.cut();
+  }
+
+  #endLane(error: Error | null): void {
+    this.#lane = null;
+    if (error) this.#break(`the coordinator's lane broke off: ${error.message}`, error);
+    if (this.#streamOver) this.#end();
+    // A ticket that is not taken is no failure. One whose lane has spoken was: then the stream's last message is on its way.
+    else if (this.#way === "dialling" && this.#early.length === 0) this.#decide("stream");
+    else if (this.#way === "lane") this.#awaitStream();
+  }
+
+  #endStream(error: CheckpointError | null): void {
+    this.#streamOver = true;
+    this.#streamError = error;
+    if (this.#way === "dialling") {
+      this.#lane?.destroy();
+      this.#decide("stream");
+    }
+    if (this.#lane === null) this.#end();
+    else this.#grace = setTimeout(() => this.#lane?.destroy(), END_GRACE_MS);
+  }
+
+  /** The lane is over, and the stream says why. */
+  #awaitStream(): void {
+    this.#grace = setTimeout(() => {
+      this.#reason ??= new DistributionError("RANKCAST_COORDINATOR_LOST", "the lane to the coordinator ended", {
+        details: { address: this.#terms.address },
+      });
+      this.#stream.cancel();
+    }, END_GRACE_MS);
+  }
+
+  #end(): void {
+    clearTimeout(this.#grace);
+    this.#terms.listener.onEnd(this.#reason ?? this.#streamError);
+    this.#over();
+  }
 }
