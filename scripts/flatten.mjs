@@ -15,7 +15,7 @@ const OURS = /^@rankcast\/(core|worker|coordinator)(\/|$)/;
 /** Package → entries (its doors, and what its own code starts as threads or programs from beside itself) and dependencies that are taken in. */
 const PACKAGES = {
   "packages/core": {
-    entries: ["index", "runtime", "internal", "source/file-thread", "segment/verify-thread", "memory/copy-thread"],
+    entries: ["index", "runtime", "launcher", "internal", "source/file-thread", "segment/verify-thread", "memory/copy-thread"],
     inline: /^msgpackr(\/|$)/,
   },
   "packages/worker": { entries: ["index", "internal", "pool/thread-main"], inline: /^(?!piscina|@grpc\/proto-loader)/ },
@@ -23,6 +23,7 @@ const PACKAGES = {
     entries: ["index", "internal", "launcher", "thread", "launch/rank-guard", "broadcast/broadcast-thread", "fetch/cast-thread"],
     inline: /^(?!@grpc\/proto-loader)/,
   },
+  "packages/cli": { entries: ["terminal/first-signals", "main", "rank/rank-main"], inline: /^commander(\/|$)/ },
 };
 
 for (const [folder, { entries, inline }] of Object.entries(PACKAGES)) await flatten(join(ROOT, folder, "dist"), entries, inline);

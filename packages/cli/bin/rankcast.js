@@ -1,5 +1,5 @@
 #!/usr/bin/env node
 // Signals first: importing the program takes longer than many of its verbs.
-import "../dist/terminal/first-signals.js";
+import "../dist/flat/first-signals.js";
 
-await import("../dist/main.js");
+await import("../dist/flat/main.js");

@@ -1,6 +1,6 @@
 /** The command line: verbs, and one way for every failure to end. */
 import { readFileSync } from "node:fs";
-import { CheckpointError, UsageError } from "@rankcast/core";
+import { CheckpointError, UsageError } from "@rankcast/core/launcher";
 import { Command, CommanderError } from "commander";
 import { readTerminalEnvironment } from "./environment/environment.ts";
 import { endOnSignal } from "./terminal/first-signals.ts";
@@ -11,7 +11,8 @@ import { addVerbs } from "./verb/add-verbs.ts";
 
 const USAGE_EXIT_CODE = 2;
 
-const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
+// From dist/flat, where this is run.
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
 const program = new Command("rankcast")
   .description("Loads a model checkpoint once and casts it to every rank.")
   .version(version)

@@ -1,7 +1,7 @@
 /** What a launch needs from whoever coordinates its ranks. */
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CheckpointError, LoadReport } from "@rankcast/core";
+import { CheckpointError, LoadReport } from "@rankcast/core/launcher";
 import type { RankFailure } from "./launch/launch-event.ts";
 import type { SpawnAttempt, SpawnSettings } from "./launch/launch-options.ts";
 import type { CoordinatorEvent } from "./node/coordinator-event.ts";

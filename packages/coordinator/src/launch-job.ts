@@ -1,4 +1,5 @@
 /** The public launcher: ranks and, for each attempt, a coordinator in this process that they find through their environment. */
+
 import type { LoadReport } from "@rankcast/core";
 import {
   DURATION_MS,
@@ -11,7 +12,7 @@ import {
   TEXT,
   TEXTS,
   TEXTS_BY_NAME,
-} from "@rankcast/core/runtime";
+} from "@rankcast/core/launcher";
 import type { AttemptCoordination } from "./attempt-coordination.ts";
 import { launcherVariables } from "./launch/environment.ts";
 import { launch as launchRanks } from "./launch/launch.ts";

@@ -41,6 +41,12 @@ describe("architecture: start-up", () => {
     expect(partsOf(evaluated(["main", "verb/add-verbs", "verb/load", "verb/run"]))).to.deep.equal(launcher);
   });
 
+  it("the launcher spawns ranks before it imports what reads, plans or binds weights", () => {
+    const doors = ["index", "runtime", "internal"].map((door) => `packages/core/dist/flat/${door}.js`);
+    const files = evaluated(["main", "verb/add-verbs", "verb/load", "verb/run"]);
+    expect(doors.filter((door) => files.has(door))).to.deep.equal([]);
+  });
+
   it("the help imports neither", () => {
     const verbs = ["cache", "convert", "diff", "doctor", "download", "inspect", "load", "plan", "run", "verify"];
     expect(partsOf(evaluated(["main", ...verbs.map((verb) => `verb/${verb}`)]))).to.deep.equal(launcher);

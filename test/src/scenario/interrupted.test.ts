@@ -22,7 +22,7 @@ const HOOKS = `
   import { existsSync, writeSync } from "node:fs";
   import { setTimeout } from "node:timers/promises";
   export async function load(url, context, next) {
-    if (url.endsWith("/cli/dist/main.js")) {
+    if (url.endsWith("/cli/dist/flat/main.js")) {
       writeSync(2, "importing main\\n");
       while (!existsSync(process.env.HOLD_UNTIL)) await setTimeout(5);
     }

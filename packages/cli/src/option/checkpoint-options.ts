@@ -3,7 +3,8 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type FetchOptions, UsageError, type WeightTables } from "@rankcast/core";
+import type { FetchOptions, WeightTables } from "@rankcast/core";
+import { UsageError } from "@rankcast/core/launcher";
 import { type Command, InvalidArgumentError, Option } from "commander";
 
 /** Values commander gives for the shared flags. */

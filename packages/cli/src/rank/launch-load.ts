@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type CoordinatorEvent, launch, type RunFlagValues } from "@rankcast/coordinator/launcher";
-import { DistributionError, type LoadReport } from "@rankcast/core";
+import type { LoadReport } from "@rankcast/core";
+import { DistributionError } from "@rankcast/core/launcher";
 import { LOAD_REQUEST_VARIABLE, type LoadRequest, writeLoadRequest } from "./load-request.ts";
 
 /** How to launch. */

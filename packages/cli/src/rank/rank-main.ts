@@ -1,5 +1,5 @@
 /** The program that `rankcast load` starts once per rank. The launcher prints reports and errors; this only ends with the right code. */
-import { describeError } from "@rankcast/core/runtime";
+import { describeError } from "@rankcast/core/launcher";
 import { loadRequestPath } from "../environment/environment.ts";
 import { readLoadRequest } from "./load-request.ts";
 import { performLoad } from "./perform-load.ts";

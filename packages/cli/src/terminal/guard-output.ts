@@ -1,5 +1,5 @@
 /** What happens when nobody reads what is written: a closed pipe is no failure, a full disk is one. */
-import { SourceError } from "@rankcast/core";
+import { SourceError } from "@rankcast/core/launcher";
 
 /** A stream that may fail. */
 interface Output {

@@ -1,5 +1,5 @@
 /** Ctrl-C and SIGTERM of verbs that are one process; `run` and `load` have the launcher's own way. */
-import { DistributionError } from "@rankcast/core";
+import { DistributionError } from "@rankcast/core/launcher";
 import { exitCodeOf } from "./print-error.ts";
 
 const EXIT_CODES: ReadonlyMap<NodeJS.Signals, number> = new Map([

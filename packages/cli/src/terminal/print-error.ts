@@ -1,7 +1,7 @@
 /** A failure as people and programs read it. Never a stack trace: a stack says nothing to somebody whose file is missing. */
 import { styleText } from "node:util";
-import { CheckpointError, type ErrorDetails } from "@rankcast/core";
-import { describeError, printable } from "@rankcast/core/runtime";
+import type { ErrorDetails } from "@rankcast/core";
+import { CheckpointError, describeError, printable } from "@rankcast/core/launcher";
 
 /** Where and how to print. */
 export interface ErrorSink {

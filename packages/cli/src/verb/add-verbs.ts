@@ -17,8 +17,11 @@ const VERBS: ReadonlyMap<string, () => Promise<AddVerb>> = new Map([
   ["doctor", async () => (await import("./doctor.ts")).addDoctor],
 ]);
 
+const VERSION_FLAGS: readonly (string | undefined)[] = ["--version", "-V"];
+
 /** Adds the verb that `args` begin with; all of them where they begin otherwise: with the help, or with a mistake that resembles a verb. */
 export async function addVerbs(program: Command, args: readonly string[]): Promise<void> {
+  if (VERSION_FLAGS.includes(args[0])) return;
   const wanted = VERBS.get(args[0] ?? "");
   const adders = wanted ? [await wanted()] : await Promise.all([...VERBS.values()].map((verb) => verb()));
   for (const add of adders) add(program);

@@ -1,8 +1,8 @@
 /** `rankcast load`: the main job. Spawns ranks on this node, or is one of them when a launcher has started it. */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type LoadReport, UsageError } from "@rankcast/core";
-import { detectRank, readHostFacts } from "@rankcast/core/runtime";
+import type { LoadReport } from "@rankcast/core";
+import { detectRank, readHostFacts, UsageError } from "@rankcast/core/launcher";
 import type { Command } from "commander";
 import { allVariables, readTerminalEnvironment } from "../environment/environment.ts";
 import { addCheckpointOptions, type CheckpointFlags, fetchOptionsOf, revKeysOf } from "../option/checkpoint-options.ts";

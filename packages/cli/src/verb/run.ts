@@ -1,6 +1,6 @@
 /** `rankcast run`: launcher with torchrun's flags; spawns and supervises the rank processes of a user's script. */
 import { launch, launchExitCode } from "@rankcast/coordinator/launcher";
-import { CheckpointError, UsageError } from "@rankcast/core";
+import { CheckpointError, UsageError } from "@rankcast/core/launcher";
 import type { Command } from "commander";
 import { readTerminalEnvironment } from "../environment/environment.ts";
 import { addLaunchOptions, launchValuesOf } from "../option/launch-options.ts";

@@ -1,5 +1,5 @@
 /** The table that torchelastic prints when a job fails; layout of `torch/distributed/elastic/multiprocessing/errors/__init__.py`. */
-import { printable } from "@rankcast/core/runtime";
+import { printable } from "@rankcast/core/launcher";
 import type { RankFailure } from "./launch-event.ts";
 
 const WIDTH_MAX = 60;

@@ -1,7 +1,7 @@
 /** How a launch that did not succeed is told. */
 import { constants } from "node:os";
-import { CheckpointError, DistributionError, ERROR_CODES, type ErrorCode, type ErrorDetail, type ErrorDetails } from "@rankcast/core";
-import { asCheckpointError, fromErrorRecord } from "@rankcast/core/runtime";
+import type { ErrorCode, ErrorDetail, ErrorDetails } from "@rankcast/core";
+import { asCheckpointError, CheckpointError, DistributionError, ERROR_CODES, fromErrorRecord } from "@rankcast/core/launcher";
 import { renderFailureTable } from "./failure-table.ts";
 import type { RankFailure } from "./launch-event.ts";
 import { type LaunchOutcome, rootFailure } from "./supervisor-state.ts";

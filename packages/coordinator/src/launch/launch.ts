@@ -1,8 +1,7 @@
 /** Starts and supervises the ranks of one node. */
 import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
-import { DistributionError } from "@rankcast/core";
-import { readHostFacts } from "@rankcast/core/runtime";
+import { DistributionError, readHostFacts } from "@rankcast/core/launcher";
 import { launcherVariables } from "./environment.ts";
 import { compileLaunchOptions, type LaunchOptions } from "./launch-options.ts";
 import { type LaunchResult, LaunchRun } from "./launch-run.ts";

@@ -2,8 +2,7 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { SourceError } from "@rankcast/core";
-import { makeDirectories } from "@rankcast/core/runtime";
+import { makeDirectories, SourceError } from "@rankcast/core/launcher";
 
 /** Files of one rank in one attempt. */
 export interface RankFiles {

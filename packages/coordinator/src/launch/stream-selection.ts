@@ -1,6 +1,5 @@
 /** torchrun's way to choose output streams: one digit for all ranks, or `local rank:digit` pairs. */
-import { UsageError } from "@rankcast/core";
-import { quote } from "@rankcast/core/runtime";
+import { quote, UsageError } from "@rankcast/core/launcher";
 
 /** Which of its two streams a rank's choice covers. */
 export interface StreamChoice {

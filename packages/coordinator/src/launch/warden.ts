@@ -24,7 +24,7 @@ done
 for each in $groups; do kill -TERM "-$each" 2>/dev/null; done
 [ -n "$groups" ] && sleep 1
 for each in $groups; do kill -KILL "-$each" 2>/dev/null; done
-rm -rf -- "$1"
+[ ! -e "$1" ] || rm -rf -- "$1"
 exit 0
 `;
 
