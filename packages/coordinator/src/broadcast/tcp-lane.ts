@@ -7,7 +7,7 @@ import { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import { DistributionError } from "@rankcast/core";
 import { greet } from "../link/handshake.ts";
-import { isLoopback, type LinkKey, parseLinkAddress, protectionOf } from "../link/link-key.ts";
+import { type LinkKey, parseLinkAddress, protectionOf } from "../link/link-key.ts";
 import { listenForLinks } from "../link/link-listener.ts";
 import { clientTls } from "../link/link-tls.ts";
 import type { Lane, LaneConnection, LaneListener } from "./lane.ts";
@@ -84,7 +84,7 @@ class HandshakeStream extends Duplex {
 
 async function dial(address: string, key: LinkKey, buffer: Buffer): Promise<LaneConnection> {
   const where = parseLinkAddress(address);
-  const protection = where.type === "unix" || isLoopback(where.host) ? "plain" : protectionOf(where.host, key);
+  const protection = where.type === "unix" ? "plain" : protectionOf(where.host, key);
   let listener: LaneListener | null = null;
   const early = new HandshakeStream(() => socket);
   const onread = {

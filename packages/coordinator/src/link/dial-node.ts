@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { CheckpointError, DistributionError } from "@rankcast/core";
 import { greet, type LinkKind } from "./handshake.ts";
-import { isLoopback, type LinkKey, parseLinkAddress, protectionOf } from "./link-key.ts";
+import { isLoopback, type LinkKey, type LinkProtection, parseLinkAddress, protectionOf } from "./link-key.ts";
 import { clientTls } from "./link-tls.ts";
 
 /** Connecting, TLS and handshake together: the listener's own bound is a second and a half, the rest is for slow networks. */
@@ -30,8 +30,7 @@ export async function secureLink(socket: Socket, address: string, kind: LinkKind
   const timer = setTimeout(() => used.destroy(new Error(`no handshake within ${DIAL_MS} ms`)), DIAL_MS);
   try {
     await connected(socket);
-    const { host } = hostOf(address);
-    const tls = clientTls(isLoopback(socket.remoteAddress ?? host) ? "plain" : protectionOf(host, key), key);
+    const tls = clientTls(protectionTo(address, socket, key), key);
     if (tls !== null) {
       const secured = connectTls({ ...tls, socket });
       used = secured;
@@ -48,9 +47,11 @@ export async function secureLink(socket: Socket, address: string, kind: LinkKind
   }
 }
 
-function hostOf(address: string): { readonly host: string } {
+/** A name can lead to this machine; the listener sees the address only. */
+function protectionTo(address: string, { remoteAddress = "" }: Socket, key: LinkKey): LinkProtection {
   const where = parseLinkAddress(address);
-  return { host: where.type === "unix" ? "localhost" : where.host };
+  if (where.type === "unix") return "plain";
+  return protectionOf(isLoopback(remoteAddress) ? remoteAddress : where.host, key);
 }
 
 function connected(socket: Socket): Promise<void> {

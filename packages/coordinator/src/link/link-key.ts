@@ -56,11 +56,13 @@ export function isLoopback(host: string): boolean {
 }
 
 /**
- * How a link to (or from) `host` is protected.
+ * How a link to (or from) `host` is protected. Within the machine the token proves who is there and nobody listens; without one only certificates do.
  * @throws {UsageError} RANKCAST_UNPROTECTED when it would leave the machine without any protection and nobody has allowed that.
  */
-export function protectionOf(host: string, { token, certificates, insecure }: LinkKey): LinkProtection {
-  if (isLoopback(host) || insecure) return "plain";
+export function protectionOf(host: string, key: LinkKey): LinkProtection {
+  const { token, certificates, insecure } = key;
+  if (insecure) return "plain";
+  if (isLoopback(host)) return token === "" && certificates !== null ? "certificates" : "plain";
   if (certificates !== null) return "certificates";
   if (token !== "") return "shared-key";
   throw new UsageError("RANKCAST_UNPROTECTED", `the job's nodes would talk to ${host} with nothing that proves who they are`, {

@@ -126,7 +126,7 @@ class Gate {
     for (const socket of [...this.#strangers.keys()]) this.#turnAway(socket);
   }
 
-  /** Tells the two ways to begin apart by the first byte: plain connections come from this machine, unless all may. */
+  /** Tells the two ways to begin apart by the first byte: plain connections come from this machine and prove the token, unless all may. */
   #begin(socket: Socket, local: boolean): void {
     const first: Buffer | null = socket.read(1);
     if (first === null) {
@@ -135,7 +135,9 @@ class Gate {
     }
     socket.unshift(first);
     if (first[0] === MAGIC[0]) {
-      const mayBePlain = local || this.#options.key.insecure || isLoopback(socket.remoteAddress ?? "");
+      const { remoteAddress = "" } = socket;
+      const mayBePlain =
+        local || this.#options.key.insecure || (isLoopback(remoteAddress) && protectionOf(remoteAddress, this.#options.key) === "plain");
       if (mayBePlain) void this.#shakeHands(socket, socket);
       else this.#turnAway(socket);
     } else if (this.#tls === null) this.#turnAway(socket);

@@ -1,8 +1,6 @@
 /** The handshake between nodes: who gets in, who does not, and that nothing behind it sees a byte before. */
-import { execFileSync, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
@@ -17,6 +15,7 @@ import {
 } from "@rankcast/coordinator/internal";
 import { CheckpointError } from "@rankcast/core";
 import { expect } from "chai";
+import { hasOpenssl, makeCertificates } from "../../support/make-certificates.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 
 const key = (more: Partial<LinkKey> = {}): LinkKey => ({ jobId: "job", token: "secret", certificates: null, insecure: false, ...more });
@@ -170,6 +169,21 @@ describe("link between nodes", () => {
     expect(await codeOf(listen({ address: second.listener.address }))).to.equal("RANKCAST_COORDINATOR_UNREACHABLE");
   });
 
+  it("without a token nobody of this machine comes in without a certificate", async function () {
+    if (!hasOpenssl()) this.skip();
+    const certificates = makeCertificates(directory(), "ours");
+    const ours = key({ token: "", certificates });
+    const { listener, links } = await listen({ key: ours });
+    // What everybody knows: the protocol, the job's name, and that there is no token.
+    expect(await codeOf(dial(listener.address, "grpc", key({ token: "" })))).not.to.equal("nothing was refused");
+    const strange = key({ token: "", certificates: makeCertificates(directory(), "strange") });
+    expect(await codeOf(dialNode(listener.address, "grpc", strange))).to.equal("RANKCAST_TOKEN_REFUSED");
+    expect(links).to.deep.equal([]);
+    const socket = await dial(listener.address, "lane", ours);
+    expect((socket as Socket & { encrypted?: boolean }).encrypted).to.equal(true);
+    await expectEcho(socket, links);
+  });
+
   describe("over a network", () => {
     before(function () {
       if (outside === undefined) {
@@ -196,10 +210,7 @@ describe("link between nodes", () => {
     });
 
     it("takes certificates of one authority on both sides", async function () {
-      if (spawnSync("openssl", ["version"]).error) {
-        console.log("      skipped: no openssl to make certificates with");
-        this.skip();
-      }
+      if (!hasOpenssl()) this.skip();
       const ours = makeCertificates(directory(), "ours");
       const strange = makeCertificates(directory(), "strange");
       const { listener, links } = await listen({ address: "0.0.0.0:0", key: key({ token: "", certificates: ours }) });
@@ -210,27 +221,3 @@ describe("link between nodes", () => {
     });
   });
 });
-
-function makeCertificates(folder: string, name: string) {
-  const file = (ending: string) => join(folder, `${name}-${ending}`);
-  const openssl = (...args: string[]) => execFileSync("openssl", args, { stdio: "ignore" });
-  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  openssl("req", "-x509", ...newKey, "-keyout", file("ca.key"), "-out", file("ca.pem"), "-subj", `/CN=${name} authority`, "-days", "2");
-  openssl("req", ...newKey, "-keyout", file("key"), "-out", file("csr"), "-subj", `/CN=${name} node`);
-  openssl(
-    "x509",
-    "-req",
-    "-in",
-    file("csr"),
-    "-CA",
-    file("ca.pem"),
-    "-CAkey",
-    file("ca.key"),
-    "-CAcreateserial",
-    "-out",
-    file("pem"),
-    "-days",
-    "2",
-  );
-  return { certificate: readFileSync(file("pem")), key: readFileSync(file("key")), authority: readFileSync(file("ca.pem")) };
-}
