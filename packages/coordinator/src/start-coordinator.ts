@@ -1,111 +1,73 @@
 /** The public door: a coordinator that listens. */
 import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
 import { join } from "node:path";
-import { compileLimits, type FetchOptions, UsageError } from "@rankcast/core";
+import { compileLimits } from "@rankcast/core";
 import {
-  DURATION_MS,
-  FUNCTION,
   importReaders,
   MemoryMeter,
   meetingPath,
   nativeMemory,
-  OBJECT,
-  type OptionShapes,
   ownDirectory,
-  PORT,
-  quote,
   readEnvironment,
-  requireArgument,
   requireFetchOptions,
-  requireOptions,
-  TEXT,
-  wholeNumber,
 } from "@rankcast/core/runtime";
+import { type CompiledCoordinatorOptions, type CoordinatorOptions, compileCoordinatorOptions } from "./coordinator-options.ts";
 import { fetchAndCast } from "./fetch/cast-weights.ts";
 import { type FetchWeights, fetchWeights } from "./fetch/fetch-weights.ts";
 import { startCoordinationServer } from "./grpc/coordination-server.ts";
+import { launcherVariables } from "./launch/environment.ts";
 import { serveMetrics } from "./metrics/serve-metrics.ts";
 import type { CoordinatorEvent } from "./node/coordinator-event.ts";
 import { NodeCoordinator } from "./node/node-coordinator.ts";
 import { RankWatch } from "./node/rank-watch.ts";
-
-/** How to start a coordinator. */
-export interface CoordinatorOptions {
-  /** Ranks of the job; all of them run on this node. Jobs of several nodes are coordinated by `launch` and `joinGroup`. */
-  readonly worldSize?: number;
-  /** The same as a record; `nodes` is 1 or left out. */
-  readonly topology?: { readonly worldSize: number; readonly nodes?: number };
-  /** Equal for all processes of the job. Default: random. */
-  readonly jobId?: string;
-  /** Version of the membership; grows when the job restarts. Default 0. */
-  readonly epoch?: number;
-  /** Where to listen, `unix:/absolute/path`. Default: a socket in a fresh 0700 directory. */
-  readonly bind?: string;
-  /** The same as `bind`. */
-  readonly address?: string;
-  /** The job's secret. Default: 32 random bytes. */
-  readonly token?: string;
-  /** What loads fetch with unless ranks say otherwise: headers, tables, `offline`, ... */
-  readonly fetch?: FetchOptions;
-  /** Limits of loads; those that ranks name win. */
-  readonly limits?: FetchOptions["limits"];
-  /** Where downloads are kept unless ranks say otherwise. */
-  readonly cacheDir?: string;
-  /** How long a missing rank may show no progress at a barrier. Default 600 000: ten minutes of silence are a hang, slow disks still show progress. */
-  readonly barrierTimeoutMs?: number;
-  /** How long a rank's process may be stopped (SIGSTOP) before it is given up. Default 10 000. */
-  readonly stoppedTimeoutMs?: number;
-  readonly onEvent?: (event: CoordinatorEvent) => void;
-  /** Serve Prometheus metrics on this port of 127.0.0.1; 0 finds a free one. Default: none. */
-  readonly metricsPort?: number;
-}
+import type { CoordinatedNode, RankHost } from "./rank-host.ts";
 
 /** A coordinator that listens. */
 export interface Coordinator extends AsyncDisposable {
+  /** For the ranks of this node. */
   readonly address: string;
+  /** What the ranks of this node show. */
   readonly token: string;
   readonly jobId: string;
   readonly epoch: number;
+  /** Where the other nodes find node 0; null when there are none. */
+  readonly endpoint: string | null;
+  /**
+   * Resolves with all nodes of the job when they have come together; ranks that come before wait. Rejects as the ranks' first calls do:
+   * RANKCAST_NODES_MISSING, RANKCAST_DUPLICATE_NODE, RANKCAST_NODE_COUNT, RANKCAST_TOPOLOGY, ... Need not be awaited.
+   */
+  readonly joined: Promise<readonly CoordinatedNode[]>;
   /** Where metrics are; null without `metricsPort`. */
   readonly metricsUrl: string | null;
-  /** Ends sessions, rounds and the socket. Safe to call twice. */
+  /**
+   * Ends sessions, rounds and the socket. With several nodes, when the ranks of this one have left, it first waits for the other nodes' ranks to do so
+   * (`joinTimeoutMs` at most); closed before its ranks have left, it is a lost node to the others. Safe to call twice.
+   */
   close(): Promise<void>;
 }
 
 /** Ten minutes of silence are a hang; slow disks still show progress. */
 export const BARRIER_TIMEOUT_MS = 600_000;
 const STOPPED_TIMEOUT_MS = 10_000;
-
-/** More ranks than any job has; a typing error is more likely. */
-const WORLD_SIZE_MAX = 2 ** 20;
-const COORDINATOR_SHAPES: OptionShapes = new Map([
-  ["worldSize", wholeNumber(1, WORLD_SIZE_MAX)],
-  ["topology", OBJECT],
-  ["jobId", TEXT],
-  ["epoch", wholeNumber(0, Number.MAX_SAFE_INTEGER)],
-  ["bind", TEXT],
-  ["address", TEXT],
-  ["token", TEXT],
-  ["fetch", OBJECT],
-  ["limits", OBJECT],
-  ["cacheDir", TEXT],
-  ["barrierTimeoutMs", DURATION_MS],
-  ["stoppedTimeoutMs", DURATION_MS],
-  ["onEvent", FUNCTION],
-  ["metricsPort", PORT],
-]);
+const JOIN_TIMEOUT_MS = 300_000;
 
 /**
- * Starts a coordinator for the ranks of this node.
- * @throws {UsageError} RANKCAST_USAGE for an option that is not what it must be, for an address that is no path of this machine, for several nodes.
- * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when the address or the metrics' port cannot be bound.
+ * Starts a coordinator for the ranks of this node: of all of a job's, or of one of several nodes, each of which starts one.
+ * @throws {UsageError} RANKCAST_USAGE for an option that is not what it must be, RANKCAST_UNPROTECTED when nodes would talk over a network with nothing
+ * that proves who they are.
+ * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when an address or the metrics' port cannot be bound, or node 0 does not appear in time;
+ * RANKCAST_TOKEN_REFUSED, RANKCAST_WRONG_JOB.
+ * @example
+ * const tls = { cert: readFileSync("node.pem"), key: readFileSync("node.key"), ca: readFileSync("ca.pem") };
+ * const topology = { worldSize: 8, nodes: 2, nodeRank: 0 };
+ * await using coordinator = await startCoordinator({ topology, rdzvEndpoint: "node-a:29400", tls });
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
-  requireOptions(options, COORDINATOR_SHAPES);
-  const worldSize = worldSizeOf(options);
-  const asked = options.address ?? options.bind;
-  requireLocal(asked);
-  const { jobId = randomBytes(8).toString("hex"), epoch = 0, token = randomBytes(32).toString("hex"), metricsPort } = options;
+  const compiled = compileCoordinatorOptions(options, launcherVariables());
+  const { jobId, epoch, token, place } = compiled;
+  const fetch = withDefaults(fetchAndCast(fetchWeights), options);
+  const { stoppedTimeoutMs = STOPPED_TIMEOUT_MS, metricsPort } = options;
   const metrics = metricsPort === undefined ? null : await serveMetrics(metricsPort);
   const onEvent = (event: CoordinatorEvent): void => {
     metrics?.take(event);
@@ -114,65 +76,65 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const { noMmap, runtimeDirectory } = readEnvironment();
   nativeMemory(noMmap);
   // A name of its own: nobody meets here, and it goes away with this process, however that ends.
-  const own = asked === undefined ? ownDirectory(meetingPath(runtimeDirectory, randomBytes(8).toString("hex"))) : null;
-  const address = asked ?? `unix:${join(own?.path ?? "", "coordinator.sock")}`;
-  const node = new NodeCoordinator({
-    jobId,
-    epoch,
-    worldSize,
-    localWorldSize: worldSize,
-    fetch: withDefaults(fetchAndCast(fetchWeights), options),
-    memory: new MemoryMeter(),
-    onEvent,
-    barrierTimeoutMs: options.barrierTimeoutMs ?? BARRIER_TIMEOUT_MS,
-  });
-  const watch = new RankWatch(node, { silenceMs: options.stoppedTimeoutMs ?? STOPPED_TIMEOUT_MS });
+  const own = compiled.address === null ? ownDirectory(meetingPath(runtimeDirectory, randomBytes(8).toString("hex"))) : null;
+  const address = compiled.address ?? `unix:${join(own?.path ?? "", "coordinator.sock")}`;
+  const undo: (() => unknown)[] = [() => metrics?.close(), () => own?.leave()];
+  const unwind = async (): Promise<void> => {
+    for (const step of undo.splice(0)) await step();
+  };
   try {
-    const server = await startCoordinationServer(address, token, watch);
+    const host = await openHost(compiled, options, { fetch, onEvent });
+    undo.unshift(() => host.leave());
+    const watch = new RankWatch(host.ranks, { silenceMs: stoppedTimeoutMs });
+    undo.unshift(() => {
+      watch.close();
+      host.end();
+    });
+    const server = await startCoordinationServer(address, token, watch, { nodeRank: place?.nodeRank });
+    undo.splice(1, 0, () => server.close());
     // Ranks are being started, or are on their way here: half of the code that the first load needs is read meanwhile.
     setImmediate(() => void importReaders());
     let closing: Promise<void> | null = null;
     const close = (): Promise<void> => {
-      closing ??= (async () => {
-        watch.close();
-        node.close();
-        await server.close();
-        await metrics?.close();
-        own?.leave();
-      })();
+      closing ??= host.settled().then(unwind);
       return closing;
     };
-    return { address, token, jobId, epoch, metricsUrl: metrics?.url ?? null, close, [Symbol.asyncDispose]: close };
+    const { endpoint, joined } = host;
+    return { address, token, jobId, epoch, endpoint, joined, metricsUrl: metrics?.url ?? null, close, [Symbol.asyncDispose]: close };
   } catch (error) {
-    watch.close();
-    await metrics?.close();
-    own?.leave();
+    await unwind();
     throw error;
   }
 }
 
-function worldSizeOf({ worldSize, topology }: CoordinatorOptions): number {
-  if (topology !== undefined) {
-    requireOptions(topology, new Map([["worldSize", wholeNumber(1, WORLD_SIZE_MAX)]]));
-    if ((topology.nodes ?? 1) !== 1) {
-      throw new UsageError("RANKCAST_USAGE", `topology: a job of ${topology.nodes} nodes is coordinated by launch and joinGroup`, {
-        details: { option: "topology" },
-        remedy: "Use launch({ nnodes }) or joinGroup on every node.",
-      });
-    }
-  }
-  const ranks = worldSize ?? topology?.worldSize;
-  requireArgument("worldSize", ranks, wholeNumber(1, WORLD_SIZE_MAX));
-  return Number(ranks);
+/** What all kinds of coordinators work with. */
+interface HostTools {
+  readonly fetch: FetchWeights;
+  readonly onEvent: (event: CoordinatorEvent) => void;
 }
 
-/** Only this machine: links between machines are encrypted, and are not this door's. */
-function requireLocal(address: string | undefined): void {
-  if (address === undefined || address.startsWith("unix:/")) return;
-  throw new UsageError("RANKCAST_USAGE", `bind must be unix:/absolute/path, not ${quote(address)}`, {
-    details: { option: "bind" },
-    remedy: "Jobs of several machines are coordinated by launch and joinGroup, over encrypted links.",
-  });
+async function openHost(compiled: CompiledCoordinatorOptions, options: CoordinatorOptions, tools: HostTools): Promise<RankHost> {
+  const { barrierTimeoutMs = BARRIER_TIMEOUT_MS, stoppedTimeoutMs = STOPPED_TIMEOUT_MS, joinTimeoutMs = JOIN_TIMEOUT_MS } = options;
+  const { place } = compiled;
+  if (place === null) return openLoneHost(compiled, { ...tools, barrierTimeoutMs });
+  // One node's coordinator does without the code for several.
+  const { coordinateNodes } = await import("./coordinate-nodes.ts");
+  const bounds = { joinTimeoutMs, silenceMs: stoppedTimeoutMs, barrierTimeoutMs };
+  return coordinateNodes({ compiled, place, variables: launcherVariables(), ...bounds, ...tools });
+}
+
+function openLoneHost(compiled: CompiledCoordinatorOptions, tools: HostTools & { readonly barrierTimeoutMs: number }): RankHost {
+  const { jobId, epoch, worldSize, localWorldSize } = compiled;
+  const node = new NodeCoordinator({ jobId, epoch, worldSize, localWorldSize, memory: new MemoryMeter(), ...tools });
+  const ranks = Array.from({ length: worldSize }, (_, rank) => rank);
+  return {
+    ranks: node,
+    endpoint: null,
+    joined: Promise.resolve([{ nodeRank: 0, host: hostname(), ranks }]),
+    settled: async () => undefined,
+    end: () => node.close(),
+    leave: async () => undefined,
+  };
 }
 
 /** Fetches with what the owner of the coordinator has set, where ranks have not said otherwise. */

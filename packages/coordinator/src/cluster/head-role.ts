@@ -105,8 +105,7 @@ export class HeadRole implements NodeRole {
     return this.#head.reachableHost;
   }
 
-  /** Where other nodes join. */
-  get address(): string {
+  get headAddress(): string {
     return formatLinkAddress(this.reachableHost, this.#listener?.port ?? this.#head.port);
   }
 

@@ -71,6 +71,8 @@ export interface NodeRole {
   readonly listenHost: string;
   /** The same as other nodes dial it. */
   readonly reachableHost: string;
+  /** Where nodes find the head. */
+  readonly headAddress: string;
   /** Opens the way to the head, which ends when the node closes. */
   open(node: UplinkListener): Uplink;
   /** The coordinator of an epoch; null: the head's is elsewhere, this node relays. */
@@ -151,6 +153,11 @@ export class JobNode {
   async settle(timeoutMs: number): Promise<void> {
     const deadlineMs = performance.now() + timeoutMs;
     while (!this.over && performance.now() < deadlineMs) await setTimeout(SETTLE_POLL_MS);
+  }
+
+  /** Where nodes find the head. */
+  get headAddress(): string {
+    return this.#role.headAddress;
   }
 
   /** How the job ended; null while it has not. */

@@ -27,7 +27,7 @@ export class Lobby implements ConnectionListener {
     this.#pass((target) => target.onJoin(connection));
     if (this.#ranks[localRank] !== undefined) return;
     this.#ranks[localRank] = rank;
-    if (Object.keys(this.#ranks).length === this.#localWorldSize) this.#onFull(this.#ranks);
+    if (this.#isFull) this.#onFull(this.#ranks);
   }
 
   onMessage(connection: RankConnection, message: RankMessage): void {
@@ -52,6 +52,11 @@ export class Lobby implements ConnectionListener {
     for (const connection of this.#here) this.#abort(connection, error);
   }
 
+  /** Whether every rank of the node has come, and all have left. */
+  get isOver(): boolean {
+    return this.#isFull && this.#here.size === 0;
+  }
+
   /** Resolves when no rank is connected any more. */
   empty(): Promise<void> {
     return this.#here.size === 0
@@ -59,6 +64,10 @@ export class Lobby implements ConnectionListener {
       : new Promise((resolve) => {
           this.#empty = resolve;
         });
+  }
+
+  get #isFull(): boolean {
+    return Object.keys(this.#ranks).length === this.#localWorldSize;
   }
 
   #abort(connection: RankConnection, error: ErrorRecord): void {

@@ -41,6 +41,10 @@ export class MemberRole implements NodeRole {
     return this.listenHost;
   }
 
+  get headAddress(): string {
+    return this.#options.address;
+  }
+
   open(node: UplinkListener): Uplink {
     const { silenceMs, heartbeatMs } = this.#options;
     let heardMs = performance.now();

@@ -39,15 +39,25 @@ const RETRY_MS = 100;
 /**
  * Opens the node; it has joined nothing yet.
  * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when the head cannot be bound or reached in time, RANKCAST_TOKEN_REFUSED,
- * RANKCAST_WRONG_JOB; {UsageError} RANKCAST_UNPROTECTED.
+ * RANKCAST_WRONG_JOB; {UsageError} RANKCAST_UNPROTECTED, RANKCAST_USAGE when the endpoint is no address that another node could dial.
  */
 export async function openJobNode(options: OpenNodeOptions): Promise<JobNode> {
+  requireReachable(options.endpoint);
   const place = new MeetingPlace(options.runtimeDirectory, options.meeting);
   if (options.isHead !== "no") {
     const head = await openHead(options, place);
     if (head) return head;
   }
   return openMember(options, place);
+}
+
+/** Other nodes would take "every address" for their own machine. */
+function requireReachable(endpoint: Endpoint | null): void {
+  if (endpoint === null || !/^(0\.0\.0\.0|0|::|(0{1,4}:){7}0{1,4})$/.test(endpoint.host)) return;
+  throw new UsageError("RANKCAST_USAGE", `the endpoint of the rendezvous: expected node 0's address, found ${endpoint.host}`, {
+    details: { endpoint: formatLinkAddress(endpoint.host, endpoint.port) },
+    remedy: "Name the address, or the host, by which the other nodes reach node 0.",
+  });
 }
 
 /** Null when somebody else is the head. */
@@ -72,14 +82,14 @@ async function openHead(options: OpenNodeOptions, place: MeetingPlace): Promise<
       reachableHost: outside ? endpoint.host : host,
       onGathering: (gathering) => {
         if (!gathering) place.clear();
-        else if (role) place.leave({ address: role.address, token: own.key.token });
+        else if (role) place.leave({ address: role.headAddress, token: own.key.token });
       },
     });
   } catch (error) {
     if (options.isHead === "whoever-binds" && isTaken(error)) return null;
     throw error;
   }
-  place.leave({ address: role.address, token: own.key.token });
+  place.leave({ address: role.headAddress, token: own.key.token });
   return withBroadcast(own, role);
 }
 
@@ -119,9 +129,9 @@ async function openMember(options: OpenNodeOptions, place: MeetingPlace): Promis
   }
 }
 
-/** The endpoint, when it can be anywhere but on this machine, or the token is known; null: only a notice can help. */
+/** The endpoint, when it can be anywhere but on this machine, or what proves this node is known; null: only a notice can help. */
 function wayOutside({ endpoint, key }: OpenNodeOptions): { address: string; key: LinkKey } | null {
-  if (endpoint === null || (key.token === "" && !canLeave(key, endpoint.host))) return null;
+  if (endpoint === null || (key.token === "" && key.certificates === null && !canLeave(key, endpoint.host))) return null;
   return { address: formatLinkAddress(endpoint.host, endpoint.port), key };
 }
 

@@ -3,22 +3,24 @@ import { readFileSync } from "node:fs";
 import { UsageError } from "@rankcast/core";
 import { type ProcessVariables, readToken } from "@rankcast/core/runtime";
 import type { LinkCertificates, LinkKey } from "./link-key.ts";
+import { readCertificates } from "./read-certificates.ts";
 
 /**
  * `RANKCAST_TOKEN_FILE`; `RANKCAST_TLS_CERT`, `_KEY` and `_CA`; `RANKCAST_INSECURE`.
- * @throws {UsageError} RANKCAST_USAGE when a file cannot be read, may be read by others, or only some of the three are named.
+ * @throws {UsageError} RANKCAST_USAGE when a file cannot be read, may be read by others or is not what it must be, or only some of the three
+ * are named.
  */
 export function readLinkKey(variables: ProcessVariables, jobId: string, insecure = false): LinkKey {
   const tokenFile = variables["RANKCAST_TOKEN_FILE"];
   return {
     jobId,
     token: tokenFile ? readToken(tokenFile) : "",
-    certificates: readCertificates(variables),
+    certificates: certificatesOf(variables),
     insecure: insecure || /^(1|true|yes|on)$/i.test(variables["RANKCAST_INSECURE"] ?? ""),
   };
 }
 
-function readCertificates(variables: ProcessVariables): LinkCertificates | null {
+function certificatesOf(variables: ProcessVariables): LinkCertificates | null {
   const names = ["RANKCAST_TLS_CERT", "RANKCAST_TLS_KEY", "RANKCAST_TLS_CA"] as const;
   const missing = names.filter((name) => !variables[name]);
   if (missing.length === names.length) return null;
@@ -27,8 +29,9 @@ function readCertificates(variables: ProcessVariables): LinkCertificates | null 
       details: { variables: missing },
     });
   }
-  const [certificate, key, authority] = names.map((name) => readFile(name, variables[name] ?? ""));
-  return { certificate: certificate ?? Buffer.alloc(0), key: key ?? Buffer.alloc(0), authority: authority ?? Buffer.alloc(0) };
+  const [certificate, key, authority] = names;
+  const read = (name: string): Buffer => readFile(name, variables[name] ?? "");
+  return readCertificates({ certificate: read(certificate), key: read(key), authority: read(authority) }, { certificate, key, authority });
 }
 
 function readFile(variable: string, path: string): Buffer {
