@@ -5,7 +5,10 @@ import { readLoadRequest } from "./load-request.ts";
 import { performLoad } from "./perform-load.ts";
 
 try {
-  await performLoad(readLoadRequest(loadRequestPath()));
+  const request = readLoadRequest(loadRequestPath());
+  await performLoad(request);
+  // Nothing of a user's is left to run or to write: taking the heap down in order would only be waited for.
+  if (request.model === null) process.exit();
 } catch (error) {
   const { code, class: kind, message } = describeError(error);
   // Everything the coordinator knows is printed once, by the launcher; what it cannot know is printed here.

@@ -56,13 +56,15 @@ async function run(weights: string, flags: LoadFlags, command: Command): Promise
   const terminal = readTerminalEnvironment();
   const display = new ProgressDisplay({ ...terminal, write: (text) => void process.stderr.write(text), now: () => performance.now() });
   try {
-    const { report, updates } = await launchLoad(request, {
+    await launchLoad(request, {
       flags: launchValuesOf({ ...flags }, command),
       ...(flags.timeout === undefined ? {} : { barrierTimeoutMs: secondsOf("timeout", flags.timeout) * 1000 }),
       onEvent: (event) => display.show(event),
+      onLoaded: (report, updates) => {
+        display.finish();
+        printReport(report, updates, flags.json === true);
+      },
     });
-    display.finish();
-    printReport(report, updates, flags.json === true);
   } finally {
     display.finish();
   }
