@@ -28,6 +28,7 @@ export { NodeCaster } from "./cluster/node-caster.ts";
 export { RelayWeights } from "./cluster/relay-weights.ts";
 export { RoundLineage } from "./cluster/round-lineage.ts";
 export { type FetchedWeights, type FetchWeights, fetchWeights } from "./fetch/fetch-weights.ts";
+export { rehearseFetch } from "./fetch/rehearse-fetch.ts";
 export { openClusterChannel } from "./grpc/cluster-channel.ts";
 export type { HeadMessage, NodeMessage } from "./grpc/cluster-server.ts";
 export { type ClusterServer, startClusterServer } from "./grpc/cluster-server.ts";

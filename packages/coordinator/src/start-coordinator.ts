@@ -15,6 +15,7 @@ import {
 import { type CompiledCoordinatorOptions, type CoordinatorOptions, compileCoordinatorOptions } from "./coordinator-options.ts";
 import { fetchAndCast } from "./fetch/cast-weights.ts";
 import { type FetchWeights, fetchWeights } from "./fetch/fetch-weights.ts";
+import { rehearseFetch } from "./fetch/rehearse-fetch.ts";
 import { startCoordinationServer } from "./grpc/coordination-server.ts";
 import { launcherVariables } from "./launch/environment.ts";
 import { serveMetrics } from "./metrics/serve-metrics.ts";
@@ -92,8 +93,8 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     });
     const server = await startCoordinationServer(address, token, watch, { nodeRank: place?.nodeRank });
     undo.splice(1, 0, () => server.close());
-    // Ranks are being started, or are on their way here: half of the code that the first load needs is read meanwhile.
-    setImmediate(() => void importReaders());
+    // Ranks are being started, or are on their way here. A rank that is alone comes as soon as it can, and nobody waits with it.
+    setImmediate(() => void (compiled.worldSize > 1 ? rehearseFetch() : importReaders()));
     let closing: Promise<void> | null = null;
     const close = (): Promise<void> => {
       closing ??= host.settled().then(unwind);

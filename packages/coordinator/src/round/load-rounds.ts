@@ -9,7 +9,7 @@ import type { Arrive, CoordinatorMessage, Hello, LoadRequest, Publication } from
 import type { CoordinatorMemory } from "./coordinator-memory.ts";
 import { mergeRankResults, type RankResult } from "./merge-rank-results.ts";
 import type { DescribedWeights, NodeFacts, OtherNodes } from "./other-nodes.ts";
-import { isReport, newRound, nodesDiffer, type Round, type Stage } from "./round.ts";
+import { beginVerifying, isReport, newRound, nodesDiffer, type Round, type Stage } from "./round.ts";
 import { stripeReaders } from "./stripe-readers.ts";
 import { weightsDigest } from "./weights-digest.ts";
 
@@ -246,6 +246,7 @@ export class LoadRounds {
         fetched.release();
         return;
       }
+      const compared = beginVerifying(round, fetched, () => this.#host.now());
       this.#publish(round, fetched.manifestBytes, fetched.placed);
       if (!everyNodeFetches && !fetched.striped) this.#offer(round, fetched.manifestBytes, fetched.placed, "load");
       this.#host.listener.onPhase("verifying and loading");
@@ -253,9 +254,7 @@ export class LoadRounds {
         round.contentDigest = await weightsDigest(fetched, round.cancel.signal);
         this.#compare(round);
       }
-      const verifyStartMs = this.#host.now();
-      await fetched.verify();
-      round.verifyMs = this.#host.now() - verifyStartMs;
+      await compared;
       round.verified = true;
       this.#admitHeld(round);
     } catch (error) {

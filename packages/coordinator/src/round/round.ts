@@ -70,6 +70,19 @@ export function newRound(sequence: number): Round {
   };
 }
 
+/**
+ * Begins to verify, before ranks are told of the weights: whether anything is left to compare is a question to the disk, and they take all processors
+ * afterwards. Admits nobody: that is the caller's, when nodes were compared too. @throws what `verify` does, to whoever awaits it.
+ */
+export function beginVerifying(round: Round, fetched: FetchedWeights, now: () => number): Promise<void> {
+  const startMs = now();
+  const done = fetched.verify().then(() => {
+    round.verifyMs = now() - startMs;
+  });
+  done.catch(() => undefined);
+  return done;
+}
+
 /** The error of a round whose nodes fetched for themselves and got different bytes; null when they did not, as far as is known. */
 export function nodesDiffer({ contentDigest, ready, weights }: Round): DistributionError | null {
   if (contentDigest === null) return null;
