@@ -7,11 +7,11 @@ import { quote } from "../errors/quote.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
 import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
+import { ShapeSlots } from "../tensor/shape-slots.ts";
 import { JsonScanner } from "./json-scanner.ts";
 import { SAFETENSORS_DTYPES, type SafetensorsDType } from "./safetensors-dtype.ts";
 import { failSafetensors } from "./safetensors-fault.ts";
 import { type HeaderShape, type SafetensorsEntry, SafetensorsTable } from "./safetensors-table.ts";
-import { ShapeSlots } from "./shape-slots.ts";
 import { arrayBytes, keyBytes, pairBytes } from "./table-costs.ts";
 
 /** A header that is well formed; its offsets are not yet checked. */
@@ -152,15 +152,16 @@ class HeaderParser {
 
   #readShape(name: string): HeaderShape {
     const scanner = this.#scanner;
-    const shape = this.#sizes;
-    shape.length = 0;
+    const sizes = this.#sizes;
+    let rank = 0;
     scanner.beginArray();
     while (scanner.nextElement()) {
-      shape.push(scanner.readUnsigned());
-      if (shape.length > this.#context.limits.tensorRank)
-        enforceLimit(this.#context.limits, "tensorRank", shape.length, { file: this.#context.file, what: quote(name) });
+      sizes[rank] = scanner.readUnsigned();
+      rank += 1;
+      if (rank > this.#context.limits.tensorRank)
+        enforceLimit(this.#context.limits, "tensorRank", rank, { file: this.#context.file, what: quote(name) });
     }
-    return this.#slots.shapeOf(shape);
+    return this.#slots.shapeOf(sizes, rank);
   }
 
   #readOffsets(name: string): readonly [number | bigint, number | bigint] {

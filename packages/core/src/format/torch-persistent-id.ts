@@ -21,7 +21,8 @@ export interface StorageId {
 
 /** torch writes decimal counters and addresses. Anything else could be a path. */
 const STORAGE_KEY = /^[0-9]{1,20}$/;
-const LOCATION_LENGTH_MAX = 64;
+/** Longer device tags are cut. */
+export const LOCATION_LENGTH_MAX = 64;
 
 /** Elements of a persistent id whose first one is the text `kind`; null when it is not such a tuple. */
 export function taggedId(id: TreeValue, kind: string): readonly TreeValue[] | null {

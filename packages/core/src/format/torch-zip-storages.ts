@@ -2,28 +2,42 @@
 import type { Container, ContainerEntry } from "../container/container.ts";
 import { quote } from "../errors/quote.ts";
 import type { CheckpointTree, TreeValue } from "../manifest/checkpoint-tree.ts";
-import { STORAGE_BYTES } from "../pickle/heap-costs.ts";
+import { LEAN_STORAGE_BYTES } from "../pickle/heap-costs.ts";
 import type { PickleCall } from "../pickle/known-global.ts";
-import { TypedStorage } from "../pickle/torch-storage.ts";
-import { readStorageId, type StorageId } from "./torch-persistent-id.ts";
+import type { PlainStorage } from "../pickle/plain-tensors.ts";
+import { TypedStorage, type TypedTraits, typedTraits } from "../pickle/torch-storage.ts";
+import { LOCATION_LENGTH_MAX, readStorageId, type StorageId } from "./torch-persistent-id.ts";
 
 /** An entry of the archive with its name. */
 const ENTRY_BYTES = 144;
+/** What storages have in common, and its place in a table. */
+const TRAITS_BYTES = 240;
+/** Canonical decimal keys, which are places in a list. */
+const COUNTER = /^(?:0|[1-9][0-9]{0,8})$/;
+
+/** What of an id a storage is made of. */
+type Made = Pick<StorageId, "elementType" | "location" | "nbytes">;
 
 /** Answers the persistent ids of one `data.pkl`. */
 export class ZipStorages {
   private readonly container: Container;
-  private readonly folder: string;
+  private readonly prefix: string;
   private readonly bigEndian: boolean;
-  private readonly byKey: Map<string, TypedStorage> = new Map();
+  /** By key: torch counts from 0, and a table by text would be larger than the storages. */
+  private readonly counted: (TypedStorage | undefined)[];
+  private readonly others: Map<string, TypedStorage> = new Map();
+  private readonly traits: Map<string, TypedTraits> = new Map();
+  private last: TypedTraits | null = null;
+  private count = 0;
   /** Storages with bytes, by whether their record has a checksum. */
   private covered = 0;
   private bare = 0;
 
   constructor(container: Container, folder: string, bigEndian: boolean) {
     this.container = container;
-    this.folder = folder;
+    this.prefix = `${folder}/data/`;
     this.bigEndian = bigEndian;
+    this.counted = new Array<TypedStorage | undefined>(container.entries.size).fill(undefined);
   }
 
   /**
@@ -32,34 +46,75 @@ export class ZipStorages {
    */
   load(id: TreeValue, call: PickleCall): TypedStorage {
     const wanted = readStorageId(id, 5, call);
-    const entry = this.container.entries.get(`${this.folder}/data/${wanted.key}`);
-    const known = this.byKey.get(wanted.key);
+    const entry = this.container.entries.get(this.prefix + wanted.key);
+    const known = this.known(wanted.key);
     if (known !== undefined && known.elementType !== wanted.elementType) {
       throw call.refuse("RANKCAST_STORAGE_CONFLICT", `storage ${wanted.key} is ${known.elementType} and ${wanted.elementType}`);
     }
     checkSize(wanted, entry, call);
     if (known !== undefined) return known;
-    call.charge(STORAGE_BYTES);
-    const made = this.make(wanted, entry);
-    this.byKey.set(wanted.key, made);
+    const made = this.make(wanted, entry, call, wanted.key);
+    const counter = this.counterOf(wanted.key);
+    if (counter === null) this.others.set(wanted.key, made);
+    else this.counted[counter] = made;
     return made;
   }
 
-  private make(wanted: StorageId, entry: ContainerEntry | undefined): TypedStorage {
-    const { elementType, key, location: savedDevice, nbytes } = wanted;
+  /** The same without an id, and without a refusal: null when there would be one, or when the storage has no record. */
+  find({ key, elementType, location, nbytes }: PlainStorage, call: PickleCall): TypedStorage | null {
+    if (key >= this.counted.length) return null;
+    const known = this.counted[key];
+    if (known !== undefined) return known.elementType === elementType && known.nbytes === nbytes && !known.meta ? known : null;
+    const entry = this.container.entries.get(this.prefix + key);
+    if (entry === undefined || entry.nbytes !== nbytes) return null;
+    const made = this.make({ elementType, location: location.slice(0, LOCATION_LENGTH_MAX), nbytes }, entry, call);
+    this.counted[key] = made;
+    return made;
+  }
+
+  private known(key: string): TypedStorage | undefined {
+    const counter = this.counterOf(key);
+    return counter === null ? this.others.get(key) : this.counted[counter];
+  }
+
+  private counterOf(key: string): number | null {
+    const counter = COUNTER.test(key) ? Number(key) : Number.POSITIVE_INFINITY;
+    return counter < this.counted.length ? counter : null;
+  }
+
+  private make(
+    { elementType, location: savedDevice, nbytes }: Made,
+    entry: ContainerEntry | undefined,
+    call: PickleCall,
+    key = "",
+  ): TypedStorage {
     if (entry !== undefined && entry.nbytes > 0) {
       if (entry.crc32 === null) this.bare += 1;
       else this.covered += 1;
     }
-    return new TypedStorage({
-      nbytes,
-      pieces: entry ?? [],
-      elementType,
-      bigEndian: this.bigEndian,
-      savedDevice,
-      meta: entry === undefined,
-      key,
-    });
+    call.charge(LEAN_STORAGE_BYTES);
+    this.count += 1;
+    const meta = entry === undefined;
+    const { bigEndian } = this;
+    return new TypedStorage(
+      // A record's name says the key.
+      { nbytes, pieces: entry ?? [], elementType, key: entry === undefined ? key : "" },
+      this.traitsOf({ elementType, bigEndian, savedDevice, meta }, call),
+    );
+  }
+
+  private traitsOf(wanted: Parameters<typeof typedTraits>[0], call: PickleCall): TypedTraits {
+    const { last } = this;
+    if (last?.elementType === wanted.elementType && last.savedDevice === wanted.savedDevice && last.meta === wanted.meta) return last;
+    const text = `${wanted.elementType} ${wanted.meta} ${wanted.savedDevice}`;
+    let traits = this.traits.get(text);
+    if (traits === undefined) {
+      call.charge(TRAITS_BYTES);
+      traits = typedTraits(wanted);
+      this.traits.set(text, traits);
+    }
+    this.last = traits;
+    return traits;
   }
 
   /** Whether checksums cover the records that tensors use. */
@@ -69,18 +124,18 @@ export class ZipStorages {
 
   /** Heap of the archive's entries that are kept for their places. */
   get entriesBytes(): number {
-    return ENTRY_BYTES * this.byKey.size;
+    return ENTRY_BYTES * this.count;
   }
 
   /** Records of storages that nothing names. */
   get unused(): number {
-    const prefix = `${this.folder}/data/`;
+    const { prefix } = this;
     let records = 0;
     // forEach makes no object per record; archives have up to a million.
     this.container.entries.forEach((_, name) => {
       if (name.startsWith(prefix)) records += 1;
     });
-    return Math.max(records - this.byKey.size, 0);
+    return Math.max(records - this.count, 0);
   }
 }
 

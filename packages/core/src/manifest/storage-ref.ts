@@ -30,8 +30,7 @@ export class StorageRef {
   readonly nbytes: number;
   protected placed: readonly StoragePiece[] | StorageRecord;
   protected traits: StorageTraits;
-  /** Key in the file, for messages. */
-  readonly key: string;
+  private readonly named: string;
   /** Place in the list of storages that was made last, for whoever makes one: a table of all storages would be the largest thing beside them. */
   listedAt = -1;
 
@@ -40,11 +39,17 @@ export class StorageRef {
     this.nbytes = parts.nbytes;
     this.placed = parts.pieces;
     this.traits = traits;
-    this.key = parts.key ?? "";
+    this.named = parts.key ?? "";
   }
 
   get kind(): "storage" {
     return "storage";
+  }
+
+  /** Key in the file, for messages; of a record it is the end of its name. */
+  get key(): string {
+    const { placed } = this;
+    return this.named === "" && isRecord(placed) ? placed.name.slice(placed.name.lastIndexOf("/") + 1) : this.named;
   }
 
   /** Bytes that must be swapped together after reading. */

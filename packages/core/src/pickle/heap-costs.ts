@@ -37,9 +37,13 @@ export const BYTES_BYTES = 216;
 /** A tuple that is a key: the key, its parts and the text it is compared by. */
 export const KEY_TUPLE_BYTES = 400;
 /** A tensor without its storage. */
-export const TENSOR_BYTES = 144;
+export const TENSOR_BYTES = 80;
+/** What is said of a quantised tensor beside its layout. */
+export const QUANTISED_BYTES = 128;
 /** A storage; its place in the file is the container's. */
 export const STORAGE_BYTES = 136;
+/** A storage that shares what it has in common with others. */
+export const LEAN_STORAGE_BYTES = 88;
 /** The place of a storage that no container holds. */
 export const PLACE_BYTES = 224;
 /** The part of a sequence that is not its array of elements. */

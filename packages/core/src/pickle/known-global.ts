@@ -30,6 +30,8 @@ export interface KnownGlobal {
   readonly call?: (args: readonly TreeValue[], call: PickleCall) => TreeValue;
   /** Marks `torch.storage._load_from_bytes`: its bytes hold a checkpoint of their own. */
   readonly nested?: true;
+  /** Marks `torch._utils._rebuild_tensor_v2`, whose calls mostly look alike (`plain-tensors.ts`). */
+  readonly dense?: true;
 }
 
 /** Known globals by `module\0name`, names as Python 3 spells them. */

@@ -5,6 +5,7 @@ import type { TreeValue } from "../manifest/checkpoint-tree.ts";
 import type { GlobalTable, PickleCall } from "./known-global.ts";
 import type { MemoReads } from "./memo-reads.ts";
 import type { PickleSite } from "./pickle-site.ts";
+import type { PlainTensors } from "./plain-tensors.ts";
 
 /** What a machine is made with. */
 export interface MachineOptions {
@@ -21,4 +22,6 @@ export interface MachineOptions {
   readonly memoReads: MemoReads | null;
   /** Whether `torch.storage._load_from_bytes` may suspend the machine (`"nested"`); else it stays inert. */
   readonly nesting: boolean;
+  /** Reads tensors that are written as nearly all are, without the machine; null when that cannot be. */
+  readonly plainTensors: PlainTensors | null;
 }

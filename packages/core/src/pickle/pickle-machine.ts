@@ -73,7 +73,7 @@ export class PickleMachine implements PickleCall {
   persistentIds = 0;
   readonly emptyTuple: TreeList = new TreeList("tuple");
   private stackCharged = 0;
-  private tensors = 0;
+  tensors = 0;
   private readonly heap: HeapBudget;
 
   constructor(begin: number, sourceEnd: number, options: MachineOptions) {

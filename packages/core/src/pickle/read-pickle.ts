@@ -8,6 +8,7 @@ import { KNOWN_GLOBALS } from "./known-globals.ts";
 import { findMemoReads, type MemoReads } from "./memo-reads.ts";
 import { PickleMachine } from "./pickle-machine.ts";
 import type { PickleSite } from "./pickle-site.ts";
+import { type FindStorage, PlainTensors } from "./plain-tensors.ts";
 import { settle } from "./settle.ts";
 import type { SkippedBytes } from "./unsettled.ts";
 
@@ -20,6 +21,8 @@ export interface PickleOptions {
   readonly globals?: GlobalTable;
   /** Answers a persistent id (a storage, in torch's files). Without it they are refused. */
   readonly persistentLoad?: (id: TreeValue, call: PickleCall) => TreeValue;
+  /** Answers what nearly all persistent ids of torch's files say, without the id; null when that is for `persistentLoad` to judge. */
+  readonly findStorage?: FindStorage;
   /** Raw bytes of at least this size are not read but left as `SkippedBytes` for arrays to point at. Default: all are read. */
   readonly skipBytesMin?: number;
   /** What values may take, together with those of other pickles of the checkpoint. Without it only `pickleValueBytes` bounds them. */
@@ -73,6 +76,7 @@ export function* decodePickle(begin: number, end: number, options: PickleOptions
     skipBytesMin: options.skipBytesMin ?? Number.POSITIVE_INFINITY,
     memoReads: options.memoReads ?? null,
     nesting: options.readNested !== undefined,
+    plainTensors: options.memoReads && options.findStorage ? new PlainTensors(options.memoReads, options.findStorage) : null,
   });
   let windowBytes = WINDOW_BYTES_FIRST;
   yield* feedMachine(machine, 1, windowBytes);

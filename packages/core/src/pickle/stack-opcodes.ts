@@ -1,6 +1,6 @@
 /** Opcodes that move values between stack and memo, and those that frame the pickle. */
-import { TreeList } from "../manifest/checkpoint-tree.ts";
-import { PendingValue } from "./known-global.ts";
+import { TreeList, type TreeValue } from "../manifest/checkpoint-tree.ts";
+import { GlobalRef, PendingValue } from "./known-global.ts";
 import type { PickleMachine } from "./pickle-machine.ts";
 import { readLine } from "./text-line.ts";
 
@@ -98,15 +98,24 @@ function memoize(m: PickleMachine, slot: number): void {
 /** BINGET: pushes a memoized value. */
 export function binGet(m: PickleMachine): void {
   m.need(1);
-  m.push(m.memo.get(m.bytes[m.at] as number));
+  const value = m.memo.get(m.bytes[m.at] as number);
   m.at += 1;
+  pushKept(m, value);
 }
 
 /** LONG_BINGET: the same with a slot of 32 bits. */
 export function longBinGet(m: PickleMachine): void {
   m.need(4);
-  m.push(m.memo.get(m.view.getUint32(m.at, true)));
+  const value = m.memo.get(m.view.getUint32(m.at, true));
   m.at += 4;
+  pushKept(m, value);
+}
+
+/** From the second tensor on, torch's function is in the memo. */
+function pushKept(m: PickleMachine, value: TreeValue): void {
+  const { plainTensors } = m.options;
+  if (plainTensors !== null && value instanceof GlobalRef && value.known?.dense && plainTensors.read(m)) return;
+  m.push(value);
 }
 
 /** GET: the same in text. */

@@ -28,6 +28,7 @@ export function startsLikePickle(head: Uint8Array, sizeBytes: number, limits: Li
     skipBytesMin: Number.POSITIVE_INFINITY,
     memoReads: null,
     nesting: false,
+    plainTensors: null,
   });
   machine.feed(head);
   try {

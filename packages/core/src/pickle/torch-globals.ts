@@ -41,6 +41,7 @@ export const TORCH_GLOBALS: ReadonlyMap<string, KnownGlobal> = new Map<string, K
     globalKey("torch._tensor", "_rebuild_from_type_v2"),
     { call: rebuildFromType(new Set(REBUILDERS.map(([name]) => `torch._utils.${name}`))) },
   ],
+  [globalKey("torch._utils", "_rebuild_tensor_v2"), { call: rebuildTensorV2, dense: true }],
   [globalKey("torch.storage", "_load_from_bytes"), { nested: true }],
   [globalKey("torch", "Size"), { call: makeSize }],
   [globalKey("torch.nn.parameter", "Parameter"), { call: makeParameter }],

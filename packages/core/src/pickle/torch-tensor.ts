@@ -6,6 +6,7 @@
 import { type Quantisation, TensorRef, type TreeValue } from "../manifest/checkpoint-tree.ts";
 import { type DType, traitsOf } from "../tensor/dtype.ts";
 import { countOf, describe, sequence } from "./call-arguments.ts";
+import { QUANTISED_BYTES } from "./heap-costs.ts";
 import type { PickleCall } from "./known-global.ts";
 import { StorageView, type StorageWindow, TypedStorage } from "./torch-storage.ts";
 
@@ -36,6 +37,7 @@ export function makeTensor(args: TensorArguments, call: PickleCall): TensorRef {
   const end = checkedEnd(shape, stride, offset, bits, call);
   if (Math.ceil((end * bits) / 8) > storage.windowBytes) throw outside(args, shape, stride, end, call);
   call.countTensor();
+  if (args.quantisation !== undefined) call.charge(QUANTISED_BYTES);
   if (storage instanceof TypedStorage) storage.claim(dtype, call);
   return new TensorRef({
     dtype,
@@ -73,8 +75,14 @@ export function dimension(value: TreeValue | undefined, what: string, call: Pick
   throw call.refuse("RANKCAST_TENSOR_LAYOUT", `${what} holds ${found}; it must be an integer from 0 to 2^53-1`, { found });
 }
 
-/** One past the last element touched, 0 for an empty tensor without elements. torch refuses products that overflow even beside a 0. */
 function checkedEnd(shape: readonly number[], stride: readonly number[], offset: number, bits: number, call: PickleCall): number {
+  const end = endOfElements(shape, stride, offset, bits);
+  if (end !== null) return end;
+  throw call.refuse("RANKCAST_TENSOR_LAYOUT", `sizes (${shape.join(", ")}) and strides (${stride.join(", ")}) overflow`);
+}
+
+/** One past the last element touched, 0 for an empty tensor; null when that is above 2^53-1. torch refuses products that overflow even beside a 0. */
+export function endOfElements(shape: readonly number[], stride: readonly number[], offset: number, bits: number): number | null {
   let product = Math.max(bits / 8, 1);
   let end = offset + 1;
   let empty = false;
@@ -87,9 +95,7 @@ function checkedEnd(shape: readonly number[], stride: readonly number[], offset:
     }
   }
   // Asked at the end: a 0 in the last place makes the whole tensor empty. What is too large stays too large.
-  if (product > Number.MAX_SAFE_INTEGER || (!empty && end > Number.MAX_SAFE_INTEGER)) {
-    throw call.refuse("RANKCAST_TENSOR_LAYOUT", `sizes (${shape.join(", ")}) and strides (${stride.join(", ")}) overflow`);
-  }
+  if (product > Number.MAX_SAFE_INTEGER || (!empty && end > Number.MAX_SAFE_INTEGER)) return null;
   return empty ? 0 : end;
 }
 

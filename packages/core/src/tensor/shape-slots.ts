@@ -1,5 +1,5 @@
 /** Shapes of tables once each. A model of thousands of tensors has a few dozen shapes, and those of its scalars are all one. */
-import { contiguousStrides, sameShape } from "../tensor/strides.ts";
+import { contiguousStrides } from "./strides.ts";
 
 /** A bigint is above 2^53-1. */
 type Sizes = readonly (number | bigint)[];
@@ -14,13 +14,13 @@ export class ShapeSlots {
   /** Whether the last answer had to be made. */
   made = false;
 
-  /** A shape equal to `sizes`, which may be changed afterwards. */
-  shapeOf(sizes: Sizes): Sizes {
-    const slot = slotOf(sizes);
+  /** A shape of the first `rank` numbers of `sizes`, which may be changed afterwards. */
+  shapeOf(sizes: Sizes, rank: number): Sizes {
+    const slot = slotOf(sizes, rank);
     const known = this.shapes[slot] as Sizes;
-    this.made = !sameShape(known as readonly number[], sizes as readonly number[]);
+    this.made = !isPrefix(known, sizes, rank);
     if (!this.made) return known;
-    const shape = sizes.slice();
+    const shape = sizes.slice(0, rank);
     this.shapes[slot] = shape;
     this.strides[slot] = SCALAR;
     return shape;
@@ -30,7 +30,7 @@ export class ShapeSlots {
   stridesOf(shape: readonly number[]): readonly number[] {
     this.made = false;
     if (shape.length === 0) return SCALAR;
-    const slot = slotOf(shape);
+    const slot = slotOf(shape, shape.length);
     const known = this.strides[slot] as readonly number[];
     if (this.shapes[slot] === shape && known.length > 0) return known;
     const strides = contiguousStrides(shape);
@@ -40,8 +40,14 @@ export class ShapeSlots {
   }
 }
 
-function slotOf(sizes: Sizes): number {
-  let hash = sizes.length;
-  for (let axis = 0; axis < sizes.length; axis += 1) hash = (Math.imul(hash, 31) + Number(sizes[axis])) | 0;
+function isPrefix(known: Sizes, sizes: Sizes, rank: number): boolean {
+  if (known.length !== rank) return false;
+  for (let axis = 0; axis < rank; axis += 1) if (known[axis] !== sizes[axis]) return false;
+  return true;
+}
+
+function slotOf(sizes: Sizes, rank: number): number {
+  let hash = rank;
+  for (let axis = 0; axis < rank; axis += 1) hash = (Math.imul(hash, 31) + Number(sizes[axis])) | 0;
   return (hash ^ (hash >>> 8) ^ (hash >>> 16)) & (SHAPE_SLOTS - 1);
 }
