@@ -96,6 +96,7 @@ export { castWish } from "./module/cast-wish.ts";
 export { commitStateDict, stageStateDict } from "./module/commit-state-dict.ts";
 export { KeyedModule } from "./module/keyed-module.ts";
 export { LOAD_STATE_DICT_OPTIONS } from "./module/load-options.ts";
+export { looksAtSources } from "./module/looks-at-sources.ts";
 export { planStateDict } from "./module/plan-state-dict.ts";
 export { markRewritten } from "./module/planned-key.ts";
 export { requireModule } from "./module/require-module.ts";

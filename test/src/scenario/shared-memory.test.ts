@@ -59,6 +59,17 @@ describe("scenario: memory of a node", function () {
     expect(await sandbox().leftovers()).to.deep.equal([]);
   });
 
+  it("what is copied is in memory once per rank: the pages it came from are let go", async function () {
+    if (process.platform !== "linux") this.skip();
+    const [adopted] = await held(sandbox(), 1, checkpoint.path, 0);
+    const copied = await held(sandbox(), 2, checkpoint.path, 0, "never");
+    for (const { rssBytes, privateDirtyBytes } of copied) {
+      expect(privateDirtyBytes).to.be.above(CHECKPOINT_BYTES);
+      expect(rssBytes - (adopted?.rssBytes ?? 0)).to.be.below(0.5 * CHECKPOINT_BYTES);
+    }
+    expect(await sandbox().leftovers()).to.deep.equal([]);
+  });
+
   it("without mapping every rank reads, with the same digests", async () => {
     const mapped = await load(sandbox(), checkpoint.path, 2, 2, ["--immutable", "--digest"]);
     const read = await load(sandbox(), checkpoint.path, 2, 2, ["--digest"], { RANKCAST_NO_MMAP: "1" });
@@ -84,9 +95,11 @@ async function load(
 }
 
 /** What the kernel says about ranks that have loaded and hold their weights. */
-async function held(sandbox: CommandSandbox, ranks: number, path: string, writtenBytes: number): Promise<MemoryRollup[]> {
+async function held(sandbox: CommandSandbox, ranks: number, path: string, writtenBytes: number, assign = "auto"): Promise<MemoryRollup[]> {
   const running = Array.from({ length: ranks }, (_, rank) =>
-    sandbox.start([HOLD, path, `${writtenBytes}`], { env: torchrunVariables(rank, ranks, `hold-${ranks}-${writtenBytes}`) }),
+    sandbox.start([HOLD, path, `${writtenBytes}`, assign], {
+      env: torchrunVariables(rank, ranks, `hold-${ranks}-${writtenBytes}-${assign}`),
+    }),
   );
   await Promise.all(running.map((command) => command.waitForStderr("holding")));
   const rollups = running.map(({ pid }) => memoryRollup(pid));

@@ -82,8 +82,8 @@ async function reportRound(round: Round, reports: readonly ReplicaReport[], befo
   round.onPhase("reporting");
   // What was said has to leave before measuring blocks this thread.
   await nextTurn();
-  const after = round.memory.after();
   const facts = await attempt(() => round.replicas.facts(round.withDigest));
+  const after = round.memory.after();
   const replicas = reports.map((report, index) => {
     const digest = facts.value?.[index]?.digest;
     return { ...report, index, ...(digest ? { digest } : {}) };

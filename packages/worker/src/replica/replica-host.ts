@@ -24,6 +24,7 @@ import {
   copyInto,
   decodeManifest,
   extraTensors,
+  looksAtSources,
   markRewritten,
   nativeMemory,
   planStateDict,
@@ -91,6 +92,8 @@ export class ReplicaHost {
   /** What the sets of one layout of updates were bound to; only the last layout's. */
   #kept: { readonly layout: string; readonly sets: Map<string, StateDict> } | null = null;
   #current: BoundWeights | null = null;
+  /** Weights whose every tensor was copied: pages of theirs that are mapped here serve nobody. */
+  #copied: StateDict | null = null;
   #before: BoundWeights | null = null;
 
   constructor(model: Module | null) {
@@ -134,6 +137,7 @@ export class ReplicaHost {
     this.#prepared = null;
     commitStateDict(prepared.plan);
     this.model = prepared.model;
+    this.#copied = looksAtSources(prepared.plan) ? null : prepared.bound.stateDict;
     this.#keep(prepared.bound, prepared.reuse);
     return { ...prepared.plan.report, renamed: prepared.renamed };
   }
@@ -148,10 +152,7 @@ export class ReplicaHost {
     const stateDict = set !== null && this.#kept?.layout === layout ? this.#kept.sets.get(set) : undefined;
     if (!stateDict || !this.model) return null;
     // What the model wrote while it used this set two generations ago lies over the new bytes in pages of its own.
-    const native = nativeMemory(false);
-    for (const buffer of new Set([...storagesOf(stateDict)].map((storage) => storage.buffer))) {
-      if (buffer !== null && native?.isMapped(buffer)) native.forgetWrites(buffer);
-    }
+    forgetPages(stateDict);
     const report = this.#adopt({ stateDict, options });
     this.#keep({ stateDict, options }, { layout, set });
     return report;
@@ -218,9 +219,20 @@ export class ReplicaHost {
 
   /** Digest of the model's state when asked for. */
   facts(digest: boolean): ReplicaFacts {
+    // They can be read again, should the next update have to be taken back.
+    if (this.#copied !== null) forgetPages(this.#copied);
+    this.#copied = null;
     // The load is over; other ranks may still be hearing of it.
     setTimeout(() => nativeMemory(false)?.settle(), SETTLE_MS).unref();
     return { digest: digest && this.model ? digestModule(this.model) : null, warnings: this.#warnings };
+  }
+}
+
+/** Lets go of the pages of mappings, and of what was written to them; the next look reads them anew. */
+function forgetPages(stateDict: StateDict): void {
+  const native = nativeMemory(false);
+  for (const buffer of new Set([...storagesOf(stateDict)].map((storage) => storage.buffer))) {
+    if (buffer !== null && native?.isMapped(buffer)) native.forgetWrites(buffer);
   }
 }
 

@@ -11,7 +11,7 @@ describe("memory: unmapping", function () {
   this.timeout(60_000);
   const directory = temporaryDirectory();
 
-  it("400 maps are dropped and unmapped; views that are still held show their bytes", function () {
+  it("500 maps are dropped and unmapped; views that are still held show their bytes", function () {
     if (process.platform !== "linux" || nativeMemory(false) === null) this.skip();
     const path = join(directory(), "file");
     const bytes = new Uint8Array(2 ** 20);
@@ -22,8 +22,8 @@ describe("memory: unmapping", function () {
     expect(status, stderr).to.equal(0);
     const { maps, kept, mappings, wrong } = JSON.parse(stdout) as { maps: number; kept: number; mappings: number; wrong: string[] };
     expect(wrong).to.deep.equal([]);
-    expect([maps, kept]).to.deep.equal([400, 8]);
-    // The collector may keep one it has just seen; a mapping that only goes with the process would leave 400.
-    expect(mappings).to.be.within(kept, kept + 3);
+    expect([maps, kept]).to.deep.equal([500, 10]);
+    // Of what was copied no mapping stays. The collector may keep one it has just seen; a mapping that only goes with the process would leave 500.
+    expect(mappings).to.be.within(kept - 2, kept + 3);
   });
 });

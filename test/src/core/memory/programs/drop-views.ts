@@ -7,7 +7,7 @@ import { setImmediate } from "node:timers/promises";
 import { Storage, Tensor } from "@rankcast/core";
 import { type MappedBytes, nativeMemory } from "@rankcast/core/runtime";
 
-const MAPS = 400;
+const MAPS = 500;
 const KEPT_EVERY = 50;
 
 const [path = ""] = process.argv.slice(2);
@@ -26,7 +26,7 @@ for (let turn = 0; turn < 20 && mappings() > kept.length; turn += 1) {
 const wrong = kept.filter(({ show }) => show() !== 7).map(({ how }) => how);
 process.stdout.write(JSON.stringify({ maps: MAPS, kept: kept.length, mappings: mappings(), wrong }));
 
-/** Every kind of thing that user code may hold on to while it forgets the buffer. */
+/** Every kind of thing that user code may hold on to, or may do to get hold of the memory, while it forgets the buffer. */
 function keepOrDrop(count: number, { buffer, byteOffset, nbytes }: MappedBytes): void {
   if (count % KEPT_EVERY !== 0) return;
   const end = byteOffset + nbytes;
@@ -60,6 +60,22 @@ function keepOrDrop(count: number, { buffer, byteOffset, nbytes }: MappedBytes):
     ["storage", () => storage.bytes(7, 1)[0] ?? 0],
     ["tensor", () => Number(tensor.get(7))],
     ["tensor.data", () => data[7] ?? 0],
+    [
+      "a copy that took the plain view away",
+      (() => {
+        // Foreign memory cannot change hands: what arrives is a copy.
+        const plain = native?.plainView(buffer) ?? { buffer, byteOffset };
+        const moved = new Uint8Array(structuredClone(plain.buffer as ArrayBuffer, { transfer: [plain.buffer as ArrayBuffer] }));
+        return () => moved.at(-1) ?? 0;
+      })(),
+    ],
+    [
+      "structured clone",
+      (() => {
+        const clone = structuredClone(bytes);
+        return () => clone[7] ?? 0;
+      })(),
+    ],
     ["the buffer itself", () => new Uint8Array(buffer)[end - 1] ?? 0],
   ];
   const [how, show] = ways[(count / KEPT_EVERY) % ways.length] as [string, () => number];
