@@ -21,7 +21,8 @@ export { type ConvertOptions, type ConvertReport, convertCheckpoint } from "./lo
 export { type CheckpointDifference, type DiffOptions, type DiffReport, diffCheckpoints } from "./load/diff-checkpoints.ts";
 export { type DownloadCache, openDownloadCache } from "./load/download-cache.ts";
 export { type DownloadReport, downloadCheckpoint } from "./load/download-checkpoint.ts";
-export { explainLoad, type PlanReport } from "./load/explain-load.ts";
+export { type ExplainOptions, explainLoad, type PlanReport } from "./load/explain-load.ts";
+export type { OwnerPlan, TravelPlan } from "./load/explain-nodes.ts";
 export type { FetchHooks, FetchOptions, FetchPolicy, LoadProgress, StateDictSelector } from "./load/fetch-options.ts";
 export { type FoundCheckpoint, findLatestCheckpoint } from "./load/find-checkpoint.ts";
 export { type InspectedTensor, type InspectOptions, type InspectReport, inspectCheckpoint } from "./load/inspect-checkpoint.ts";

@@ -112,6 +112,7 @@ export { buildSegments } from "./segment/build-segments.ts";
 export { type CastPlaces, type CastRun, castRuns, cutCast } from "./segment/cast-storages.ts";
 export { flattenPlacements, type PlacedSegments, type SegmentReuse, unflattenPlacements } from "./segment/describe-placement.ts";
 export { castPlacements, type PlacedCasts, placeCasts, planCasts } from "./segment/plan-casts.ts";
+export { planSharedReads } from "./segment/plan-shared-reads.ts";
 export { planStripes, type StripePlan } from "./segment/plan-stripes.ts";
 export { verifySegments } from "./segment/verify-segments.ts";
 export { addReadStats, newReadStats, type ReadStats } from "./source/counting-source.ts";

@@ -155,9 +155,41 @@ describe("scenario: the command line", function () {
     expect(plan.reads[0].nbytes).to.be.within(CHECKPOINT_BYTES, plan.bytes);
     expect(plan.owners).to.deep.equal([{ nodeRank: 0, bytes: plan.reads[0].nbytes }]);
     expect(origin().bodyBytes).to.be.below(bytes / 8);
+    expect([plan.nodes, plan.broadcast]).to.deep.equal([1, null]);
     const local = await sandbox().run(["plan", path]);
     expect(local.exitCode, local.stderr).to.equal(0);
     expect(local.stdout).to.match(/33554432 bytes|32(\.0)? MiB/);
+  });
+
+  it("plan --nnodes says who reads what and who pulls from whom, as the head would", async () => {
+    const { path, bytes } = await generateCheckpoint(join(sandbox().directory, "model.pt"), CHECKPOINT_BYTES);
+    const url = origin().serve("/model.pt", readFileSync(path));
+    const planOf = async (...flags: string[]) => {
+      const { exitCode, stdout, stderr } = await sandbox().run(["plan", "--nnodes", "3", ...flags, "--json"]);
+      expect(exitCode, stderr).to.equal(0);
+      return JSON.parse(stdout);
+    };
+    // Too small for parts, or a file: one node reads, the others get the bytes from each other.
+    for (const weights of [url, path]) {
+      const { nodes, shards, owners, broadcast } = await planOf(weights);
+      expect([nodes, shards[0].owner, owners.length, owners[0].nodeRank]).to.deep.equal([3, 0, 1, 0]);
+      expect(broadcast).to.include({ shape: "chain", connections: 1 });
+      expect(broadcast.pullsFrom).to.deep.equal([null, 0, 1]);
+      expect(broadcast.chunks * broadcast.chunkBytes).to.be.within(CHECKPOINT_BYTES, 1.2 * CHECKPOINT_BYTES);
+    }
+    const parts = await planOf(url, "--limit", "stripeBytesMin=1000000");
+    expect(parts.shards[0].owner).to.equal(null);
+    expect(parts.broadcast.shape).to.equal("ring");
+    expect(parts.broadcast.pullsFrom).to.deep.equal([2, 0, 1]);
+    expect(parts.owners.map(({ nodeRank }: { nodeRank: number }) => nodeRank)).to.deep.equal([0, 1, 2]);
+    expect(parts.owners.reduce((sum: number, each: { bytes: number }) => sum + each.bytes, 0)).to.equal(CHECKPOINT_BYTES);
+    const each = await planOf(url, "--fetch", "once-per-node");
+    expect(each.owners.map((owner: { bytes: number }) => owner.bytes)).to.deep.equal(Array(3).fill(each.reads[0].nbytes));
+    expect([each.shards[0].owner, each.broadcast]).to.deep.equal([null, null]);
+    expect(origin().bodyBytes).to.be.below(bytes / 8);
+    const people = await sandbox().run(["plan", url, "--nnodes", "3"]);
+    expect(people.stdout).to.match(/node 0 reads \d+ bytes; a chain of 3 nodes/);
+    for (const wrong of ["0", "two", "70000"]) expect((await sandbox().run(["plan", url, "--nnodes", wrong])).exitCode, wrong).to.equal(2);
   });
 
   it("inspect without --digest reads headers only", async () => {

@@ -13,7 +13,7 @@ import {
   type OpenOptions,
   openWeights,
   type PlacedSegments,
-  planStripes,
+  planSharedReads,
   type ReadStats,
   readEnvironment,
   type SegmentDescriptor,
@@ -81,9 +81,6 @@ export interface StripeReaders {
   cast(weights: StripedWeights): Promise<CompleteSegments>;
 }
 
-/** Of the bytes that are needed; what all nodes together may read to find out where their parts are. */
-const HEADERS_SHARE_MAX = 1 / 8;
-
 /**
  * The real fetch.
  * @throws {CheckpointError} whatever source, format or memory refuse; nothing is left behind.
@@ -122,9 +119,7 @@ export function openOptions(options: FetchOptions, listener: FetchListener, sign
 
 async function planOrClose(opened: OpenedWeights, nodeCount: number): Promise<StripePlan | null> {
   try {
-    // Each node reads the headers, and those of thousands of small records are half of the file.
-    const pays = opened.origin().bytesRead * nodeCount <= opened.plan.copiedBytes * HEADERS_SHARE_MAX;
-    return pays ? planStripes(opened) : null;
+    return planSharedReads(opened, nodeCount);
   } catch (error) {
     await opened.close();
     throw error;

@@ -48,15 +48,16 @@ export async function openRemoteFile(url: string, context: SettledOptions, known
     ...(known.sign ? { sign: known.sign } : {}),
   };
   const name = known.name ?? parseHttpUrl(url).name;
-  // A digest of the whole file can only be compared with the whole file.
-  if (context.access === "ranges" && !context.offline && context.sha256 === undefined) {
-    const cached = await findInCache(url, options);
-    const ranged = cached === null ? await openRanged(url, options, context) : null;
-    if (ranged !== null) return describedSource(ranged, name);
-  }
   if (await isStriped(url, options, context)) {
     const ranged = await openRanged(url, options, context);
     if (ranged !== null) return describedSource(ranged, name);
+  }
+  const describes = context.access === "describe-stripes";
+  // A digest of the whole file can only be compared with the whole file.
+  if ((context.access === "ranges" || describes) && !context.offline && context.sha256 === undefined) {
+    const cached = await findInCache(url, options);
+    const ranged = cached === null ? await openRanged(url, options, { ...context, access: "ranges" }) : null;
+    if (ranged !== null) return { ...describedSource(ranged, name), ...(describes ? { oneReader: true as const } : {}) };
   }
   const fetchWhole = async (more: Pick<FetchOptions, "watcher" | "signal">): Promise<ByteSource> => {
     const fetched = await (known.permits ?? new Permits(1)).with(() => fetchToCache(url, { ...options, ...more }));
@@ -67,10 +68,10 @@ export async function openRemoteFile(url: string, context: SettledOptions, known
   return openArriving(name, (watcher, stop) => fetchWhole({ watcher, signal: eitherSignal(context.signal, stop) }));
 }
 
-/** Whether several nodes are to read a part each. With `stripes` that is asked of the cache and of the server, who sends no byte of the file. */
+/** Whether several nodes are to read a part each. With `stripes` (and to describe it) that is asked of the cache and of the server, who sends no byte of the file. */
 async function isStriped(url: string, options: FetchOptions, context: SettledOptions): Promise<boolean> {
   if (context.access === "stripes-only") return true;
-  if (context.access !== "stripes" || context.offline) return false;
+  if ((context.access !== "stripes" && context.access !== "describe-stripes") || context.offline) return false;
   const { tablePrefix, sha256, ignoreNameDigest } = options;
   // A digest of the whole file can only be compared with the whole file.
   const digest = expectedDigest(parseHttpUrl(url).url, {

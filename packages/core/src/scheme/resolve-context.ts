@@ -10,9 +10,9 @@ import type { WeightTables } from "./weight-tables.ts";
 /**
  * How remote bytes are reached. `download` puts files into the cache; `ranges` reads only what is asked for where the server can. Several nodes that
  * read a part each use `stripes`, which downloads wherever that cannot be done or would not pay, and then `stripes-only`: ranges or an error, past
- * the cache, so that every node means the same version.
+ * the cache, so that every node means the same version. `describe-stripes` finds out what `stripes` would do, and downloads nothing that has ranges.
  */
-export type Access = "download" | "ranges" | "stripes" | "stripes-only";
+export type Access = "download" | "ranges" | "stripes" | "stripes-only" | "describe-stripes";
 
 /** How to find the bytes of a weights string. */
 export interface ResolveOptions extends Omit<FetchOptions, "tablePrefix" | "sign" | "lock" | "watcher"> {

@@ -19,6 +19,8 @@ export interface StripePlan {
    * @throws {SourceError} as `ByteSource.readInto`.
    */
   read(segment: number, offset: number, into: Uint8Array, signal: AbortSignal): Promise<void>;
+  /** Bytes that `read` would ask for to fill `nbytes` at `offset` of a segment. */
+  neededBytes(segment: number, offset: number, nbytes: number): number;
 }
 
 /** A piece of a storage where it lies in a segment. */
@@ -51,11 +53,12 @@ export function planStripes({ manifest, plan, sources, limits }: StripedWeights)
       const reads = cutPieces(pieces[segment] ?? [], offset, into);
       await transferStorages(reads, sources, { limits, verify: false, signal });
     },
+    neededBytes: (segment, offset, nbytes) => neededBytes(pieces[segment] ?? [], offset, offset + nbytes),
   };
 }
 
-function isRemote({ file, arrival, version }: ByteSource): boolean {
-  return file === undefined && arrival === undefined && version.etag !== undefined && !version.etag.startsWith("W/");
+function isRemote({ file, arrival, version, oneReader }: ByteSource): boolean {
+  return file === undefined && arrival === undefined && !oneReader && version.etag !== undefined && !version.etag.startsWith("W/");
 }
 
 function isPlain({ meta, pieces, swapBytes }: StorageDescriptor): boolean {
@@ -95,6 +98,16 @@ function cutPieces(pieces: readonly PlacedPiece[], offset: number, into: Uint8Ar
   }
   into.fill(0, done - offset);
   return reads;
+}
+
+function neededBytes(pieces: readonly PlacedPiece[], begin: number, end: number): number {
+  let sum = 0;
+  for (let index = firstAfter(pieces, begin); index < pieces.length; index += 1) {
+    const piece = pieces[index] as PlacedPiece;
+    if (piece.begin >= end) break;
+    if (piece.extent.type === "range") sum += Math.min(piece.begin + piece.nbytes, end) - Math.max(piece.begin, begin);
+  }
+  return sum;
 }
 
 /** The first piece that ends behind `offset`. */

@@ -36,6 +36,8 @@ export interface ByteSource {
   readonly version: SourceVersion;
   /** Set when the bytes are a local file. */
   readonly file?: BackingFile | undefined;
+  /** Set when a load of several nodes would have this file read by one of them, though it can be read in parts. */
+  readonly oneReader?: true;
   /** Set when the bytes are being downloaded: `readInto` then waits for those that are not here yet. */
   readonly arrival?: Arrival;
   /**
