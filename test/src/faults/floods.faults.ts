@@ -11,8 +11,8 @@ const MIB = 2 ** 20;
 const GROWTH_MAX = 128 * MIB;
 /** Far above what a machine of its own shows (the figures are printed), far below a node's timeout. */
 const ANSWER_MS = 5000;
-/** Strangers have two seconds for their greeting. */
-const HALF_OPEN_MS = 10_000;
+/** Strangers have a second and a half for their greeting; two thousand dial at once, and see their end when this machine lets them. */
+const HALF_OPEN_MS = 6000;
 const FLOODER = fileURLToPath(new URL("flooder.js", import.meta.url));
 const HEAD = fileURLToPath(new URL("flooded-head.js", import.meta.url));
 

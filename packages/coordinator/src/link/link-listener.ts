@@ -22,9 +22,15 @@ export interface LinkLimits {
 
 /**
  * 4096 nodes with a few connections each; a handshake takes milliseconds, so 256 at once are a flood. The bound begins when
- * a connection is accepted: of 2000 at once that say nothing the last saw its end 2.7 s after it dialled.
+ * a connection is accepted.
  */
 export const LINK_LIMITS: LinkLimits = { handshakeMs: 1500, strangers: 256, connections: 16_384 };
+
+/**
+ * Connections that wait to be accepted; the kernel has a bound of its own (`net.core.somaxconn`, 4096). Who finds no room dials again after a whole
+ * second: of 2000 at once that is how nodes of the job, too, came late, and 2.7 s after it dialled the last stranger was gone.
+ */
+const BACKLOG = 4096;
 
 /** What a listener is told. */
 export interface LinkListenerOptions {
@@ -86,7 +92,7 @@ function bind(server: Server, where: { path: string } | { host: string; port: nu
         }),
       );
     });
-    server.listen({ ...where, backlog: 1024 }, () => resolve());
+    server.listen({ ...where, backlog: BACKLOG }, () => resolve());
   });
 }
 
