@@ -12,23 +12,33 @@ import { ROOT } from "./bootstrap.mjs";
 /** Other packages that a flattened file goes on importing: of ours, those with doors of their own; of others', those that find files beside themselves. */
 const OURS = /^@rankcast\/(core|worker|coordinator)(\/|$)/;
 
-/** Package → entries (its doors, and what its own code starts as threads or programs from beside itself) and dependencies that are taken in. */
+/**
+ * Package → entries (its doors, and what its own code starts as threads or programs from beside itself), dependencies that are taken in, and
+ * `together`: for each group of entries, or of modules behind an `import()`, one file for all that they evaluate and no group before them does.
+ * A file of its own for whatever some two entries share is a third of a millisecond each time that it is found, read and linked.
+ */
 const PACKAGES = {
   "packages/core": {
     entries: ["index", "runtime", "launcher", "internal", "source/file-thread", "segment/verify-thread", "memory/copy-thread"],
     inline: /^msgpackr(\/|$)/,
+    together: [["launcher"], ["verify-thread", "copy-thread"], ["runtime", "index"]],
   },
-  "packages/worker": { entries: ["index", "internal", "pool/thread-main"], inline: /^(?!piscina|@grpc\/proto-loader)/ },
+  "packages/worker": {
+    entries: ["index", "internal", "pool/thread-main"],
+    inline: /^(?!piscina|@grpc\/proto-loader)/,
+    together: [["thread-main"], ["index", "internal"]],
+  },
   "packages/coordinator": {
     entries: ["index", "internal", "launcher", "thread", "launch/rank-guard", "broadcast/broadcast-thread", "fetch/cast-thread"],
     inline: /^(?!@grpc\/proto-loader)/,
+    together: [["rank-guard"], ["launcher"], ["start-coordinator"]],
   },
-  "packages/cli": { entries: ["terminal/first-signals", "main", "rank/rank-main"], inline: /^commander(\/|$)/ },
+  "packages/cli": { entries: ["terminal/first-signals", "main", "rank/rank-main"], inline: /^commander(\/|$)/, together: [] },
 };
 
-for (const [folder, { entries, inline }] of Object.entries(PACKAGES)) await flatten(join(ROOT, folder, "dist"), entries, inline);
+for (const [folder, settings] of Object.entries(PACKAGES)) await flatten(join(ROOT, folder, "dist"), settings);
 
-async function flatten(dist, entries, inline) {
+async function flatten(dist, { entries, inline, together }) {
   const flat = join(dist, "flat");
   const stamp = join(flat, ".stamp");
   const key = `${statSync(join(dist, ".tsbuildinfo")).mtimeMs} ${statSync(new URL(import.meta.url)).mtimeMs}`;
@@ -38,9 +48,12 @@ async function flatten(dist, entries, inline) {
   const input = Object.fromEntries(entries.map((entry) => [entry.split("/").at(-1), join(dist, `${entry}.js`)]));
   const external = (id) => isBuiltin(id) || OURS.test(id) || (/^[^./]/.test(id) && !inline.test(id));
   const bundle = await rolldown({ input, platform: "node", external, logLevel: "warn" });
+  // First as it comes, to see what each entry evaluates.
+  const { output } = await bundle.generate({ format: "esm" });
   await bundle.write({
     dir: flat,
     format: "esm",
+    codeSplitting: { groups: groupsOf(output, together) },
     chunkFileNames: "[name]-[hash].js",
     entryFileNames: "[name].js",
     comments: { legal: true, annotation: false, jsdoc: false },
@@ -48,6 +61,21 @@ async function flatten(dist, entries, inline) {
   await bundle.close();
   requirePrograms(flat);
   writeFileSync(stamp, key);
+}
+
+/** Earlier groups come first: what threads and launchers need must not bring along what only ranks do. */
+function groupsOf(output, together) {
+  const chunks = new Map(output.filter(({ type }) => type === "chunk").map((chunk) => [chunk.fileName, chunk]));
+  return together.map((names, index) => {
+    const open = [...chunks.values()].filter(({ name, isEntry, isDynamicEntry }) => (isEntry || isDynamicEntry) && names.includes(name));
+    if (open.length !== names.length) throw new Error(`${names.join(", ")}: not all of these are entries or imported with import()`);
+    const evaluated = new Set(open);
+    for (const chunk of evaluated) for (const name of chunk.imports) if (chunks.has(name)) evaluated.add(chunks.get(name));
+    const modules = new Set([...evaluated].flatMap((chunk) => chunk.moduleIds));
+    // Programs do their work when they are evaluated: nobody may import one because of what it shares.
+    for (const { facadeModuleId, isEntry } of chunks.values()) if (isEntry) modules.delete(facadeModuleId);
+    return { name: `${names[0]}-parts`, test: (id) => modules.has(id), priority: together.length - index };
+  });
 }
 
 /** What flattened code starts from beside itself must lie there: a forgotten entry would be found by the first user. */
