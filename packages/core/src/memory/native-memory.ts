@@ -8,6 +8,7 @@
 import { createRequire } from "node:module";
 import { TensorError } from "../errors/checkpoint-error.ts";
 import type { Koffi, Library } from "./koffi.ts";
+import { bindPoolChecksum, type PoolChecksum } from "./pool-checksum.ts";
 import { bindPrivateMappings, type MappedBytes } from "./private-mapping.ts";
 
 const PROT_READ_WRITE = 3;
@@ -92,6 +93,8 @@ export interface NativeMemory {
   sealForOthers(fd: number): void;
   /** Closes a descriptor of `createMemoryFile`: Node did not open it and would warn in worker threads. */
   close(fd: number): void;
+  /** CRC-32 on threads that are there anyway; null where this Node has no function for it. */
+  poolChecksum(): PoolChecksum | null;
   /** Where the first byte of a view lies in this process. */
   addressOf(view: Uint8Array): bigint;
   /** Copies bytes that do not overlap, between addresses of this process. Nothing is checked: the caller vouches for both sides until it returns. */
@@ -143,6 +146,7 @@ function bind(koffi: Koffi, libc: Library): NativeMemory {
     return pointer;
   };
   const failed = (call: string, nbytes: number): TensorError => mapError(call, koffi.errno(), nbytes);
+  let checksum: { readonly bound: PoolChecksum | null } | undefined;
   const populate = (first: Uint8Array, nbytes: number, advice: number): boolean => {
     if (process.platform !== "linux") return false;
     const address = koffi.address(first);
@@ -164,6 +168,10 @@ function bind(koffi: Koffi, libc: Library): NativeMemory {
     mapShared(fd, nbytes) {
       const pointer = map(null, nbytes, MAP_SHARED, fd, 0);
       return { buffer: koffi.view(pointer, nbytes), unmap: () => void munmap(pointer, nbytes) };
+    },
+    poolChecksum() {
+      checksum ??= { bound: bindPoolChecksum(koffi) };
+      return checksum.bound;
     },
     addressOf: (view) => koffi.address(view),
     copyBytes: (target, source, nbytes) => void memcpy(target, source, nbytes),

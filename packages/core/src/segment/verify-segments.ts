@@ -1,10 +1,14 @@
-/** Checks stored checksums of complete segments, in as many threads as there are processors and the bytes are worth. */
+/**
+ * Checks stored checksums of complete segments on as many processors as the bytes are worth: on Node's thread pool, or in threads of their own where
+ * there are more processors than the pool has threads and enough bytes to pay for starting them, or no function for the pool.
+ */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { type ErrorRecord, fromErrorRecord } from "../errors/error-record.ts";
 import type { StateDictManifest } from "../manifest/manifest.ts";
 import type { NativeMemory } from "../memory/native-memory.ts";
+import type { PoolChecksum } from "../memory/pool-checksum.ts";
 import type { SegmentDescriptor } from "../memory/segment.ts";
 import type { LoadPlan } from "../plan/load-plan.ts";
 import { addReadStats, newReadStats, type ReadStats } from "../source/counting-source.ts";
@@ -17,32 +21,39 @@ export type VerifyAnswer = { readonly stats: ReadStats } | { readonly error: Err
 export interface VerifySegmentsOptions {
   readonly native: NativeMemory | null;
   readonly signal?: AbortSignal | undefined;
-  /** Bytes that are worth a thread. */
-  readonly threadBytes?: number;
+  /** Bytes that are worth a share of their own. */
+  readonly shareBytes?: number;
+  /** Whether Node's thread pool may be used. Default true. */
+  readonly pool?: boolean;
 }
 
-/** A thread's start costs about as much as the CRC-32 of this many bytes. */
-const THREAD_BYTES_MIN = 128 * 2 ** 20;
+/** What sharing the work out costs is less than the CRC-32 of this many bytes. */
+const SHARE_BYTES_MIN = 128 * 2 ** 20;
+/** Threads of Node's pool, unless UV_THREADPOOL_SIZE says otherwise. */
+const POOL_THREADS = 4;
+/** From here on threads of their own, of which each costs about 65 ms, are faster than the pool where eight or more processors are there. */
+const POOL_BYTES_MAX = 2 ** 31;
 
 /**
- * Of the storages that `placements` names, whose bytes are as the file has them. This thread takes a share of its own, in turns with whatever else it
- * does. @throws {FormatError} class integrity; as `attachStorages`.
+ * Of the storages that `placements` names, whose bytes are as the file has them. Without the pool this thread takes a share of its own, in turns with
+ * whatever else it does. @throws {FormatError} class integrity; as `attachStorages`.
  */
 export async function verifySegments(
   { storages, sources }: Pick<StateDictManifest, "storages" | "sources">,
   placements: LoadPlan["placements"],
   segments: readonly SegmentDescriptor[],
-  { native, signal, threadBytes = THREAD_BYTES_MIN }: VerifySegmentsOptions,
+  options: VerifySegmentsOptions,
 ): Promise<ReadStats> {
+  const { native, signal } = options;
+  signal?.throwIfAborted();
+  const { count, crc32Aside } = divide(placements, options);
   const names = sources.map(({ name }) => ({ name }));
-  // Where nothing is mapped each thread would read what it shares with another.
-  const count = native ? shareCount(placements, threadBytes) : 1;
   const shares = cutShares(placements, count).map((share): VerifyShare => ({ storages, placements: share, sources: names, segments }));
   const stop = new AbortController();
   const signals = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   try {
     const checked = shares.map((share, index) =>
-      index === 0 ? verifyShare(share, native, { signal: signals }) : inThread(share, signals),
+      index === 0 || crc32Aside ? verifyShare(share, native, { signal: signals, crc32Aside }) : inThread(share, signals),
     );
     const stats = await Promise.all(checked);
     return stats.reduce((sum, one) => addReadStats(sum, one), newReadStats());
@@ -51,9 +62,19 @@ export async function verifySegments(
   }
 }
 
-function shareCount(placements: LoadPlan["placements"], threadBytes: number): number {
+/** Into how many shares, and by what they are computed where that is not a thread each. */
+function divide(
+  placements: LoadPlan["placements"],
+  { native, shareBytes = SHARE_BYTES_MIN, pool = true }: VerifySegmentsOptions,
+): { readonly count: number; readonly crc32Aside: PoolChecksum | undefined } {
+  // Where nothing is mapped each share would read what it shares with another.
+  if (!native) return { count: 1, crc32Aside: undefined };
   const nbytes = placements.reduce((sum, placement) => sum + (placement?.nbytes ?? 0), 0);
-  return Math.max(1, Math.min(availableParallelism(), Math.floor(nbytes / threadBytes)));
+  const count = Math.max(1, Math.min(availableParallelism(), Math.floor(nbytes / shareBytes)));
+  // What this thread does alone needs no other.
+  const pays = pool && count > 1 && (count <= POOL_THREADS || nbytes < POOL_BYTES_MAX);
+  const crc32Aside = pays ? (native.poolChecksum() ?? undefined) : undefined;
+  return { count: crc32Aside ? Math.min(count, POOL_THREADS) : count, crc32Aside };
 }
 
 /** Storages go to whoever has least, the largest first. */

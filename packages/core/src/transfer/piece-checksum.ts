@@ -3,6 +3,7 @@ import { crc32 } from "node:zlib";
 import { FormatError } from "../errors/checkpoint-error.ts";
 import { printable, quote } from "../errors/quote.ts";
 import type { StorageExtent } from "../manifest/checkpoint-tree.ts";
+import type { PoolChecksum } from "../memory/pool-checksum.ts";
 
 /** A range in a named file. */
 export interface PiecePlace {
@@ -29,6 +30,11 @@ export class PieceChecksum {
 
   update(bytes: Uint8Array): void {
     if (this.#expected !== null) this.#found = crc32(bytes, this.#found);
+  }
+
+  /** The same beside this thread, one call after the other. */
+  async updateAside(bytes: Uint8Array, crc32Aside: PoolChecksum): Promise<void> {
+    if (this.#expected !== null) this.#found = await crc32Aside(bytes, this.#found);
   }
 
   /** @throws {FormatError} RANKCAST_CHECKSUM when the bytes differ from what was written. */
