@@ -23,6 +23,7 @@ import { awaitToken } from "./await-token.ts";
 import type { NodesOptions } from "./coordinator-thread.ts";
 import { type CoordinatorAddress, meetCoordinator } from "./find-coordinator.ts";
 import { findHead, jobIdOf } from "./find-head.ts";
+import { rehearseLoadOptions } from "./load-options.ts";
 import { RankGroup } from "./rank-group.ts";
 
 /** How to join. Everything has a sensible default under a launcher. */
@@ -97,7 +98,7 @@ export async function joinGroup(options: JoinGroupOptions = {}): Promise<RankGro
     joining.catch(() => undefined);
     // The coordinator answers meanwhile, in another process or thread. A rank that is alone holds nobody up.
     await nextTurn();
-    if (identity.worldSize > 1) rehearse(environment.noMmap);
+    if (identity.worldSize > 1) rehearseRound(environment.noMmap);
     const session = await joining;
     const settled = { ...identity, localWorldSize, ...session.place };
     return new RankGroup({ session, identity: settled, thread: coordinator.thread, noMmap: environment.noMmap });
@@ -105,6 +106,12 @@ export async function joinGroup(options: JoinGroupOptions = {}): Promise<RankGro
     await coordinator.thread?.close();
     throw error;
   }
+}
+
+/** What this rank does of a load by itself. @throws {CheckpointError} when it cannot attach memory. */
+function rehearseRound(noMmap: boolean): void {
+  rehearseLoadOptions();
+  rehearse(noMmap);
 }
 
 async function findCoordinator(
