@@ -4,6 +4,7 @@
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { saveTorch, Tensor } from "@rankcast/core";
 import { expect } from "chai";
 import { buildZip } from "../support/build-zip.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -239,6 +240,19 @@ describe("memory of reading tables and parts", () => {
     await writeFile(path, scalarsFile(100_000));
     expect(await expectBounded(path)).to.equal("read 100000");
   }).timeout(120_000);
+
+  for (const [what, shape] of [
+    ["scalars", []],
+    ["tensors of 64 bytes", [16]],
+  ] as const) {
+    it(`100 000 ${what} of a torch file are read`, async () => {
+      const path = join(directory(), "tiny.pt");
+      const tiny = (index: number): Tensor => Tensor.from(new Float32Array(shape[0] ?? 1).fill(index), [...shape]);
+      const named = Array.from({ length: 100_000 }, (_, index): [string, Tensor] => [`layers.${index}.w`, tiny(index)]);
+      await saveTorch(path, new Map(named));
+      expect(await expectBounded(path)).to.equal("read 100000");
+    }).timeout(120_000);
+  }
 
   it("items of a distributed checkpoint may not share bytes", async () => {
     const folder = join(directory(), "checkpoint");

@@ -10,7 +10,7 @@ import type { Warning } from "../manifest/checkpoint-tree.ts";
 import { type ByteSource, readBytes } from "../source/byte-source.ts";
 import type { Container, ContainerEntry } from "./container.ts";
 import { inflateExactly } from "./inflate.ts";
-import { type DirectoryRow, ROW_HEAP_BYTES, readDirectory } from "./zip-directory.ts";
+import { type DirectoryRow, directoryHeapBytes, readDirectory } from "./zip-directory.ts";
 import { readZipEnd, TAIL_BYTES, type ZipEnd } from "./zip-end.ts";
 import { zipError } from "./zip-error.ts";
 import { locateRecords } from "./zip-local-headers.ts";
@@ -38,8 +38,7 @@ export async function openZip(source: ByteSource, { limits, heap, signal }: Open
   const end = await readZipEnd(source, tail, signal);
   enforceLimit(limits, "zipDirectoryBytes", end.directoryBytes, { file: source.name });
   enforceLimit(limits, "zipEntries", end.entryCount, { file: source.name });
-  // The directory as it is, the names out of it, and the rows.
-  const heapBytes = 2 * end.directoryBytes + ROW_HEAP_BYTES * end.entryCount;
+  const heapBytes = directoryHeapBytes(end);
   heap?.charge(heapBytes, source.name);
   // 24 bytes before the directory hold the last record's data descriptor.
   const knownBegin = Math.max(0, end.directoryOffset - 24);

@@ -30,8 +30,8 @@ export class DirectoryRow implements ContainerEntry {
   readonly nameAt: number;
   readonly nameLength: number;
   readonly encoding: "stored" | "deflate";
-  /** As it is written. */
-  readonly writtenCrc32: number;
+  /** Of 32 bits with a sign, as which V8 keeps it in the row; without one every other is a number object of its own. */
+  private readonly signedCrc32: number;
   readonly storedBytes: number;
   readonly nbytes: number;
   readonly headerOffset: number;
@@ -42,15 +42,20 @@ export class DirectoryRow implements ContainerEntry {
     this.nameAt = nameAt;
     this.nameLength = nameLength;
     this.encoding = method === 8 ? "deflate" : "stored";
-    this.writtenCrc32 = crc32;
+    this.signedCrc32 = crc32 | 0;
     this.storedBytes = sizes.storedBytes;
     this.nbytes = sizes.nbytes;
     this.headerOffset = sizes.headerOffset;
   }
 
+  /** As it is written. */
+  get writtenCrc32(): number {
+    return this.signedCrc32 >>> 0;
+  }
+
   /** torch writes 0 when told to skip checksums; over an empty payload 0 is the right value. */
   get crc32(): number | null {
-    return this.writtenCrc32 === 0 && this.nbytes > 0 ? null : this.writtenCrc32;
+    return this.signedCrc32 === 0 && this.nbytes > 0 ? null : this.signedCrc32 >>> 0;
   }
 
   /** As zip numbers it. */
@@ -60,7 +65,12 @@ export class DirectoryRow implements ContainerEntry {
 }
 
 /** Heap of a row and of its places in tables, without its name's characters. */
-export const ROW_HEAP_BYTES = 240;
+const ROW_HEAP_BYTES = 200;
+
+/** Heap of a directory: as it is stored, the names out of it, and its rows. */
+export function directoryHeapBytes({ directoryBytes, entryCount }: Pick<ZipEnd, "directoryBytes" | "entryCount">): number {
+  return directoryBytes + Math.max(directoryBytes - ENTRY_BYTES * entryCount, 0) + ROW_HEAP_BYTES * entryCount;
+}
 
 interface RowSizes {
   storedBytes: number;
@@ -75,19 +85,22 @@ interface RowSizes {
  */
 export function readDirectory(source: ByteSource, window: ZipWindow, end: ZipEnd, limits: Limits): DirectoryRow[] {
   const stop = end.directoryOffset + end.directoryBytes;
-  const rows: DirectoryRow[] = [];
+  // An array that grows leaves twice its size behind.
+  const rows = new Array<DirectoryRow>(end.entryCount);
+  let count = 0;
   let at = end.directoryOffset;
-  while (rows.length < end.entryCount) {
+  while (count < end.entryCount) {
     if (at + ENTRY_BYTES > stop || window.u32(at) !== ENTRY_SIGNATURE) {
       throw zipError(
         "RANKCAST_ZIP_END",
         { source, offset: at },
-        `the directory has ${rows.length} entries, its end record says ${end.entryCount}`,
+        `the directory has ${count} entries, its end record says ${end.entryCount}`,
       );
     }
     const next = at + ENTRY_BYTES + window.u16(at + 28) + window.u16(at + 30) + window.u16(at + 32);
     if (next > stop) throw zipError("RANKCAST_ZIP_DIRECTORY", { source, offset: at }, "the entry runs past the directory");
-    rows.push(readRow(source, window, at, limits));
+    rows[count] = readRow(source, window, at, limits);
+    count += 1;
     at = next;
   }
   if (at !== stop) {

@@ -99,7 +99,7 @@ function flattenSelected({ tree, limits, name }: OpenedWeights, { select, subtre
     return subtree === undefined ? whole : keepSubtree(whole, subtree, name);
   } catch (error) {
     if (needsStateDict || !(error instanceof CheckpointError) || error.code !== "RANKCAST_NO_STATE_DICT") throw error;
-    return { tensors: new FlatTensors(), nontensor: [], extraState: [], opaque: [], metadataModules: [], warnings: [] };
+    return { tensors: new FlatTensors(), distinct: true, nontensor: [], extraState: [], opaque: [], metadataModules: [], warnings: [] };
   }
 }
 

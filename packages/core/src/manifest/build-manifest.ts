@@ -60,7 +60,8 @@ export function buildManifest(tree: CheckpointTree, options: ManifestOptions): S
   return stateDict ? trimStorages(manifest) : manifest;
 }
 
-function refuseCollisions({ tensors }: FlatTree, file: string): void {
+function refuseCollisions({ tensors, distinct }: FlatTree, file: string): void {
+  if (distinct) return;
   const seen = new Set<string>();
   for (let index = 0; index < tensors.length; index += 1) {
     const name = tensors.name(index);

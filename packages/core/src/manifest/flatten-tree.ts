@@ -17,6 +17,8 @@ import { asContainer, type Branch, type Container, surveyTree, type TreeSurvey }
 /** What a checkpoint holds, in its own order. */
 export interface FlatTree {
   readonly tensors: FlatTensors;
+  /** Whether no two tensors can have one name, without a look at the names. */
+  readonly distinct: boolean;
   readonly nontensor: readonly (readonly [string, PlainValue])[];
   /** What a state dict holds beside tensors; empty unless the tree is one. */
   readonly extraState: readonly (readonly [string, TreeValue])[];
@@ -57,6 +59,8 @@ export function flattenTree(root: TreeValue, options: FlattenOptions): FlatTree 
   }
   const survey = surveyTree(container, options.limits, where, (nbytes) => listing.charge(nbytes));
   listing.tensors = new FlatTensors(survey.tensors);
+  // Keys of one dict differ; what is nested can spell another's name, and parts of sparse tensors can.
+  listing.distinct = survey.branches.size === 1 && container instanceof TreeDict && (options.stateDict ?? false);
   if (survey.cycles.length > 0) listing.noteCycles(survey.cycles, options.cycles ?? "skip");
   walk(container, survey, listing, {
     repeat: mayRepeat(survey, container, listing, options.limits),
@@ -169,6 +173,7 @@ class Listing implements FlatTree {
   #heapBytes = 0;
   /** No more plain values are listed. */
   isFull = false;
+  distinct = false;
 
   constructor(limits: Limits, where: string, { heapBytesMax, plainBytesMax, fileBytes }: HeapBounds) {
     this.#fileBytes = fileBytes;
@@ -216,8 +221,10 @@ class Listing implements FlatTree {
 
   addLeaf(path: string | null, value: TreeValue, extra = false): void {
     if (value instanceof TensorRef) this.#addTensor(path ?? "", value, extra);
-    else if (value instanceof SparseRef) for (const [part, ref] of value.parts) this.#addTensor(childPath(path, part), ref, extra);
-    else if (value instanceof OpaqueValue) this.addOpaque(path, value);
+    else if (value instanceof SparseRef) {
+      this.distinct = false;
+      for (const [part, ref] of value.parts) this.#addTensor(childPath(path, part), ref, extra);
+    } else if (value instanceof OpaqueValue) this.addOpaque(path, value);
     else if (!(value instanceof StorageRef)) {
       const plain = toPlainValue(value);
       if (plain !== undefined) this.#addPlain(path, plain);

@@ -21,6 +21,7 @@ export function keepSubtree(flat: FlatTree, prefix: string, file: string): FlatT
   if (tensors.length === 0) throw nothingBelow(flat, start, file);
   return {
     tensors,
+    distinct: flat.distinct,
     nontensor: flat.nontensor.filter(([name]) => below(name)).map(([name, value]) => [cut(name), value]),
     extraState: flat.extraState.filter(([key]) => below(key)).map(([key, value]) => [cut(key), value]),
     opaque: flat.opaque.filter(({ path }) => below(path)).map((each) => ({ ...each, path: cut(each.path) })),
