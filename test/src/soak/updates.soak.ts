@@ -1,5 +1,5 @@
 /**
- * Thousands of weight updates with faults in between: nothing is mixed, nothing grows, nothing is left. `npm run test:soak [updates [seed [minutes]]]`.
+ * Thousands of weight updates with faults in between: nothing is mixed, nothing grows, nothing is left. `npm run test:soak [updates [seed [minutes [nodes]]]]`.
  * Every thread collects its garbage at intervals and young generations are small: else they grow to 48 MiB per thread before anything is collected, which takes longer than
  * any test and is no leak. What is left to grow is what is held.
  */
@@ -8,7 +8,9 @@ import { expect } from "chai";
 import { commandSandbox } from "../support/command-sandbox.js";
 import { documentsOf, torchrunVariables } from "../support/launch-ranks.js";
 
-const RANKS = 3;
+const NODES = Number(process.env["RANKCAST_SOAK_NODES"] ?? 1);
+const RANKS_PER_NODE = NODES > 1 ? 2 : 3;
+const RANKS = NODES * RANKS_PER_NODE;
 const UPDATES = Number(process.env["RANKCAST_SOAK_UPDATES"] ?? 2000);
 const SEED = Number(process.env["RANKCAST_SOAK_SEED"] ?? 20_260);
 /** Spreads the updates over this time; 0: as fast as they go. */
@@ -38,10 +40,10 @@ describe("soak: weight updates", function () {
   this.timeout(0);
   const sandbox = commandSandbox();
 
-  it(`${UPDATES} updates${MINUTES > 0 ? ` in ${MINUTES} minutes` : ""}, one in a hundred disturbed (seed ${SEED})`, async () => {
+  it(`${UPDATES} updates${MINUTES > 0 ? ` in ${MINUTES} minutes` : ""}, one in a hundred disturbed, over ${NODES} node(s) (seed ${SEED})`, async () => {
     const results = await Promise.all(
       Array.from({ length: RANKS }, (_, rank) => {
-        const env = torchrunVariables(rank, RANKS, "soak");
+        const env = { ...torchrunVariables(rank, RANKS, "soak"), ...placeOf(rank) };
         const flags = ["--expose-gc", "--max-semi-space-size=1", "--import", THREAD];
         const words = [PROGRAM, String(UPDATES), String(SEED), String(MINUTES)];
         return sandbox().start([...flags, ...words], { env, timeoutMs: 3_600_000 + MINUTES * 60_000 }).ended;
@@ -66,3 +68,12 @@ describe("soak: weight updates", function () {
     expect(await sandbox().leftovers()).to.deep.equal([]);
   });
 });
+
+/** Which node a rank is on. Each node's coordinator is a thread of its local rank 0, so what it holds is counted there. */
+function placeOf(rank: number): Record<string, string> {
+  return {
+    GROUP_RANK: String(Math.floor(rank / RANKS_PER_NODE)),
+    LOCAL_RANK: String(rank % RANKS_PER_NODE),
+    LOCAL_WORLD_SIZE: String(RANKS_PER_NODE),
+  };
+}
