@@ -11,6 +11,8 @@ interface Output {
   readonly digests: readonly string[];
   readonly generation: number;
   readonly answers: readonly (readonly (readonly number[])[])[];
+  /** By replica. */
+  readonly adopted: readonly (readonly string[])[];
 }
 
 describe("scenario: adapters", function () {
@@ -46,6 +48,12 @@ describe("scenario: adapters", function () {
       }
     });
   }
+
+  it("tfjs: weights published row-major are put into the library's order once, and every replica looks at them there", async () => {
+    const { adopted } = await run("tfjs", {});
+    const kernels = ["conv1.weight", "depth.weight", "point.weight"];
+    for (const names of adopted) expect(names).to.include.members(kernels);
+  });
 
   it("every library held the same bytes", () => {
     expect([...digests]).to.have.length(1);

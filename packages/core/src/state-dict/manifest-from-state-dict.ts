@@ -10,6 +10,9 @@ import { contiguousStrides, isDense } from "../tensor/strides.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { TreeConverter } from "./tree-from-value.ts";
 
+/** In which order elements are wanted: strides in elements, by key. */
+export type OrderWish = ReadonlyMap<string, readonly number[]>;
+
 /** The manifest and what fills it. */
 export interface StateDictInMemory {
   readonly manifest: StateDictManifest;
@@ -20,10 +23,11 @@ export interface StateDictInMemory {
 /**
  * Describes `stateDict` with one dense storage per distinct view, so that a small slice of a large storage ships only its own bytes. Names
  * that are the same view of the same storage share it: tied weights stay tied. Elements keep their order where they lie without gaps, so that a
- * library that has its own gets it back as it was; others are laid out row-major. Extra state goes along, its tensors behind all others.
+ * library that has its own gets it back as it was, or in the order that `order` names by key (strides in elements; ignored where they leave gaps);
+ * others are laid out row-major. Extra state goes along, its tensors behind all others.
  * @throws {CheckpointError} RANKCAST_SAVE_VALUE for extra state that cannot leave this process, {FormatError} RANKCAST_LIMIT for too much of it.
  */
-export function manifestFromStateDict(stateDict: StateDict): StateDictInMemory {
+export function manifestFromStateDict(stateDict: StateDict, order: OrderWish = new Map()): StateDictInMemory {
   const tensors: Tensor[] = [...stateDict.values()];
   const names: string[] = [...stateDict.keys()];
   const indices = new Map<TensorRef, number>();
@@ -41,13 +45,21 @@ export function manifestFromStateDict(stateDict: StateDict): StateDictInMemory {
       ? NO_EXTRA_STATE
       : describeExtraState(extra, { limits: DEFAULT_LIMITS, where: "state dict", indexOf: (ref) => indices.get(ref) });
   const { storages, storageOf } = describeStorages(tensors);
+  // Names that share a storage share its order: the first one's.
+  const strides = new Map<number, readonly number[]>();
+  const strideOf = (tensor: Tensor, index: number): readonly number[] => {
+    const storage = storageOf[index] ?? -1;
+    const stride = strides.get(storage) ?? orderOf(tensor, order.get(names[index] ?? ""));
+    strides.set(storage, stride);
+    return stride;
+  };
   const manifest: StateDictManifest = {
     format: "memory",
     tensors: tensors.map((tensor, index) => ({
       name: names[index] ?? "",
       dtype: tensor.dtype,
       shape: tensor.shape,
-      stride: isDense(tensor.shape, tensor.stride) ? tensor.stride : contiguousStrides(tensor.shape),
+      stride: strideOf(tensor, index),
       storageOffset: 0,
       storage: storageOf[index] ?? -1,
       ...(tensor.requiresGrad ? { requiresGrad: true } : {}),
@@ -65,6 +77,11 @@ export function manifestFromStateDict(stateDict: StateDict): StateDictInMemory {
     selected: "",
   };
   return { manifest, tensors };
+}
+
+function orderOf({ shape, stride }: Tensor, wished: readonly number[] | undefined): readonly number[] {
+  if (wished?.length === shape.length && isDense(shape, wished)) return wished;
+  return isDense(shape, stride) ? stride : contiguousStrides(shape);
 }
 
 /** One storage per distinct view, and which one each tensor fills. */

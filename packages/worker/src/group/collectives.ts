@@ -6,6 +6,7 @@ import { DistributionError, type DType, type LoadReport, type StateDict } from "
 import {
   MemoryMeter,
   type OptionShape,
+  type OrderWish,
   type RankIdentity,
   requireArgument,
   requireOptions,
@@ -22,6 +23,8 @@ import { type KeptLayout, runUpdate } from "./update-round.ts";
 
 // A rank may wait this long for another without a sign of progress where waiting is what it is there for.
 const PATIENCE_MS = 2 ** 31 - 1;
+
+const NO_ORDER: OrderWish = new Map();
 
 const STATE_DICT_OR_NULL: OptionShape = { expected: "a StateDict or null", fits: (value) => value === null || value instanceof Map };
 
@@ -123,6 +126,7 @@ export class Collectives {
     return this.#inTurn(async () => {
       const sequence = this.#nextSequence();
       const known = this.#layout;
+      const order = stateDict && !this.#ring.knows(stateDict) ? await replicas.orderWish().catch(() => NO_ORDER) : NO_ORDER;
       // Until it has succeeded on every rank nobody may count on it.
       this.#layout = null;
       const { report, layout, manifest } = await runUpdate({
@@ -135,7 +139,7 @@ export class Collectives {
         noMmap: this.#noMmap,
         generation: this.#generation + 1,
         manifest: known?.manifest ?? null,
-        publish: stateDict ? () => this.#publish(sequence, stateDict, known?.layout ?? null, version) : null,
+        publish: stateDict ? () => this.#publish(sequence, stateDict, { lastLayout: known?.layout ?? null, order, version }) : null,
       });
       if (stateDict) this.#ring.accepted(layout ?? undefined);
       this.#finish(replicas, report, layout === null ? null : { layout, manifest });
@@ -143,8 +147,12 @@ export class Collectives {
     });
   }
 
-  #publish(sequence: number, stateDict: StateDict, lastLayout: string | null, version: string | undefined): void {
-    const { manifest, placed } = this.#ring.publish(stateDict, lastLayout);
+  #publish(
+    sequence: number,
+    stateDict: StateDict,
+    { lastLayout, order, version }: { readonly lastLayout: string | null; readonly order: OrderWish; readonly version: string | undefined },
+  ): void {
+    const { manifest, placed } = this.#ring.publish(stateDict, lastLayout, order);
     this.#session.publish(sequence, manifest, version === undefined ? placed : { ...placed, version });
   }
 

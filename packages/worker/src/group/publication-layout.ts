@@ -8,6 +8,7 @@ import {
   type MemorySegment,
   manifestDigest,
   manifestFromStateDict,
+  type OrderWish,
   type PlacedSegments,
   planLoad,
   quote,
@@ -36,12 +37,17 @@ export class PublicationLayout {
   readonly #plan: LoadPlan;
   readonly #createSegment: CreateSegment;
   readonly #copier: TensorCopier;
+  readonly #order: OrderWish;
   readonly #sets: (SegmentSet | undefined)[] = [];
 
-  /** @throws {TensorError} RANKCAST_TENSOR_META for a tensor without bytes: replicas would keep what they have and nobody would hear of it. */
-  constructor(stateDict: StateDict, createSegment: CreateSegment, copier: TensorCopier) {
+  /**
+   * `order`: that of the elements where replicas have one of their own.
+   * @throws {TensorError} RANKCAST_TENSOR_META for a tensor without bytes: replicas would keep what they have and nobody would hear of it.
+   */
+  constructor(stateDict: StateDict, createSegment: CreateSegment, copier: TensorCopier, order: OrderWish = new Map()) {
     for (const [name, tensor] of stateDict) if (tensor.isMeta) throw withoutBytes(name);
-    const { manifest } = manifestFromStateDict(stateDict);
+    const { manifest } = manifestFromStateDict(stateDict, order);
+    this.#order = order;
     this.#described = manifest;
     this.#plan = planLoad(manifest, compileLimits());
     this.#createSegment = createSegment;
@@ -58,7 +64,7 @@ export class PublicationLayout {
   fits(stateDict: StateDict): boolean {
     const { tensors, storages, metadataModules, extraState } = this.#described;
     if (stateDict.extraState.size > 0 || extraState.entries.length > 0) {
-      return manifestDigest(manifestFromStateDict(stateDict).manifest) === manifestDigest(this.#described);
+      return manifestDigest(manifestFromStateDict(stateDict, this.#order).manifest) === manifestDigest(this.#described);
     }
     if (stateDict.size !== tensors.length || stateDict.metadata.size !== metadataModules.length) return false;
     const first = new Map<number, Tensor>();

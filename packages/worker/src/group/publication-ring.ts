@@ -9,6 +9,7 @@ import {
   createRewritableSegment,
   type NativeMemory,
   nativeMemory,
+  type OrderWish,
   type PlacedSegments,
   type TensorCopier,
 } from "@rankcast/core/runtime";
@@ -48,19 +49,25 @@ export class PublicationRing {
 
   /**
    * Copies the state dict once into shared memory and describes it. `lastLayout` is the layout of the last update that every rank took, null
-   * when there is none or weights came from elsewhere since.
+   * when there is none or weights came from elsewhere since. `order` is asked for with a layout that is new.
    * @throws {TensorError} RANKCAST_MEMORY_FULL when there is no room, RANKCAST_TENSOR_META for tensors without bytes.
    */
-  publish(stateDict: StateDict, lastLayout: string | null): PublishedStateDict {
+  publish(stateDict: StateDict, lastLayout: string | null, order: OrderWish): PublishedStateDict {
     const native = nativeMemory(this.#noMmap);
     if (native === null || process.platform !== "linux") return this.#publishOnce(stateDict);
-    const turn = this.#turnOf(stateDict, native);
+    const turn = this.#turnOf(stateDict, native, order);
     const { layout, next, kept } = turn;
     if (layout.id !== lastLayout) kept.clear();
     const known = layout.id !== lastLayout ? "nothing" : kept.has(next) ? "set" : "layout";
     const { placed, setId } = layout.write(stateDict, next);
     const reuse = { layout: layout.id, set: setId, known } as const;
     return { manifest: known === "nothing" ? layout.manifest : NO_BYTES, placed: { ...placed, reuse } };
+  }
+
+  /** Whether a state dict like this one was published before and its layout is still here. */
+  knows(stateDict: StateDict): boolean {
+    const turns = this.#turn ? [this.#turn, ...this.#retired] : this.#retired;
+    return turns.some(({ layout }) => layout.fits(stateDict));
   }
 
   /** Every rank has taken the last publication: the next one may overwrite the weights before it. */
@@ -81,13 +88,13 @@ export class PublicationRing {
   }
 
   /** The layout that fits: the last one, one that a failed publication pushed aside, or a new one. */
-  #turnOf(stateDict: StateDict, native: NativeMemory): Turn {
+  #turnOf(stateDict: StateDict, native: NativeMemory, order: OrderWish): Turn {
     const last = this.#turn;
     if (last?.layout.fits(stateDict)) return last;
     const earlier = this.#retired.findIndex(({ layout }) => layout.fits(stateDict));
     // Made before anything is given up: a state dict that is refused leaves the layout that replicas look at as it is.
     const turn = this.#retired.splice(earlier, earlier < 0 ? 0 : 1)[0] ?? {
-      layout: new PublicationLayout(stateDict, (nbytes) => createRewritableSegment(nbytes, native), this.#copier),
+      layout: new PublicationLayout(stateDict, (nbytes) => createRewritableSegment(nbytes, native), this.#copier, order),
       next: 0,
       kept: new Set<number>(),
     };

@@ -192,6 +192,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
         const [first = null, ...others] = await this.#each({ type: "castWish", options });
         return others.every((each) => each === first) ? first : null;
       },
+      orderWish: () => this.#replica(0).run({ type: "orderWish" }, { first: true }),
       prepare: async (delivery, options) => {
         requireCloneable(options);
         this.#reload.offer(delivery, options);

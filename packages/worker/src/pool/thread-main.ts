@@ -47,6 +47,8 @@ async function perform(task: ThreadTask): Promise<unknown> {
       return null;
     case "castWish":
       return started().castWish(task.options);
+    case "orderWish":
+      return started().orderWish();
     case "commit":
       return started().commit();
     case "swap":

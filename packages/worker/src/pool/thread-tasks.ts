@@ -1,6 +1,6 @@
 /** What a pool asks of a replica's thread and what comes back. Crosses threads by structured clone. */
 import type { DType, ReplicaReport } from "@rankcast/core";
-import { type ErrorRecord, quote } from "@rankcast/core/runtime";
+import { type ErrorRecord, type OrderWish, quote } from "@rankcast/core/runtime";
 import type { ReplicaContext } from "../replica/replica-context.ts";
 import type { Delivery, ExportedTensor, KeptSet, ReplicaFacts, ReplicaLoadOptions } from "../replica/replica-host.ts";
 import type { PackedValue } from "./pack-value.ts";
@@ -11,6 +11,7 @@ export type ThreadTask =
   | { readonly type: "start"; readonly noMmap: boolean; readonly module: string | null; readonly context: ReplicaContext }
   | { readonly type: "prepare"; readonly delivery: Delivery; readonly options: ReplicaLoadOptions }
   | { readonly type: "castWish"; readonly options: ReplicaLoadOptions }
+  | { readonly type: "orderWish" }
   | { readonly type: "commit" }
   | { readonly type: "swap"; readonly kept: KeptSet; readonly options: ReplicaLoadOptions }
   | { readonly type: "rollBack" }
@@ -26,6 +27,7 @@ export interface ThreadValues {
   readonly start: null;
   readonly prepare: null;
   readonly castWish: DType | null;
+  readonly orderWish: OrderWish;
   readonly commit: ReplicaReport;
   readonly swap: ReplicaReport | null;
   readonly rollBack: null;
@@ -64,6 +66,7 @@ const TASK_NAMES: { readonly [type in Exclude<ThreadTask["type"], "call">]: stri
   start: "its start",
   prepare: "the preparation of a load",
   castWish: "a look at its types",
+  orderWish: "a look at its order",
   commit: "the commit of a load",
   swap: "a weight update",
   rollBack: "taking a load back",

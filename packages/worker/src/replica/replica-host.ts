@@ -27,6 +27,8 @@ import {
   looksAtSources,
   markRewritten,
   nativeMemory,
+  type OrderWish,
+  orderWish,
   planStateDict,
   type SegmentReuse,
   type StateDictPlan,
@@ -125,6 +127,11 @@ export class ReplicaHost {
   /** The type that a load would have to make new tensors of; advice for whoever fetches. */
   castWish(options: ReplicaLoadOptions): DType | null {
     return castWish(this.model, options);
+  }
+
+  /** In which order the model has its weights; advice for whoever publishes. */
+  orderWish(): OrderWish {
+    return orderWish(this.model);
   }
 
   /**

@@ -1,5 +1,6 @@
 /** What a collective load needs of the replicas of a rank, wherever they live. */
 import { type DType, type ReplicaReport, StateDict } from "@rankcast/core";
+import type { OrderWish } from "@rankcast/core/runtime";
 import type { Delivery, KeptSet, ReplicaFacts, ReplicaHost, ReplicaLoadOptions } from "./replica-host.ts";
 
 /** Which weights a replica has. */
@@ -17,6 +18,8 @@ export interface ReplicaSet {
   readonly count: number;
   /** The floating point type that all replicas would have to make new tensors of, null when there are several or none. */
   castWish(options: ReplicaLoadOptions): Promise<DType | null>;
+  /** In which order the first replica's model has its weights, where that is another library's. */
+  orderWish(): Promise<OrderWish>;
   /** @throws {CheckpointError} the first replica's failure. */
   prepare(delivery: Delivery, options: ReplicaLoadOptions): Promise<void>;
   /** Reports by replica index. @throws {CheckpointError} when a replica crashed. */
@@ -41,6 +44,7 @@ export function localReplicaSet(host: ReplicaHost): ReplicaSet {
   return {
     count: 1,
     castWish: async (options) => host.castWish(options),
+    orderWish: async () => host.orderWish(),
     prepare: async (delivery, options) => host.prepare(delivery, options),
     commit: async () => [host.commit()],
     swap: async (kept, options, attach) => {

@@ -24,6 +24,32 @@ describe("core: state dicts in memory as manifests", () => {
     });
   }
 
+  it("an order that is asked for is taken where it leaves no gaps, and once per storage", () => {
+    const tensor = new Tensor({ dtype: "float32", shape: [2, 3], storage });
+    const names = ["plain", "wished", "gaps", "flat", "again"];
+    const order = new Map([
+      ["wished", [1, 2]],
+      ["gaps", [1, 3]],
+      ["flat", [1]],
+      ["again", [1, 2]],
+    ]);
+    const stateDict = new StateDict(names.map((name) => [name, new Tensor({ ...tensor, storage: Storage.allocate(24) })]));
+    const { manifest } = manifestFromStateDict(stateDict, order);
+    expect(manifest.tensors.map(({ stride }) => stride)).to.deep.equal([
+      [3, 1],
+      [1, 2],
+      [3, 1],
+      [3, 1],
+      [1, 2],
+    ]);
+    const tied = new StateDict(["plain", "again", "wished"].map((name) => [name, tensor]));
+    expect(manifestFromStateDict(tied, order).manifest.tensors.map(({ stride }) => stride)).to.deep.equal([
+      [3, 1],
+      [3, 1],
+      [3, 1],
+    ]);
+  });
+
   for (const [what, shape, stride, expected] of [
     ["every second element", [2, 3], [6, 2], [3, 1]],
     ["a row apart", [2, 3], [4, 1], [3, 1]],

@@ -17,7 +17,7 @@ for (const next of [zeros, loaded, zeros, loaded, loaded]) {
   answers.push(await pool.runAll("forward"));
 }
 const digests = report.ranks.flatMap(({ replicas }) => replicas.map(({ digest }) => digest));
-process.stdout.write(JSON.stringify({ digests, generation: group.generation, answers }));
+process.stdout.write(JSON.stringify({ digests, generation: group.generation, answers, adopted: await pool.runAll("adopted") }));
 
 function zerosOf(dtype: Tensor["dtype"], shape: readonly number[]): Tensor {
   const count = shape.reduce((product, size) => product * size, 1);

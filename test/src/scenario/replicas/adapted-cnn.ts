@@ -27,6 +27,11 @@ export async function forward(model: Module): Promise<number[]> {
   return Array.from((await FORWARD.get(model)?.()) ?? []);
 }
 
+/** Weights that are looked at where they were published, by name. */
+export function adopted(model: Module): string[] {
+  return [...model.stateDict()].flatMap(([name, { storage }]) => (storage.buffer instanceof SharedArrayBuffer ? [name] : []));
+}
+
 async function plainArrays(): Promise<Adapted> {
   const { TensorMapModule } = await import("@rankcast/worker/tensor-map");
   const { loadCheckpoint } = await import("@rankcast/core");

@@ -37,7 +37,7 @@ interface GivenMemory {
 
 /**
  * Weights that lie as the library wants them are handed over as they are: the variable looks at the loaded memory itself. Those are weights
- * that both libraries order alike, and whatever another TensorFlow.js model has published. Others are put in order once, into one of two arrays in turn, so that an update allocates nothing and the last value survives a load that fails. Memory
+ * that both libraries order alike, and whatever another TensorFlow.js model has published, and what a collective update has brought into the library's order (ADR 13). Others are put in order once, into one of two arrays in turn, so that an update allocates nothing and the last value survives a load that fails. Memory
  * that the program shares with something else (a target network that was assigned the variable) is left to it: an array is not used again, and
  * loaded memory, which a later update writes to, is copied for it.
  */
