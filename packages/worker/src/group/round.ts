@@ -47,6 +47,7 @@ export async function runRound(round: Round): Promise<LoadReport> {
   // Registered before anything can fail, so that a failure on another rank reaches this one wherever it is.
   const doomed = session.nextDecision("round/prepared");
   doomed.catch(() => undefined);
+  let endTurn = (): void => undefined;
   try {
     round.announce();
     await arrive(round, "begin", cancelled(round));
@@ -55,6 +56,7 @@ export async function runRound(round: Round): Promise<LoadReport> {
     const prepared = await attempt(async () => {
       const published = await Promise.race([round.deliver(), rejectionOf(doomed)]);
       round.onPhase("preparing");
+      endTurn = await replicas.turns.take();
       const startMs = performance.now();
       await prepare(round, published);
       return performance.now() - startMs;
@@ -73,6 +75,8 @@ export async function runRound(round: Round): Promise<LoadReport> {
     await replicas.discard();
     session.reportPhase("idle");
     throw error;
+  } finally {
+    endTurn();
   }
 }
 

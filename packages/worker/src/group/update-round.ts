@@ -63,12 +63,17 @@ export async function runUpdate(round: UpdateRound): Promise<UpdateOutcome> {
   const begin = arrive(round, "begin");
   begin.catch(() => undefined);
   let committing = false;
+  let endTurn = (): void => undefined;
+  const takeTurn = async (): Promise<void> => {
+    endTurn = await replicas.turns.take();
+  };
   try {
     const startMs = performance.now();
-    const prepared = await attempt(() => receive(round, failed, begin));
+    const prepared = await attempt(() => receive(round, failed, begin, takeTurn));
     await begin;
     const reuse = prepared.value?.reuse ?? null;
     if (prepared.failure !== undefined || reuse?.known !== "set") await arrive(round, "prepared", prepared.failure);
+    if (reuse?.known === "set") await takeTurn();
     committing = true;
     const label = { generation: round.generation, version: prepared.value?.placed.version ?? "", number: null };
     const committed = await attempt(() =>
@@ -83,6 +88,7 @@ export async function runUpdate(round: UpdateRound): Promise<UpdateOutcome> {
     await (committing ? replicas.rollBack() : replicas.discard());
     throw error;
   } finally {
+    endTurn();
     stopListening();
   }
 }
@@ -93,7 +99,12 @@ interface Received {
   readonly placed: PlacedSegments;
 }
 
-async function receive(round: UpdateRound, failed: Promise<never>, begin: Promise<unknown>): Promise<Received> {
+async function receive(
+  round: UpdateRound,
+  failed: Promise<never>,
+  begin: Promise<unknown>,
+  takeTurn: () => Promise<void>,
+): Promise<Received> {
   const { session, replicas, sequence } = round;
   if (round.publish) {
     // Copying keeps this thread busy: the others' first barrier must not wait for it.
@@ -105,7 +116,12 @@ async function receive(round: UpdateRound, failed: Promise<never>, begin: Promis
   const { reuse = null } = placed;
   const manifest = manifestOf(published, round);
   const received = { reuse, manifest, placed };
-  if (reuse?.known !== "set") await replicas.prepare(deliveryOf(round, received), round.options);
+  if (reuse?.known !== "set") {
+    // A turn that waited for a rank outside of the round would hold a subscription up, and that a publisher, who may be that rank.
+    await begin;
+    await takeTurn();
+    await replicas.prepare(deliveryOf(round, received), round.options);
+  }
   return received;
 }
 

@@ -2,6 +2,8 @@
 import { DistributionError, type LoadReport, type ReplicaReport, StateDict, Storage, Tensor } from "@rankcast/core";
 import type { Delivery, KeptSet, ReplicaLoadOptions } from "../replica/replica-host.ts";
 import type { ReplicaSet, WeightsLabel } from "../replica/replica-set.ts";
+import { WeightTurns } from "../replica/weight-turns.ts";
+import { allOrFirstFailure } from "./all-or-first-failure.ts";
 import { packValue } from "./pack-value.ts";
 import {
   compilePoolOptions,
@@ -33,6 +35,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   #prepared: (ReplicaThread | null)[] = [];
   /** The load or update that is under way. */
   #round: Promise<unknown> = Promise.resolve();
+  readonly #turns = new WeightTurns();
   #closed = false;
   #subscription: WeightSubscription | null = null;
 
@@ -94,8 +97,8 @@ export class ReplicaPool<Options> implements AsyncDisposable {
 
   /**
    * Takes published weights from now on (`group.publish` on any rank of any node), between the calls of each replica. Not collective; `load` and `update`
-   * may come in between.
-   * @throws {DistributionError} RANKCAST_CLOSED when the pool is closed.
+   * may come in between, one after the other.
+   * @throws {DistributionError} RANKCAST_CLOSED when the pool is closed, RANKCAST_USAGE when it has a subscription.
    */
   subscribe(options: SubscribeOptions = {}): WeightSubscription {
     this.#assertOpen();
@@ -187,6 +190,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   #replicaSet(): ReplicaSet {
     return {
       count: this.size,
+      turns: this.#turns,
       castWish: async (options) => {
         requireCloneable(options);
         const [first = null, ...others] = await this.#each({ type: "castWish", options });
@@ -289,12 +293,4 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#closed) throw new DistributionError("RANKCAST_CLOSED", "the pool is closed", {});
   }
-}
-
-async function allOrFirstFailure<T>(work: readonly Promise<T>[]): Promise<T[]> {
-  const settled = await Promise.allSettled(work);
-  return settled.map((each) => {
-    if (each.status === "rejected") throw each.reason;
-    return each.value;
-  });
 }

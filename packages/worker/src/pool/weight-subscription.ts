@@ -53,6 +53,7 @@ export class WeightSubscription implements AsyncDisposable {
   #last: WeightsUpdate | null = null;
   #newest = 0;
   #work: Promise<void> = Promise.resolve();
+  readonly #unfollow: () => void;
   #closed = false;
 
   /** Subscribes at once; a version that was published before comes first. */
@@ -63,6 +64,7 @@ export class WeightSubscription implements AsyncDisposable {
     this.#generation = generation;
     this.#options = options;
     requireOptions(options, SUBSCRIBE_SHAPES);
+    this.#unfollow = replicas.turns.follow();
     this.#id = session.subscribe(options.policy ?? "latest", {
       onOffered: (offered) => {
         this.#work = this.#take(offered, performance.now());
@@ -96,9 +98,7 @@ export class WeightSubscription implements AsyncDisposable {
     if (this.#closed) return;
     this.#closed = true;
     await this.#work;
-    // The publisher may write over shared pages from now on: what replicas look at becomes theirs first.
-    await this.#replicas.own().catch(() => undefined);
-    this.#session.unsubscribe(this.#id);
+    await this.#leave();
   }
 
   /** Same as `close`. */
@@ -124,6 +124,19 @@ export class WeightSubscription implements AsyncDisposable {
   }
 
   async #bring(offered: Offered): Promise<void> {
+    const end = await this.#replicas.turns.take();
+    try {
+      await this.#commit(offered);
+    } catch (error) {
+      // Before anybody else's turn: what is taken back is this version.
+      await this.#replicas.rollBack();
+      throw error;
+    } finally {
+      end();
+    }
+  }
+
+  async #commit(offered: Offered): Promise<void> {
     const placed = offered.placement as PlacedSegments;
     if (offered.manifest.byteLength > 0) this.#manifest = offered.manifest;
     const manifest = this.#manifest;
@@ -137,11 +150,18 @@ export class WeightSubscription implements AsyncDisposable {
     await this.#replicas.commit(label);
   }
 
+  async #leave(): Promise<void> {
+    // The publisher may write over shared pages from now on: what replicas look at becomes theirs first.
+    const end = await this.#replicas.turns.take();
+    await this.#replicas.own().catch(() => undefined);
+    end();
+    this.#session.unsubscribe(this.#id);
+    this.#unfollow();
+  }
+
   async #fail(error: CheckpointError): Promise<void> {
     this.#closed = true;
-    await this.#replicas.rollBack();
-    await this.#replicas.own().catch(() => undefined);
-    this.#session.unsubscribe(this.#id);
+    await this.#leave();
     if (this.#options.onError) this.#options.onError(error);
     else
       process.emitWarning(

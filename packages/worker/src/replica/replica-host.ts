@@ -38,6 +38,7 @@ import { type Delivery, receiveDelivery } from "./delivery.ts";
 import { digestModule } from "./digest-module.ts";
 import { receiveCasts } from "./receive-casts.ts";
 import { ownPages, touchPages } from "./touch-pages.ts";
+import { WeightTurns } from "./weight-turns.ts";
 
 export type { Delivery } from "./delivery.ts";
 
@@ -89,6 +90,8 @@ const SETTLE_MS = 250;
 export class ReplicaHost {
   /** The model; null until the first load when it is to be built from the checkpoint. */
   model: Module | null;
+  /** For a model of the main thread; those of a pool take turns there. */
+  readonly turns = new WeightTurns();
   #warnings: readonly string[] = [];
   #prepared: { plan: StateDictPlan; model: Module; renamed: number; bound: BoundWeights; reuse: SegmentReuse | null } | null = null;
   /** What the sets of one layout of updates were bound to; only the last layout's. */

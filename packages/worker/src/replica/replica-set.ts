@@ -2,6 +2,7 @@
 import { type DType, type ReplicaReport, StateDict } from "@rankcast/core";
 import type { OrderWish } from "@rankcast/core/runtime";
 import type { Delivery, KeptSet, ReplicaFacts, ReplicaHost, ReplicaLoadOptions } from "./replica-host.ts";
+import type { WeightTurns } from "./weight-turns.ts";
 
 /** Which weights a replica has. */
 export interface WeightsLabel {
@@ -16,6 +17,8 @@ export interface WeightsLabel {
 /** All replicas of one rank. `prepare` rejects with the first failure and touches nothing; `commit` follows a passed barrier. */
 export interface ReplicaSet {
   readonly count: number;
+  /** Taken by whoever changes weights, from `prepare` or `swap` to the end. */
+  readonly turns: WeightTurns;
   /** The floating point type that all replicas would have to make new tensors of, null when there are several or none. */
   castWish(options: ReplicaLoadOptions): Promise<DType | null>;
   /** In which order the first replica's model has its weights, where that is another library's. */
@@ -43,6 +46,7 @@ export interface ReplicaSet {
 export function localReplicaSet(host: ReplicaHost): ReplicaSet {
   return {
     count: 1,
+    turns: host.turns,
     castWish: async (options) => host.castWish(options),
     orderWish: async () => host.orderWish(),
     prepare: async (delivery, options) => host.prepare(delivery, options),
