@@ -228,7 +228,9 @@ describe("launch", function () {
   });
 
   it("keeps what was asked for when there is no log folder", async () => {
-    const { logDir } = await launch(ranks(["print"], { redirects: "3" }));
+    // It would stay in the machine's folder after every run of the tests.
+    const { logDir } = await withTemporaryFolder(folder.path, () => launch(ranks(["print"], { redirects: "3" })));
+    expect(logDir?.startsWith(folder.path)).to.equal(true);
     expect(existsSync(join(logDir ?? "", "attempt_0", "0", "stdout.log"))).to.equal(true);
   });
 });
