@@ -61,7 +61,9 @@ export function flattenTree(root: TreeValue, options: FlattenOptions): FlatTree 
   listing.tensors = new FlatTensors(survey.tensors);
   // Keys of one dict differ; what is nested can spell another's name, and parts of sparse tensors can.
   listing.distinct = survey.branches.size === 1 && container instanceof TreeDict && (options.stateDict ?? false);
-  if (survey.cycles.length > 0) listing.noteCycles(survey.cycles, options.cycles ?? "skip");
+  // Extra state leaves a state dict as it is, whatever its shape; only a listing cannot show a cycle.
+  const cycles = options.stateDict ? survey.cycles : [...survey.cycles, ...survey.extraCycles];
+  if (cycles.length > 0) listing.noteCycles(cycles, options.cycles ?? "skip");
   walk(container, survey, listing, {
     repeat: mayRepeat(survey, container, listing, options.limits),
     stateDict: options.stateDict ?? false,

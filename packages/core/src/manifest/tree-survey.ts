@@ -6,6 +6,7 @@ import { FormatError } from "../errors/checkpoint-error.ts";
 import { printable } from "../errors/quote.ts";
 import type { Limits } from "../limits/limits.ts";
 import { type OpaqueValue, SparseRef, TensorRef, TreeDict, TreeList, type TreeValue } from "./checkpoint-tree.ts";
+import { isExtraStateKey } from "./extra-state.ts";
 import { isPickledModule, moduleChildren } from "./pickled-module.ts";
 import { childPath, keyText } from "./tree-path.ts";
 
@@ -39,6 +40,8 @@ export interface TreeSurvey {
   readonly tensors: number;
   /** Dotted paths at which a container would hold itself; the first few. */
   readonly cycles: readonly string[];
+  /** The same inside extra state of modules. */
+  readonly extraCycles: readonly string[];
 }
 
 const CYCLES_NAMED_MAX = 10;
@@ -63,6 +66,7 @@ export function surveyTree(
 ): TreeSurvey {
   const branches = new Map<Container, Branch>();
   const cycles: string[] = [];
+  const extraCycles: string[] = [];
   let distinct = 0;
   let tensors = 0;
   const open = (container: Container): Frame => {
@@ -96,10 +100,11 @@ export function surveyTree(
     else {
       branch.cut ??= new Set();
       branch.cut.add(at);
-      if (cycles.length < CYCLES_NAMED_MAX) cycles.push(pathOf(stack));
+      const found = isInExtraState(stack) ? extraCycles : cycles;
+      if (found.length < CYCLES_NAMED_MAX) found.push(pathOf(stack));
     }
   }
-  return { branches, distinct, tensors, cycles };
+  return { branches, distinct, tensors, cycles, extraCycles };
 }
 
 interface Frame {
@@ -159,6 +164,10 @@ function refuseDepth(found: number, limits: Pick<Limits, "treeDepth">, where: st
       details: { file: where, limit: "treeDepth", allowed: limits.treeDepth, found },
     },
   );
+}
+
+function isInExtraState(stack: readonly Frame[]): boolean {
+  return stack.some(({ branch, at }) => isExtraStateKey(branch.keys?.[at - 1] ?? ""));
 }
 
 function pathOf(stack: readonly Frame[]): string {

@@ -11,7 +11,7 @@ const FIRST_BYTES = 64 * 1024;
 export class PickleWriter {
   #bytes = Buffer.alloc(FIRST_BYTES);
   #length = 0;
-  readonly #memo = new Map<string, number>();
+  readonly #memo = new Map<unknown, number>();
 
   constructor() {
     this.#opcode(0x80).#opcode(2);
@@ -52,6 +52,23 @@ export class PickleWriter {
   /** A str that comes often. */
   repeatedText(value: string): this {
     return this.#once(`text ${value}`, () => this.text(value));
+  }
+
+  /** A bytes object, in the one way that protocol 2 has for it. */
+  bytes(value: Uint8Array): this {
+    const text = Buffer.from(value.buffer, value.byteOffset, value.length).toString("latin1");
+    this.global("_codecs", "encode").tuple(2, () => {
+      this.text(text).repeatedText("latin1");
+    });
+    return this.reduce();
+  }
+
+  /** A complex number. */
+  complex(re: number, im: number): this {
+    this.global("__builtin__", "complex").tuple(2, () => {
+      this.float(re).float(im);
+    });
+    return this.reduce();
   }
 
   /** A class or function by its name. */
@@ -118,6 +135,20 @@ export class PickleWriter {
     this.#opcode(0x28);
     for (const element of elements) push(element);
     return this.#opcode(0x65);
+  }
+
+  /** Memoises the object on top as the one that `value` became. */
+  remember(value: object): this {
+    const index = this.#memo.size;
+    this.#memo.set(value, index);
+    return this.#indexed(0x71, 0x72, index);
+  }
+
+  /** Fetches what `value` became; false when it was not remembered. */
+  recall(value: object): boolean {
+    const index = this.#memo.get(value);
+    if (index !== undefined) this.#indexed(0x68, 0x6a, index);
+    return index !== undefined;
   }
 
   /** The finished pickle. */

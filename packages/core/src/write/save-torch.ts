@@ -17,8 +17,9 @@ const FORMAT_VERSION = "1";
 
 /**
  * Writes `stateDict` to `path`, whole or not at all, as a zip that `torch.load(path, weights_only=True)` reads: storages once each with their
- * aliases, strides and offsets, module versions in `_metadata`, plain values of `extraState` under their names. Storages go out as they are,
- * whole, in pieces, so memory does not grow with the checkpoint.
+ * aliases, strides and offsets, module versions in `_metadata`, values of `extraState` under their names, shared and cyclic ones as they are.
+ * Objects that were kept opaque are refused: a file that holds them is a file whose reader runs them. Storages go out as they are, whole, in
+ * pieces, so memory does not grow with the checkpoint.
  *
  * @example
  * await saveTorch("model.pt", checkpoint.stateDict);

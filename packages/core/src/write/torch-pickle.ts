@@ -7,8 +7,9 @@ import { quote } from "../errors/quote.ts";
 import { bytesOf, type DType, traitsOf } from "../tensor/dtype.ts";
 import type { StateDict } from "../tensor/state-dict.ts";
 import type { Storage } from "../tensor/storage.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { PickleWriter } from "./pickle-writer.ts";
+import { ValuePickler } from "./value-pickler.ts";
 
 /** What goes into the archive. */
 export interface TorchPlan {
@@ -16,9 +17,6 @@ export interface TorchPlan {
   /** Record `data/<index>` holds the bytes of the storage with that index. */
   readonly storages: readonly Storage[];
 }
-
-/** Containers in `extraState` deeper than this are refused: nobody nests so deep, and each level costs a frame of the stack. */
-const DEPTH_MAX = 100;
 
 /** Element types that have a storage class. Source: `_dtype_to_storage_type_map` in `torch/storage.py`. */
 const STORAGE_CLASSES: ReadonlyMap<DType, string> = new Map([
@@ -55,6 +53,9 @@ interface Place {
 class TorchPickler {
   readonly #stateDict: ReadonlyMap<string, Tensor> | StateDict;
   readonly #writer = new PickleWriter();
+  readonly #values = new ValuePickler(this.#writer, (name, tensor) => {
+    this.#tensor(name, tensor);
+  });
   readonly #places = new Map<ArrayBufferLike, Map<string, Place>>();
   readonly #storages: Storage[] = [];
 
@@ -70,7 +71,7 @@ class TorchPickler {
     if (items.length > 0)
       this.#writer.items(items, ([name, value]) => {
         this.#writer.text(name);
-        this.#value(name, value, 0);
+        this.#values.write(name, value);
       });
     this.#moduleMetadata();
     return { pickle: this.#writer.finish(), storages: this.#storages };
@@ -87,7 +88,7 @@ class TorchPickler {
         writer.text(path).dict();
         writer.items(Object.entries(fields), ([field, value]) => {
           writer.repeatedText(field);
-          this.#value(`_metadata of ${path}`, value, 0);
+          this.#values.write(`_metadata of ${path}`, value);
         });
       });
     });
@@ -151,39 +152,6 @@ class TorchPickler {
     runs.set(run, place);
     return place;
   }
-
-  #value(name: string, value: unknown, depth: number): void {
-    const writer = this.#writer;
-    if (depth > DEPTH_MAX) refuseValue(name, "nested too deep");
-    if (value instanceof Tensor) this.#tensor(name, value);
-    else if (value === null) writer.none();
-    else if (typeof value === "boolean") writer.boolean(value);
-    else if (typeof value === "number") Number.isSafeInteger(value) && !Object.is(value, -0) ? writer.integer(value) : writer.float(value);
-    else if (typeof value === "bigint") writer.integer(value);
-    else if (typeof value === "string") writer.text(value);
-    else if (Array.isArray(value)) this.#list(name, value, depth);
-    else if (value instanceof Map) this.#dict(name, [...value], depth);
-    else if (isPlainObject(value)) this.#dict(name, Object.entries(value), depth);
-    else refuseValue(name, `a ${typeof value}`);
-  }
-
-  #list(name: string, values: readonly unknown[], depth: number): void {
-    this.#writer.list();
-    if (values.length > 0)
-      this.#writer.elements(values, (value) => {
-        this.#value(name, value, depth + 1);
-      });
-  }
-
-  #dict(name: string, pairs: readonly [unknown, unknown][], depth: number): void {
-    this.#writer.dict();
-    if (pairs.length > 0)
-      this.#writer.items(pairs, ([key, value]) => {
-        if (typeof key === "object") refuseValue(name, "an object as key");
-        this.#value(name, key, depth + 1);
-        this.#value(name, value, depth + 1);
-      });
-  }
 }
 
 /** The one class that describes all views of a storage; undefined when only an untyped storage can. */
@@ -201,14 +169,4 @@ function requireDtype(name: string, tensor: Tensor): void {
     details: { key: name, dtype: tensor.dtype },
     remedy: "Cast the tensor to a float type first.",
   });
-}
-
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== "object" || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
-}
-
-function refuseValue(name: string, what: string): never {
-  throw new CheckpointError("RANKCAST_SAVE_VALUE", `${quote(name)} is ${what}, which cannot be saved`, { details: { key: name } });
 }

@@ -148,6 +148,20 @@ describe("flattenTree", () => {
     expect(error.message).to.contain("x.pt: list.1 leads back");
   });
 
+  it("a cycle inside extra state is the module's own affair, as in torch; a listing says that it shows it once", async () => {
+    const loop = list(1);
+    loop.elements.push(loop);
+    const root = dict({ w: vector(), "bn._extra_state": dict({ loop }) });
+    const flat = flattenTree(root, { limits, cycles: "refuse", stateDict: true, where: "x.pt" });
+    expect(flat.extraState.map(([key]) => key)).to.deep.equal(["bn._extra_state"]);
+    expect(flat.warnings).to.deep.equal([]);
+    expect(flatten(root).warnings.map(({ code }) => code)).to.deep.equal(["cycle-skipped"]);
+    root.entries.set("other", dict({ loop: list(loop) }));
+    root.entries.set("back", root);
+    const error = await expectError("RANKCAST_TREE_CYCLE", () => flattenTree(root, { limits, cycles: "refuse", stateDict: true }));
+    expect(error.details["paths"]).to.deep.equal(["back"]);
+  });
+
   it("refuses containers that all hold each other instead of walking every path", async () => {
     const knots = Array.from({ length: 200 }, () => list(vector()));
     for (const knot of knots) knot.elements.push(...knots);

@@ -2,7 +2,7 @@
  * What we write is read by `torch.load(weights_only=True)`: every opcode and global of our pickles is one its restricted unpickler takes. The lists
  * are facts of torch 2.13's `torch/_weights_only_unpickler.py`; `npm run test:torch` has torch itself read such files.
  */
-import { CheckpointError, DTYPES, type DType, StateDict, Storage, Tensor } from "@rankcast/core";
+import { CheckpointError, ComplexValue, DTYPES, type DType, KeyTuple, StateDict, Storage, Tensor } from "@rankcast/core";
 import { planTorch } from "@rankcast/core/internal";
 import { expect } from "chai";
 import { readTokens } from "../../fuzz/pickle-tokens.ts";
@@ -19,6 +19,9 @@ const GLOBALS = new Set([
   "torch.Tensor",
   "torch.device",
   "_codecs.encode",
+  // As Python 2 calls them; torch renames before it looks.
+  "__builtin__.set",
+  "__builtin__.complex",
   "torch._tensor._rebuild_from_type_v2",
   "torch.storage.TypedStorage",
   "torch.storage.UntypedStorage",
@@ -82,6 +85,9 @@ describe("torch.load(weights_only=True)", () => {
     ]);
     for (let index = 0; index < 3000; index += 1) stateDict.set(`layer.${index}`, one("float32"));
     stateDict.metadata.set("", { version: 1 }).set("bn", { version: 2 });
+    const cyclic: unknown[] = [new Uint8Array(300), new ComplexValue(1, 2), new Set([1]), new Map([[new KeyTuple([1, "a"]), null]])];
+    cyclic.push(cyclic);
+    stateDict.extraState.set("extra", cyclic);
     expect(refusedOf(planTorch(stateDict).pickle)).to.deep.equal([]);
   });
 
