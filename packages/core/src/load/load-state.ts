@@ -29,7 +29,7 @@ export interface LoadedState {
  */
 export async function loadState(
   opened: OpenedWeights,
-  options: FetchOptions & FetchHooks & { readonly noMmap: boolean; readonly compareAgain?: boolean },
+  options: FetchOptions & FetchHooks & { readonly noMmap: boolean },
 ): Promise<LoadedState> {
   const { manifest, plan, sources, limits } = opened;
   const native = nativeMemory(options.noMmap);
@@ -46,9 +46,7 @@ export async function loadState(
     const verifyStart = performance.now();
     const stats = addReadStats(
       addReadStats(newReadStats(), built.stats),
-      await (options.compareAgain
-        ? built.verifyMapped()
-        : compareOnce({ manifest, plan, built, verify: options.verify ?? true, cacheDir: options.cacheDir })),
+      await compareOnce({ manifest, plan, built, verify: options.verify ?? true, cacheDir: options.cacheDir }),
     );
     const verifyMs = performance.now() - verifyStart;
     return { stateDict: bindStateDict(manifest, storages), storages, segments: built.descriptors, stats, verifyMs };
