@@ -24,9 +24,15 @@ const OPTIMIZER_STATES = /_optim_states\.pt$/;
 export function zeroFormat(readShard: ReadShard): CheckpointFormat {
   return {
     name: "zero",
-    matches: ({ source }) => ENTRY_NAME.test(source.name) && source.sizeBytes > 0 && source.sizeBytes <= TAG_BYTES_MAX,
+    matches: ({ source, head }) =>
+      ENTRY_NAME.test(source.name) && source.sizeBytes > 0 && source.sizeBytes <= TAG_BYTES_MAX && !head.some(isControl),
     read: (input) => readZero(input, readShard),
   };
+}
+
+/** A name is text; every checkpoint of another format that is so small has bytes that no text has. */
+function isControl(byte: number): boolean {
+  return byte < 0x20 && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d;
 }
 
 async function readZero(input: FormatInput, readShard: ReadShard): Promise<CheckpointTree> {

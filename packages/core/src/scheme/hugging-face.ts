@@ -7,6 +7,7 @@ import { printable } from "../errors/quote.ts";
 import { openArriving } from "../source/arriving-source.ts";
 import type { ByteSource, ResolvedSource, Siblings } from "../source/byte-source.ts";
 import { cacheLayout } from "../source/cache-layout.ts";
+import { requireDigest } from "../source/demanded-digest.ts";
 import { describedSource } from "../source/described-source.ts";
 import { directorySiblings, refuseUnsafeName } from "../source/directory-siblings.ts";
 import { syncDirectory, writeError } from "../source/durable-file.ts";
@@ -92,17 +93,28 @@ class HubRepository {
     const { path } = this.#location;
     const file = path === "" ? null : await this.#head(this.#location.revision, path).catch(ignoreMissing);
     if (file === null) return this.#openFolder();
+    // What the hub says of a large file is compared before any of it is fetched; what is fetched is compared with that.
+    const stated = SHA256.test(file.etag);
+    if (stated) await requireDigest(this.#name(path), this.#context.sha256, async () => file.etag);
     this.#commit = file.commit;
     await storeRef(this.#cache, this.#location.revision, file.commit).catch(ignoreUnwritable);
     const folder = path.slice(0, path.lastIndexOf("/") + 1);
     const name = path.slice(folder.length);
     const siblings = this.#siblings(folder);
     const entry = await this.#open(path, file);
+    if (!stated) await this.#requireDigest(path, entry.file?.path ?? null);
     await prefetchShards(name, entry, siblings, this.#context);
     return { name: this.#name(path), entry, siblings, close: () => this.close() };
   }
 
+  #requireDigest(path: string, file: string | null): Promise<void> {
+    const { sha256, signal, environment, cacheDir } = this.#context;
+    const found = file === null ? null : () => rememberedSha256(cacheLayout(environment, cacheDir), file, signal);
+    return requireDigest(this.#name(path), sha256, found);
+  }
+
   async #openFolder(): Promise<ResolvedSource> {
+    await requireDigest(this.#name(this.#location.path), this.#context.sha256, null);
     const { commit, files } = await listRevision(this.#fetch.session, this.#context.environment, this.#location);
     const folder = this.#location.path === "" ? "" : `${this.#location.path}/`;
     if (!files.some((each) => each.startsWith(folder))) {
@@ -130,6 +142,7 @@ class HubRepository {
     }
     if (why !== null)
       notice(this.#context, "RANKCAST_CACHE_UNCONFIRMED", `${this.#name(path)}: used from the cache as it is: ${why.message}`);
+    await this.#requireDigest(path, found.kind === "file" ? found.path : null);
     this.#fetch.stats.cacheHits += 1;
     await this.close();
     const folder = found.kind === "file" ? join(found.path, "..") : found.path;
@@ -178,10 +191,12 @@ class HubRepository {
     const file = known ?? (await this.#head(this.#commit, path));
     const blob = join(this.#cache.blobs, file.etag);
     const present = await this.#verifiedBlob(blob, file);
-    if (present === null && this.#context.access === "ranges") {
+    // A file of which the hub states no SHA-256 is proved from its bytes, when one is demanded.
+    const early = this.#context.sha256 === undefined || SHA256.test(file.etag);
+    if (present === null && early && this.#context.access === "ranges") {
       return describedSource(await openHttp(this.#fetch.session, this.#url(path)), this.#name(path));
     }
-    if (present === null && this.#context.arriving)
+    if (present === null && early && this.#context.arriving)
       return openArriving(this.#name(path), (watcher) => this.#fetchBlob(path, file, watcher));
     if (present === null) return this.#fetchBlob(path, file);
     this.#fetch.stats.cacheHits += 1;
@@ -203,7 +218,7 @@ class HubRepository {
   async #verifiedBlob(blob: string, file: HubFile): Promise<true | null> {
     const mark = await markOf(blob);
     if (mark === null || (file.sizeBytes !== null && mark.sizeBytes !== file.sizeBytes)) return null;
-    if (!/^[0-9a-f]{64}$/.test(file.etag)) return true;
+    if (!SHA256.test(file.etag)) return true;
     const layout = cacheLayout(this.#context.environment, this.#context.cacheDir);
     return (await rememberedSha256(layout, blob, this.#context.signal)) === file.etag ? true : null;
   }
@@ -249,6 +264,7 @@ class HubRepository {
   }
 }
 
+const SHA256 = /^[0-9a-f]{64}$/;
 const DIGEST = /^([0-9a-f]{40}|[0-9a-f]{64})$/;
 
 function ignoreMissing(error: unknown): null {

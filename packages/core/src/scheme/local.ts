@@ -1,8 +1,8 @@
 /** Paths, `~` and `file://`. */
 import type { ResolvedSource } from "../source/byte-source.ts";
 import { cacheLayout } from "../source/cache-layout.ts";
+import { requireDigest } from "../source/demanded-digest.ts";
 import { describedSource } from "../source/described-source.ts";
-import { digestMismatch, expectedDigest, meets } from "../source/expected-digest.ts";
 import { resolveLocalPath } from "../source/local-path.ts";
 import { openLocal, resolved } from "../source/open-local.ts";
 import { rememberedSha256 } from "../source/verification-memory.ts";
@@ -16,12 +16,15 @@ export async function loadFromLocal(path: string, options: ResolveOptions = {}):
   const context = settleOptions(options);
   const local = resolveLocalPath(path, context.environment.home);
   const source = await openLocal(local, { immutable: context.immutable === true });
-  if (context.sha256 === undefined || source.entry === null) return source;
+  const { entry, name, siblings } = source;
+  let found: string | undefined;
+  const digestOf = async (): Promise<string> => {
+    found = await rememberedSha256(cacheLayout(context.environment, context.cacheDir), local, context.signal);
+    return found;
+  };
   try {
-    const expected = expectedDigest(new URL("file:///"), { sha256: context.sha256 });
-    const sha256 = await rememberedSha256(cacheLayout(context.environment, context.cacheDir), local, context.signal);
-    if (expected !== null && !meets(expected, sha256)) throw digestMismatch(local, expected.prefix, sha256, "sha256");
-    return resolved(source.name, describedSource(source.entry, source.entry.name, { sha256 }), source.siblings);
+    await requireDigest(name, context.sha256, entry && digestOf);
+    return entry === null || found === undefined ? source : resolved(name, describedSource(entry, entry.name, { sha256: found }), siblings);
   } catch (error) {
     await source.close();
     throw error;

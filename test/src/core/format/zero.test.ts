@@ -3,9 +3,18 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError, compileLimits, StateDict, Storage, saveTorch, Tensor } from "@rankcast/core";
-import { type CheckpointTree, memorySource, readCheckpoint, resolved, type TensorRef, type TreeDict } from "@rankcast/core/internal";
+import {
+  type CheckpointTree,
+  memorySource,
+  noSiblings,
+  readCheckpoint,
+  resolved,
+  type TensorRef,
+  type TreeDict,
+} from "@rankcast/core/internal";
 import { expect } from "chai";
 import { expectError } from "../../support/expect-error.js";
+import { fixtureBytes } from "../../support/fixtures.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 import { digestTree, directoryFiles, memorySiblings } from "./sources.ts";
 
@@ -114,6 +123,18 @@ describe("zero", () => {
       await expectError(code, () => readFiles(files));
     });
   }
+
+  it("a small checkpoint of another format may be called latest", async () => {
+    for (const [path, format] of [
+      ["safetensors/basic.safetensors", "safetensors"],
+      ["pickle/numpy_p4_t113.pkl", "pickle"],
+    ] as const) {
+      const entry = memorySource(fixtureBytes(`accepted/${path}`), "/runs/latest");
+      expect(entry.sizeBytes, path).to.be.at.most(512);
+      const tree = await readCheckpoint(resolved("latest", entry, noSiblings("latest")), { limits: compileLimits() });
+      expect(tree.format).to.equal(format);
+    }
+  });
 
   it("says that a folder must be listed", async () => {
     const siblings = { ...memorySiblings(filesOf("zero2")), list: async () => null };

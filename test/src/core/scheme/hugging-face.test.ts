@@ -159,6 +159,30 @@ describe("hf://", () => {
     expect(await readdir(join(repo(), "blobs"))).to.deep.equal([]);
   });
 
+  it("a demanded SHA-256 is of the file, whatever the hub says of it; a folder has none", async () => {
+    const large = sha256(files.get("s-2.bin") as Buffer);
+    const small = sha256(files.get("config.json") as Buffer);
+    const wrong = "0".repeat(64);
+    for (const access of ["download", "ranges"] as const) {
+      for (const file of ["s-2.bin", "config.json"]) {
+        await expectError("RANKCAST_HASH_MISMATCH", resolve(`hf://org/name/${file}`, { sha256: wrong, access }));
+      }
+    }
+    expect(fake.storage.requests.filter(({ method }) => method === "GET")).to.deep.equal([]);
+    await (await resolve("hf://org/name/s-2.bin", { sha256: large })).close();
+    await (await resolve("hf://org/name/config.json", { sha256: small })).close();
+    await expectError("RANKCAST_USAGE", resolve("hf://org/name", { sha256: small }));
+    await expectError("RANKCAST_USAGE", resolve("hf://org/name/config.json", { sha256: "12" }));
+    for (const [path, code] of [
+      ["s-2.bin", "RANKCAST_HASH_MISMATCH"],
+      ["config.json", "RANKCAST_HASH_MISMATCH"],
+      ["", "RANKCAST_USAGE"],
+    ] as const) {
+      await expectError(code, resolve(`hf://org/name/${path}`, { sha256: wrong, offline: true }));
+    }
+    await (await resolve("hf://org/name/s-2.bin", { sha256: large, offline: true })).close();
+  });
+
   it("replaces a blob of another tool that is damaged", async () => {
     const digest = sha256(shards[0] as Buffer);
     await mkdir(join(repo(), "blobs"), { recursive: true });

@@ -49,6 +49,7 @@ describe("resolveWeights", () => {
     await checked.close();
     await expectError("RANKCAST_HASH_MISMATCH", resolve("~/m.pt", { sha256: "0".repeat(64) }));
     await expectError("RANKCAST_USAGE", resolve("~/m.pt", { sha256: "123" }));
+    await expectError("RANKCAST_USAGE", resolve("~", { sha256: sha256(bytes) }));
     const missing = await expectError("RANKCAST_NOT_FOUND", resolve("~/none.pt"));
     expect(missing.message).to.equal(`${directory()}/none.pt can not be found.`);
     await expectError("RANKCAST_USAGE", resolve(""));
