@@ -9,7 +9,8 @@ const NEIGHBOURS_BYTES = 65_536;
 const WINDOW_BYTES = 2 ** 30;
 
 /**
- * Maps every page that the storages lie on, so that later first touches cost nothing; returns what it read, so that no compiler drops the reads.
+ * Maps every page that the storages lie on and reads a byte of each, so that later first touches cost nothing; returns the sum of what it read, so that
+ * no compiler drops the reads.
  * @throws {TensorError} RANKCAST_MEMORY_MAP when a mapped file is shorter than it was.
  */
 export function touchPages(storages: Iterable<Storage>): number {
@@ -20,16 +21,20 @@ export function touchPages(storages: Iterable<Storage>): number {
     const mapped = native?.isMapped(storage.buffer) ?? false;
     for (let begin = 0; begin < storage.nbytes; begin += WINDOW_BYTES) {
       const bytes = storage.bytes(begin, Math.min(WINDOW_BYTES, storage.nbytes - begin));
-      if (!mapped || !native?.populateForReading(bytes)) sum += readPages(bytes);
+      const populated = mapped && native?.populateForReading(bytes) === true;
+      sum += readPages(bytes, populated ? [PAGE_BYTES] : [NEIGHBOURS_BYTES, PAGE_BYTES]);
     }
   }
   return sum;
 }
 
-/** Two passes: the kernel maps neighbours with a page, and a read between two of its visits costs several times what it does after all of them. */
-function readPages(bytes: Uint8Array): number {
+/**
+ * Reads one byte of every page. In two passes where nothing is mapped yet: the kernel maps neighbours with a page, and a read between two of its
+ * visits costs several times what it does after all of them.
+ */
+function readPages(bytes: Uint8Array, stridesBytes: readonly number[]): number {
   let sum = 0;
-  for (const strideBytes of [NEIGHBOURS_BYTES, PAGE_BYTES]) {
+  for (const strideBytes of stridesBytes) {
     for (let at = 0; at < bytes.length; at += strideBytes) sum += bytes[at] ?? 0;
   }
   return sum;
