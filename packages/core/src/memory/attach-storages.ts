@@ -1,6 +1,8 @@
 /** A consumer's view of published segments: one `Storage` per placement, mapped where possible and read otherwise. */
+
 import { closeSync, readSync } from "node:fs";
 import { SourceError, TensorError } from "../errors/checkpoint-error.ts";
+import { allocateShared } from "../tensor/allocate-buffer.ts";
 import { Storage } from "../tensor/storage.ts";
 import type { NativeMemory } from "./native-memory.ts";
 import { openSegment } from "./open-segment.ts";
@@ -70,7 +72,7 @@ function readMembers(fd: number, segment: SegmentDescriptor, members: readonly n
   const base = segment.kind === "file" ? segment.offset : 0;
   const buffers = new Map<number, { buffer: SharedArrayBuffer; begin: number }>();
   for (const run of joinNeighbours(members, placements)) {
-    const buffer = new SharedArrayBuffer(run.end - run.begin);
+    const buffer = allocateShared(run.end - run.begin);
     readWhole(fd, buffer, base + run.begin);
     for (const member of run.members) buffers.set(member, { buffer, begin: run.begin });
   }

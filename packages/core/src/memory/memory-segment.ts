@@ -1,8 +1,10 @@
 /** Making a segment: reserve, fill, publish, release. */
+
 import { closeSync, constants, mkdtempSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TensorError } from "../errors/checkpoint-error.ts";
+import { allocateShared } from "../tensor/allocate-buffer.ts";
 import type { HeldMapping, NativeMemory } from "./native-memory.ts";
 import type { SegmentDescriptor } from "./segment.ts";
 
@@ -79,7 +81,7 @@ function mappedSegment(nbytes: number, native: NativeMemory): MemorySegment {
 }
 
 function bufferedSegment(nbytes: number): MemorySegment {
-  const buffer = new SharedArrayBuffer(nbytes);
+  const buffer = allocateShared(nbytes);
   let fd: number | null = null;
   return {
     nbytes,

@@ -27,8 +27,7 @@ export interface WrittenSegment {
  */
 export function createWrittenSegment(nbytes: number, native: NativeMemory | null): WrittenSegment {
   const mapped = native !== null && process.platform === "linux";
-  const fd = mapped ? native.createMemoryFile("rankcast", nbytes, false) : openUnlinked(nbytes);
-  if (!mapped) ftruncateSync(fd, nbytes);
+  const fd = mapped ? native.createMemoryFile("rankcast", nbytes, false) : openSized(nbytes);
   const path = `/proc/${process.pid}/fd/${fd}`;
   let open = true;
   return {
@@ -38,7 +37,7 @@ export function createWrittenSegment(nbytes: number, native: NativeMemory | null
       try {
         for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, position + at);
       } catch (cause) {
-        throw new TensorError("RANKCAST_MEMORY_FULL", `no room for a segment of ${nbytes} bytes`, { details: { nbytes }, cause });
+        throw noRoom(nbytes, cause);
       }
     },
     publish() {
@@ -51,4 +50,20 @@ export function createWrittenSegment(nbytes: number, native: NativeMemory | null
       open = false;
     },
   };
+}
+
+/** An unlinked file of `nbytes` bytes. */
+function openSized(nbytes: number): number {
+  const fd = openUnlinked(nbytes);
+  try {
+    ftruncateSync(fd, nbytes);
+    return fd;
+  } catch (cause) {
+    closeSync(fd);
+    throw noRoom(nbytes, cause);
+  }
+}
+
+function noRoom(nbytes: number, cause: unknown): TensorError {
+  return new TensorError("RANKCAST_MEMORY_FULL", `no room for a segment of ${nbytes} bytes`, { details: { nbytes }, cause });
 }

@@ -1,6 +1,8 @@
 /** A run of bytes that one or more tensors look at. */
+
 import { constants } from "node:buffer";
 import { TensorError } from "../errors/checkpoint-error.ts";
+import { allocateOwn, allocateShared } from "./allocate-buffer.ts";
 
 /** One view cannot show more; 4 GiB on Node 20. */
 const VIEW_BYTES_MAX = constants.MAX_LENGTH;
@@ -32,9 +34,12 @@ export class Storage {
     this.nbytes = nbytes;
   }
 
-  /** A storage of fresh zeroed bytes; `shared` makes it visible to threads without copying. */
+  /**
+   * A storage of fresh zeroed bytes; `shared` makes it visible to threads without copying.
+   * @throws {TensorError} RANKCAST_MEMORY_FULL when the process gets not that much.
+   */
   static allocate(nbytes: number, options: { readonly shared?: boolean } = {}): Storage {
-    return new Storage(options.shared ? new SharedArrayBuffer(nbytes) : new ArrayBuffer(nbytes), 0, nbytes);
+    return new Storage(options.shared ? allocateShared(nbytes) : allocateOwn(nbytes), 0, nbytes);
   }
 
   /**
