@@ -2,7 +2,7 @@
 import { Writer } from "protobufjs/minimal.js";
 import { FRAME_HEAD_BYTES } from "./frame.ts";
 import { rankcast } from "./generated/rankcast.js";
-import type { CoordinatorMessage, RankMessage, WireError } from "./messages.ts";
+import type { Arrive, CoordinatorMessage, Decision, RankMessage, WireError } from "./messages.ts";
 
 const { FromRank, ToRank } = rankcast.v1;
 type WireErrorShape = rankcast.v1.ErrorRecord.$Properties;
@@ -107,10 +107,7 @@ export function rankMessageOf(wire: rankcast.v1.FromRank.$Shape): RankMessage {
         { token: wire.hello.token || undefined, takesLane: wire.hello.takesLane || undefined },
       );
     case "arrive":
-      return withOptional(
-        { type: "arrive", barrier: wire.arrive.barrier ?? "", generation: wire.arrive.generation ?? 0, digest: wire.arrive.digest ?? "" },
-        { failure: errorIn(wire.arrive.failure), payload: fromJson(wire.arrive.payload), timeoutMs: wire.arrive.timeoutMs || undefined },
-      );
+      return arriveIn(wire.arrive);
     case "load": {
       const { sequence, weights, options, digest } = wire.load;
       return { type: "load", sequence: sequence ?? 0, weights: weights ?? "", options: fromJson(options), digest: digest ?? "" };
@@ -199,15 +196,7 @@ export function coordinatorMessageOf(wire: rankcast.v1.ToRank.$Shape): Coordinat
     case "laneOpen":
       return { type: "laneOpen" };
     case "decision":
-      return withOptional(
-        {
-          type: "decision",
-          barrier: wire.decision.barrier ?? "",
-          generation: wire.decision.generation ?? 0,
-          passed: wire.decision.passed ?? false,
-        },
-        { cause: errorIn(wire.decision.cause), payload: fromJson(wire.decision.payload) },
-      );
+      return decisionIn(wire.decision);
     case "published":
       return { type: "published", ...publicationIn(wire.published) };
     case "aborted":
@@ -258,6 +247,21 @@ function fill<T extends object>(defaults: T, given: { readonly [key in keyof T]?
   const filled = { ...defaults };
   for (const key of Object.keys(defaults) as (keyof T)[]) filled[key] = given[key] ?? defaults[key];
   return filled;
+}
+
+/** Most messages are arrivals and decisions that carry nothing else: objects that are written out are made several times as fast as copies. */
+function arriveIn(wire: rankcast.v1.Arrive.$Properties): Arrive {
+  const { failure, payload } = wire;
+  const [barrier, generation, digest, timeoutMs] = [wire.barrier ?? "", wire.generation ?? 0, wire.digest ?? "", wire.timeoutMs ?? 0];
+  const plain: Arrive =
+    timeoutMs > 0 ? { type: "arrive", barrier, generation, digest, timeoutMs } : { type: "arrive", barrier, generation, digest };
+  return failure || payload?.length ? withOptional(plain, { failure: errorIn(failure), payload: fromJson(payload) }) : plain;
+}
+
+function decisionIn(wire: rankcast.v1.Decision.$Properties): Decision {
+  const { barrier, generation, passed, cause, payload } = wire;
+  const plain = { type: "decision", barrier: barrier ?? "", generation: generation ?? 0, passed: passed ?? false } as const;
+  return cause || payload?.length ? withOptional(plain, { cause: errorIn(cause), payload: fromJson(payload) }) : plain;
 }
 
 const ticketIn = (bytes: Uint8Array | null | undefined): Uint8Array | undefined => (bytes?.length ? Uint8Array.from(bytes) : undefined);
