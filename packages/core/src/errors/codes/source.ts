@@ -107,7 +107,7 @@ export const SOURCE_CODES = {
   },
   RANKCAST_HASH_MISMATCH: {
     class: "integrity",
-    meaning: "The file's digest is not the expected one; the file was removed.",
+    meaning: "The file's digest is not the expected one; what a download brought was removed.",
     remedy: "Fetch it again; if it happens again, the file on the server is not the one that was published.",
   },
   RANKCAST_OFFLINE: {
