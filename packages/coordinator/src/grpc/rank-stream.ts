@@ -20,7 +20,7 @@ export function failCall(call: RankCall, code: status, details: string): void {
 }
 
 /**
- * See the module comment. Order: what is said on the stream ends with `laneOpen`; a rank says nothing on the stream after its hello once it has taken a
+ * See the module comment. Order: what is said on the stream ends with `laneOpen`, but for a copy of `aborted`; a rank says nothing on the stream after its hello once it has taken a
  * lane. The connection is over when its lane is: what a rank said last must count, and the end of a process is the end of both.
  */
 export class RankStream implements RankConnection {
@@ -41,8 +41,13 @@ export class RankStream implements RankConnection {
   }
 
   send(message: CoordinatorMessage): void {
-    if (this.#lane) this.#lane.send(message);
-    else this.#call.write(message.type === "welcome" ? this.#welcome(message) : message);
+    if (!this.#lane) {
+      this.#call.write(message.type === "welcome" ? this.#welcome(message) : message);
+      return;
+    }
+    this.#lane.send(message);
+    // A rank that stood still may write to its lane before it reads, and then can not read it any more; the stream still tells it why.
+    if (message.type === "aborted" && this.#call.writable) this.#call.write(message);
   }
 
   refuse(kind: "protocol" | "duplicate", text: string): void {

@@ -8,7 +8,8 @@
  *                                     └────── laneOpen ──────────► lane
  * ```
  * While it dials nothing is sent and nothing heard on: what would be goes on when the way is decided. Either connection's end is the end of both,
- * and the stream's error is the channel's: it says why.
+ * and the stream's error is the channel's: it says why. An `aborted` comes on both ways: a rank that writes to a lane that the coordinator has closed
+ * meanwhile (it stood still) can not read any more what came on it.
  */
 import { type CheckpointError, DistributionError } from "@rankcast/core";
 import type { CoordinatorMessage, Hello, RankMessage, Welcome } from "@rankcast/proto";
@@ -77,6 +78,9 @@ class LanedChannel implements CoordinatorChannel {
   /** Heard on the lane before the stream's last message. */
   #early: CoordinatorMessage[] = [];
   #hasTicket = false;
+  /** The stream's copy of an `aborted`: for the end, if the lane has brought none. */
+  #lastWord: CoordinatorMessage | null = null;
+  #laneAborted = false;
   #closing = false;
   #streamOver = false;
   /** What this side ended the channel for. */
@@ -125,6 +129,7 @@ class LanedChannel implements CoordinatorChannel {
 
   #hear(message: CoordinatorMessage): void {
     if (message.type === "laneOpen") this.#enterLane();
+    else if (this.#way === "lane" && message.type === "aborted") this.#lastWord ??= message;
     else if (this.#way === "lane") this.#break("the coordinator went on on the stream after it had opened the lane");
     else if (this.#way === "dialling") this.#held.push(message);
     else if (this.#way === "joining" && message.type === "welcome") this.#welcome(message);
@@ -142,6 +147,7 @@ class LanedChannel implements CoordinatorChannel {
     this.#held.push(welcome);
     this.#lane = dialRankLane(this.#terms.address, laneTicket, {
       onMessage: (message) => {
+        this.#laneAborted ||= message.type === "aborted";
         if (this.#way === "lane") this.#terms.listener.onMessage(message);
         else this.#early.push(message);
       },
@@ -204,6 +210,8 @@ class LanedChannel implements CoordinatorChannel {
 
   #end(): void {
     clearTimeout(this.#grace);
+    // Not before: what the lane brings comes first.
+    if (this.#lastWord && !this.#laneAborted) this.#terms.listener.onMessage(this.#lastWord);
     this.#terms.listener.onEnd(this.#reason ?? this.#streamError);
     this.#over();
   }

@@ -14,6 +14,10 @@ const WAYS = [
 ] as const;
 
 const phase = (number: number): RankMessage => ({ type: "progress", phase: `${number}` });
+const ABORTED = {
+  type: "aborted",
+  cause: { code: "RANKCAST_RANK_LOST", message: "stood still", record: { name: "DistributionError" } },
+} as const;
 const range = (count: number): number[] => Array.from({ length: count }, (_, each) => each);
 
 for (const { way, takesLane, lanes } of WAYS) {
@@ -115,6 +119,23 @@ for (const { way, takesLane, lanes } of WAYS) {
       expect(await rank.ends.count(1)).to.deep.equal([null]);
       expect(rank.messages.all).to.have.length(21);
     });
+
+    for (const loses of [false, true]) {
+      it(`why a rank is given up is heard before the end${loses ? ", also when what the lane brought can not be read" : ""}`, async () => {
+        const { rank, connection } = await join();
+        connection.send(WELCOME);
+        await rank.messages.count(1);
+        rank.channel.send(phase(1));
+        await listener.messages.count(1);
+        tap.loseLanes = loses;
+        connection.send(numbered(1));
+        connection.send(ABORTED);
+        connection.end();
+        expect(await rank.ends.count(1)).to.deep.equal([null]);
+        const isLost = loses && takesLane && lanes;
+        expect(rank.messages.all.slice(1)).to.deep.equal([...(isLost ? [] : [numbered(1)]), ABORTED]);
+      });
+    }
 
     for (const [kind, code] of [
       ["duplicate", "RANKCAST_DUPLICATE_RANK"],

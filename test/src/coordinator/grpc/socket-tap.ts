@@ -20,6 +20,8 @@ export class SocketTap {
   holdLanes = false;
   /** When a lane comes, nothing more that the coordinator says on streams gets through until `release`. */
   holdStreamsBehindLane = false;
+  /** What the coordinator says on lanes from now on never comes. */
+  loseLanes = false;
   #held: (() => void)[] | null = null;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -79,6 +81,7 @@ export class SocketTap {
       if (!isHeld) coordinator.write(bytes);
     });
     coordinator.on("data", (bytes: Buffer) => {
+      if (this.loseLanes && isLane) return;
       const pass = (): void => void rank.write(bytes);
       if (this.#held && !isLane) this.#held.push(pass);
       else pass();

@@ -20,8 +20,8 @@ try {
   } else await group.barrier(group.rank === 0 ? "elsewhere" : "end");
   await group.close();
 } catch (error) {
-  const { code = "", class: kind = "", details = {} } = error instanceof CheckpointError ? error : {};
-  say({ code, class: kind, rootCause: details["rootCause"], failedMs: Date.now() });
+  const { code = "", class: kind = "", message = "", details = {} } = error instanceof CheckpointError ? error : {};
+  say({ code, class: kind, message, rootCause: details["rootCause"], failedMs: Date.now() });
   if (!(error instanceof CheckpointError)) group.abort(error);
   await group.close();
   process.exitCode = 3;
