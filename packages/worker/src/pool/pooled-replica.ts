@@ -4,7 +4,7 @@
  */
 import { type CheckpointError, DEFAULT_LIMITS, DistributionError } from "@rankcast/core";
 import { asCheckpointError } from "@rankcast/core/runtime";
-import type { WeightsLabel } from "../replica/replica-set.ts";
+import type { WeightsLabel } from "../replica/weights-label.ts";
 import { type Crash, crashError } from "./crash.ts";
 import type { CompiledPoolOptions, ReplicaEvent, ReplicaStatus } from "./pool-options.ts";
 import type { ReloadStep } from "./reload-steps.ts";
@@ -30,8 +30,6 @@ export interface TaskOptions {
   readonly only?: ReplicaThread | null;
   /** Called when the task begins. */
   readonly onBegin?: () => void;
-  /** What the replica's weights are called once the task has succeeded. */
-  readonly label?: WeightsLabel;
   /** Before the calls that wait: weights are taken at the next step, not after all steps that were asked for. */
   readonly first?: boolean;
 }
@@ -56,7 +54,6 @@ export class PooledReplica {
   #restartsInARow = 0;
   #closed = false;
   #weights: WeightsLabel | null = null;
-  #weightsBefore: WeightsLabel | null = null;
 
   constructor(index: number, around: ReplicaSurroundings) {
     this.index = index;
@@ -117,6 +114,20 @@ export class PooledReplica {
   }
 
   /**
+   * Takes back what `committed` has done since its last `prepare` or `swap`. A thread that has been started instead of it since has repeated what
+   * is taken back: where `isRepeated` says so it is replaced once more.
+   */
+  async rollBack(committed: ReplicaThread | null, isRepeated: boolean): Promise<void> {
+    const isReplaced = this.#restarting !== null || this.#thread !== committed;
+    if (!isReplaced || committed === null) {
+      if (this.#thread) await this.run({ type: "rollBack" }, { only: this.#thread });
+      return;
+    }
+    await this.#restarting?.catch(() => undefined);
+    if (isRepeated && this.#thread) await this.restart();
+  }
+
+  /**
    * Ends the thread, if it still runs, and starts a fresh one with the current weights. What runs rejects as crashed, what waits goes on in the
    * fresh thread. Concurrent calls are one restart.
    * @throws {CheckpointError} why the fresh thread did not come up; the replica then counts as crashed.
@@ -173,7 +184,7 @@ export class PooledReplica {
     job.options.onBegin?.();
     try {
       const value = await thread.run(job.task, job.options.timeoutMs ?? this.#around.options.timeoutMs);
-      this.#relabel(job, value);
+      this.#relabel(job.task, value);
       job.resolve(value);
       this.#restartsInARow = 0;
     } catch (error) {
@@ -186,11 +197,9 @@ export class PooledReplica {
     }
   }
 
-  #relabel({ task, options: { label } }: Job, value: unknown): void {
-    if (task.type === "rollBack") this.#weights = this.#weightsBefore ?? this.#weights;
-    if (label === undefined || (task.type === "swap" && value === null)) return;
-    this.#weightsBefore = this.#weights;
-    this.#weights = label;
+  #relabel(task: ThreadTask, value: unknown): void {
+    if (task.type === "commit" || (task.type === "swap" && value !== null)) this.#weights = task.label;
+    if (task.type === "rollBack" && value !== null) this.#weights = value as WeightsLabel;
   }
 
   async #startThread(): Promise<void> {
@@ -257,10 +266,14 @@ export class PooledReplica {
   async #reload(): Promise<void> {
     const thread = this.#thread;
     const { timeoutMs } = this.#around.options;
-    for (const { delivery, options } of this.#around.reloadSteps()) {
+    this.#weights = null;
+    for (const { delivery, options, label } of this.#around.reloadSteps()) {
       await thread?.run({ type: "prepare", delivery, options }, timeoutMs);
-      await thread?.run({ type: "commit" }, timeoutMs);
+      await thread?.run({ type: "commit", label }, timeoutMs);
+      this.#weights = label;
     }
+    // None of the steps is to be taken back on its own.
+    await thread?.run({ type: "discard" }, timeoutMs);
   }
 
   #lastError(): CheckpointError | null {

@@ -9,12 +9,16 @@ import { DEFAULT_LIMITS, DistributionError, type ReplicaReport } from "@rankcast
 import type { PlacedSegments } from "@rankcast/core/runtime";
 import { type Delivery, prepareDelivery } from "../replica/delivery.ts";
 import type { KeptSet, ReplicaLoadOptions } from "../replica/replica-host.ts";
+import type { WeightsLabel } from "../replica/weights-label.ts";
 
 /** One load or update as a fresh replica repeats it. */
 export interface ReloadStep {
   readonly delivery: Delivery;
   readonly options: ReplicaLoadOptions;
+  readonly label: WeightsLabel;
 }
+
+type OfferedStep = Omit<HeldStep, "label">;
 
 interface HeldStep extends ReloadStep {
   readonly descriptors: readonly number[];
@@ -44,7 +48,7 @@ export class ReloadSteps {
   #now: Reload = NOTHING;
   /** For a round that is taken back after it was committed. */
   #before: Reload = NOTHING;
-  #offered: { readonly step: HeldStep | null; readonly gap: Gap | null } | null = null;
+  #offered: { readonly step: OfferedStep | null; readonly gap: Gap | null } | null = null;
   /** Sets of the last layout of updates, by number: they are written in turn, and a swap names only the number. */
   readonly #sets = new Map<string, HeldStep>();
 
@@ -52,9 +56,17 @@ export class ReloadSteps {
     this.#noMmap = noMmap;
   }
 
+  /** Another load or update begins: those before it are not to be taken back any more, and what they replaced is let go. */
+  begin(): void {
+    this.#change(() => {
+      this.#offered = null;
+      this.#before = this.#now;
+    });
+  }
+
   /** A load is being prepared: holds its segments, because after it has passed their owners may let go. */
   offer(delivery: Delivery, options: ReplicaLoadOptions): void {
-    this.withdraw();
+    this.begin();
     try {
       this.#offered = { step: { ...holdSegments(delivery), options }, gap: null };
     } catch (cause) {
@@ -64,24 +76,24 @@ export class ReloadSteps {
   }
 
   /** The load that was offered was committed: what it replaced is let go when the next one begins. */
-  keep(reports: readonly ReplicaReport[]): void {
+  keep(reports: readonly ReplicaReport[], label: WeightsLabel): void {
     const offered = this.#offered;
     this.#change(() => {
       this.#offered = null;
-      if (offered?.step) this.#take(offered.step, reports);
+      if (offered?.step) this.#take({ ...offered.step, label }, reports);
       else this.#move({ steps: [], gap: offered?.gap ?? { why: "a load was never offered" } });
     });
   }
 
   /** Replicas went on to a set of an earlier update, or attached it by `attach`. */
-  swap(kept: KeptSet, options: ReplicaLoadOptions, reports: readonly ReplicaReport[], attach: () => Delivery): void {
+  swap(kept: KeptSet, options: ReplicaLoadOptions, label: WeightsLabel, reports: readonly ReplicaReport[], attach: () => Delivery): void {
     const known = kept.set === null ? undefined : this.#sets.get(setKey(kept));
     if (known) {
-      this.#change(() => this.#take({ ...known, options }, reports));
+      this.#change(() => this.#take({ ...known, options, label }, reports));
       return;
     }
     this.offer(attach(), options);
-    this.keep(reports);
+    this.keep(reports, label);
   }
 
   /** The load failed before its commit: nothing changes. */
@@ -91,16 +103,19 @@ export class ReloadSteps {
     });
   }
 
-  /** The commit that was made last was taken back. */
-  rollBack(): void {
+  /** What was kept since the last load or update began is taken back, if it was; says whether. */
+  rollBack(): boolean {
+    const isKept = this.#now !== this.#before;
     this.#change(() => {
+      this.#offered = null;
       this.#now = this.#before;
     });
+    return isKept;
   }
 
   /** The owner of segments may write over them from now on: what a restart would find there are other weights. */
   own(): void {
-    if (!this.#now.steps.some(({ delivery }) => delivery.placed.reuse)) return;
+    if (!this.#now.steps.some(({ label }) => label.number !== null)) return;
     this.#change(() => {
       this.#now = { steps: [], gap: { why: "they were published weights, whose memory was given back when the subscription ended" } };
       this.#before = this.#now;
@@ -119,7 +134,7 @@ export class ReloadSteps {
         cause: gap.cause,
       });
     }
-    return steps.map(({ delivery, options }) => ({ delivery: freshDelivery(delivery, this.#noMmap), options }));
+    return steps.map(({ delivery, options, label }) => ({ delivery: freshDelivery(delivery, this.#noMmap), options, label }));
   }
 
   /** Lets everything go. */

@@ -1,8 +1,6 @@
 /** The replicas of one rank, each in a thread of its own. */
-import { DistributionError, type LoadReport, type ReplicaReport, StateDict, Storage, Tensor } from "@rankcast/core";
-import type { Delivery, KeptSet, ReplicaLoadOptions } from "../replica/replica-host.ts";
-import type { ReplicaSet, WeightsLabel } from "../replica/replica-set.ts";
-import { WeightTurns } from "../replica/weight-turns.ts";
+import { DistributionError, type LoadReport, type StateDict } from "@rankcast/core";
+import type { WeightsLabel } from "../replica/weights-label.ts";
 import { allOrFirstFailure } from "./all-or-first-failure.ts";
 import { packValue } from "./pack-value.ts";
 import {
@@ -13,13 +11,12 @@ import {
   type ReplicaPoolOptions,
   type ReplicaStatus,
   requireCall,
-  requireCloneable,
 } from "./pool-options.ts";
-import { PooledReplica, type TaskOptions } from "./pooled-replica.ts";
+import { PooledReplica } from "./pooled-replica.ts";
+import { PooledReplicaSet } from "./pooled-replica-set.ts";
 import { ReloadSteps } from "./reload-steps.ts";
-import type { ReplicaThread } from "./replica-thread.ts";
 import { startReplicas } from "./start-replicas.ts";
-import type { ThreadTask, ThreadValues } from "./thread-tasks.ts";
+import { stateDictOf } from "./state-dict-of.ts";
 import { unpackValue } from "./unpack-value.ts";
 import type { SubscribeOptions, WeightSubscription } from "./weight-subscription.ts";
 
@@ -31,11 +28,9 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   readonly #group: PoolGroup<Options>;
   readonly #replicas: readonly PooledReplica[];
   readonly #reload: ReloadSteps;
-  /** Threads that hold a prepared load, by replica. */
-  #prepared: (ReplicaThread | null)[] = [];
   /** The load or update that is under way. */
   #round: Promise<unknown> = Promise.resolve();
-  readonly #turns = new WeightTurns();
+  readonly #set: PooledReplicaSet;
   #closed = false;
   #subscription: WeightSubscription | null = null;
 
@@ -43,6 +38,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
     this.#group = group;
     this.#replicas = replicas;
     this.#reload = reload;
+    this.#set = new PooledReplicaSet(replicas, reload);
   }
 
   /**
@@ -83,7 +79,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
    */
   load(weights: string, options?: Options): Promise<LoadReport> {
     this.#assertOpen();
-    return this.#follow(this.#group.load(this.#replicaSet(), weights, options));
+    return this.#follow(this.#group.load(this.#set, weights, options));
   }
 
   /**
@@ -92,7 +88,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
    */
   update(stateDict: StateDict | null, options: { readonly src?: number; readonly version?: string } = {}): Promise<LoadReport> {
     this.#assertOpen();
-    return this.#follow(this.#group.update(this.#replicaSet(), stateDict, options));
+    return this.#follow(this.#group.update(this.#set, stateDict, options));
   }
 
   /**
@@ -102,7 +98,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
    */
   subscribe(options: SubscribeOptions = {}): WeightSubscription {
     this.#assertOpen();
-    this.#subscription = this.#group.subscribe(this.#replicaSet(), options);
+    this.#subscription = this.#group.subscribe(this.#set, options);
     return this.#subscription;
   }
 
@@ -166,11 +162,7 @@ export class ReplicaPool<Options> implements AsyncDisposable {
    * @throws {DistributionError} RANKCAST_REPLICA_CRASHED when the replica's thread has ended.
    */
   async stateDict(options: { readonly replica?: number } = {}): Promise<StateDict> {
-    const exported = await this.#replica(options.replica ?? 0).run({ type: "state" });
-    const stateDict = new StateDict();
-    for (const { name, dtype, shape, bytes } of exported)
-      stateDict.set(name, new Tensor({ dtype, shape, storage: new Storage(bytes.buffer, 0, bytes.byteLength) }));
-    return stateDict;
+    return stateDictOf(await this.#replica(options.replica ?? 0).run({ type: "state" }));
   }
 
   /** Ends all threads. Safe to call twice. */
@@ -185,85 +177,6 @@ export class ReplicaPool<Options> implements AsyncDisposable {
   /** Same as `close`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  #replicaSet(): ReplicaSet {
-    return {
-      count: this.size,
-      turns: this.#turns,
-      castWish: async (options) => {
-        requireCloneable(options);
-        const [first = null, ...others] = await this.#each({ type: "castWish", options });
-        return others.every((each) => each === first) ? first : null;
-      },
-      orderWish: () => this.#replica(0).run({ type: "orderWish" }, { first: true }),
-      prepare: async (delivery, options) => {
-        requireCloneable(options);
-        this.#reload.offer(delivery, options);
-        this.#prepared = this.#replicas.map(() => null);
-        // The first failure is told at once: the other ranks wait for it. `discard` waits for the rest.
-        await Promise.all(
-          this.#replicas.map(async (replica, index) => {
-            await replica.run({ type: "prepare", delivery, options });
-            this.#prepared[index] = replica.thread;
-          }),
-        );
-      },
-      commit: async (label) => {
-        const reports = await this.#each({ type: "commit" }, (index) => ({ only: this.#prepared[index] ?? null, label, first: true }));
-        this.#reload.keep(reports);
-        return reports;
-      },
-      swap: (kept, options, attach, label) => this.#swap(kept, options, attach, label),
-      rollBack: async () => {
-        this.#reload.rollBack();
-        await this.#eachAlive({ type: "rollBack" });
-      },
-      own: async () => {
-        this.#reload.own();
-        await this.#each({ type: "own" });
-      },
-      discard: async () => {
-        this.#reload.withdraw();
-        await this.#eachAlive({ type: "discard" });
-      },
-      facts: (digest) => this.#each({ type: "facts", digest }),
-      stateDict: () => this.stateDict(),
-    };
-  }
-
-  async #swap(kept: KeptSet, options: ReplicaLoadOptions, attach: () => Delivery, label: WeightsLabel): Promise<readonly ReplicaReport[]> {
-    let attached: Delivery | undefined;
-    const attachOnce = (): Delivery => {
-      attached ??= attach();
-      return attached;
-    };
-    const swapped = await this.#each({ type: "swap", kept, options }, () => ({ label, first: true }));
-    const reports = await allOrFirstFailure(
-      swapped.map(async (report, index) => {
-        if (report) return report;
-        const replica = this.#replica(index);
-        const { thread } = replica;
-        await replica.run({ type: "prepare", delivery: attachOnce(), options }, { only: thread, first: true });
-        return replica.run({ type: "commit" }, { only: thread, label, first: true });
-      }),
-    );
-    this.#reload.swap(kept, options, reports, attachOnce);
-    return reports;
-  }
-
-  /** One task for every replica that has a thread, whatever comes of it: cleaning up waits for no restart. */
-  async #eachAlive(task: ThreadTask & { readonly type: "discard" | "rollBack" }): Promise<void> {
-    const alive = this.#replicas.filter(({ thread }) => thread !== null);
-    await Promise.allSettled(alive.map((replica) => replica.run(task, { only: replica.thread })));
-  }
-
-  /** One task for every replica at once; waits for all, so that no thread still works when the first failure is reported. */
-  #each<T extends ThreadTask["type"]>(
-    task: Extract<ThreadTask, { readonly type: T }>,
-    optionsOf: (index: number) => TaskOptions = () => ({}),
-  ): Promise<ThreadValues[T][]> {
-    return allOrFirstFailure(this.#replicas.map((replica, index) => replica.run<T>(task, optionsOf(index))));
   }
 
   async #call(

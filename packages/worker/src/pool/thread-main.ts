@@ -50,12 +50,11 @@ async function perform(task: ThreadTask): Promise<unknown> {
     case "orderWish":
       return started().orderWish();
     case "commit":
-      return started().commit();
+      return started().commit(task.label);
     case "swap":
-      return started().swap(task.kept, task.options);
+      return started().swap(task.kept, task.options, task.label);
     case "rollBack":
-      host?.rollBack();
-      return null;
+      return host?.rollBack() ?? null;
     case "own":
       host?.own();
       return null;

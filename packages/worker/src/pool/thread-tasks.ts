@@ -3,6 +3,7 @@ import type { DType, ReplicaReport } from "@rankcast/core";
 import { type ErrorRecord, type OrderWish, quote } from "@rankcast/core/runtime";
 import type { ReplicaContext } from "../replica/replica-context.ts";
 import type { Delivery, ExportedTensor, KeptSet, ReplicaFacts, ReplicaLoadOptions } from "../replica/replica-host.ts";
+import type { WeightsLabel } from "../replica/weights-label.ts";
 import type { PackedValue } from "./pack-value.ts";
 
 /** One thing to do. Tasks of one thread run one after the other. */
@@ -12,8 +13,8 @@ export type ThreadTask =
   | { readonly type: "prepare"; readonly delivery: Delivery; readonly options: ReplicaLoadOptions }
   | { readonly type: "castWish"; readonly options: ReplicaLoadOptions }
   | { readonly type: "orderWish" }
-  | { readonly type: "commit" }
-  | { readonly type: "swap"; readonly kept: KeptSet; readonly options: ReplicaLoadOptions }
+  | { readonly type: "commit"; readonly label: WeightsLabel }
+  | { readonly type: "swap"; readonly kept: KeptSet; readonly options: ReplicaLoadOptions; readonly label: WeightsLabel }
   | { readonly type: "rollBack" }
   | { readonly type: "own" }
   | { readonly type: "discard" }
@@ -30,7 +31,7 @@ export interface ThreadValues {
   readonly orderWish: OrderWish;
   readonly commit: ReplicaReport;
   readonly swap: ReplicaReport | null;
-  readonly rollBack: null;
+  readonly rollBack: WeightsLabel | null;
   readonly own: null;
   readonly discard: null;
   readonly facts: ReplicaFacts;

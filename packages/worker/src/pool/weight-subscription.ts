@@ -126,28 +126,31 @@ export class WeightSubscription implements AsyncDisposable {
   async #bring(offered: Offered): Promise<void> {
     const end = await this.#replicas.turns.take();
     try {
-      await this.#commit(offered);
-    } catch (error) {
-      // Before anybody else's turn: what is taken back is this version.
-      await this.#replicas.rollBack();
-      throw error;
+      const change = this.#changeTo(offered);
+      await change().catch(async (error: unknown) => {
+        // Before anybody else's turn: what is taken back is this version.
+        await this.#replicas.rollBack();
+        throw error;
+      });
     } finally {
       end();
     }
   }
 
-  async #commit(offered: Offered): Promise<void> {
+  /** What brings replicas to a version. Until it is called there is nothing to take back: what was committed last is another's. */
+  #changeTo(offered: Offered): () => Promise<unknown> {
     const placed = offered.placement as PlacedSegments;
     if (offered.manifest.byteLength > 0) this.#manifest = offered.manifest;
     const manifest = this.#manifest;
     const label = { generation: this.#generation(), version: offered.version, number: offered.number };
     const attach = (): Delivery => prepareDelivery({ manifest, placed, limits: {} }, this.#replicas.count, this.#noMmap);
-    if (placed.reuse && placed.reuse.set !== null) {
-      await this.#replicas.swap(placed.reuse, NO_LAYOUT, attach, label);
-      return;
-    }
-    await this.#replicas.prepare(attach(), NO_LAYOUT);
-    await this.#replicas.commit(label);
+    const { reuse } = placed;
+    if (reuse && reuse.set !== null) return () => this.#replicas.swap(reuse, NO_LAYOUT, attach, label);
+    const delivery = attach();
+    return async () => {
+      await this.#replicas.prepare(delivery, NO_LAYOUT);
+      await this.#replicas.commit(label);
+    };
   }
 
   async #leave(): Promise<void> {

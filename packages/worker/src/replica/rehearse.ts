@@ -30,7 +30,7 @@ export function rehearse(noMmap: boolean): void {
     const placed = flattenPlacements([segment.publish()], plan.placements);
     const host = new ReplicaHost(null);
     host.prepare(prepareDelivery({ manifest: encodeManifest(manifest), placed, limits: {} }, 1, noMmap), { strict: true, prefault: true });
-    host.commit();
+    host.commit({ generation: 0, version: "", number: null });
   } finally {
     segment.release();
   }

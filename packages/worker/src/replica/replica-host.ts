@@ -38,7 +38,9 @@ import { type Delivery, receiveDelivery } from "./delivery.ts";
 import { digestModule } from "./digest-module.ts";
 import { receiveCasts } from "./receive-casts.ts";
 import { ownPages, touchPages } from "./touch-pages.ts";
+import { layOver, namesNotGiven, type WeightLayer } from "./weight-layers.ts";
 import { WeightTurns } from "./weight-turns.ts";
+import type { WeightsLabel } from "./weights-label.ts";
 
 export type { Delivery } from "./delivery.ts";
 
@@ -74,6 +76,21 @@ const KEPT_SETS_MAX = 8;
 interface BoundWeights {
   readonly stateDict: StateDict;
   readonly options: ReplicaLoadOptions;
+  readonly label: WeightsLabel;
+  /** Whether its segments are written again for later updates. */
+  readonly isRewritten: boolean;
+}
+
+type Layers = readonly WeightLayer<BoundWeights>[];
+
+/** What is ready to be committed. */
+interface Prepared {
+  readonly plan: StateDictPlan;
+  readonly model: Module;
+  readonly renamed: number;
+  readonly stateDict: StateDict;
+  readonly options: ReplicaLoadOptions;
+  readonly reuse: SegmentReuse | null;
 }
 
 /** One tensor of a replica, copied into shared memory: crosses threads without another copy. */
@@ -93,13 +110,14 @@ export class ReplicaHost {
   /** For a model of the main thread; those of a pool take turns there. */
   readonly turns = new WeightTurns();
   #warnings: readonly string[] = [];
-  #prepared: { plan: StateDictPlan; model: Module; renamed: number; bound: BoundWeights; reuse: SegmentReuse | null } | null = null;
+  #prepared: Prepared | null = null;
   /** What the sets of one layout of updates were bound to; only the last layout's. */
   #kept: { readonly layout: string; readonly sets: Map<string, StateDict> } | null = null;
-  #current: BoundWeights | null = null;
+  #layers: Layers = [];
   /** Weights whose every tensor was copied: pages of theirs that are mapped here serve nobody. */
   #copied: StateDict | null = null;
-  #before: BoundWeights | null = null;
+  /** The layers before the commit or swap that was made last; null when there is nothing to take back. */
+  #before: Layers | null = null;
 
   constructor(model: Module | null) {
     this.model = model;
@@ -124,7 +142,7 @@ export class ReplicaHost {
     stageStateDict(plan);
     if (options.prefault) touchPages([...storages, ...castStorages]);
     this.#warnings = warnings;
-    this.#prepared = { plan, model, renamed, bound: { stateDict, options }, reuse: delivery.reuse };
+    this.#prepared = { plan, model, renamed, stateDict, options, reuse: delivery.reuse };
   }
 
   /** The type that a load would have to make new tensors of; advice for whoever fetches. */
@@ -141,15 +159,16 @@ export class ReplicaHost {
    * Makes the prepared weights the model's own.
    * @throws {DistributionError} RANKCAST_PROTOCOL when nothing is prepared.
    */
-  commit(): ReplicaReport {
+  commit(label: WeightsLabel): ReplicaReport {
     const prepared = this.#prepared;
     if (!prepared) throw new DistributionError("RANKCAST_PROTOCOL", "commit without prepare", {});
     this.#prepared = null;
-    commitStateDict(prepared.plan);
+    const { plan, stateDict, options, reuse } = prepared;
+    commitStateDict(plan);
     this.model = prepared.model;
-    this.#copied = looksAtSources(prepared.plan) ? null : prepared.bound.stateDict;
-    this.#keep(prepared.bound, prepared.reuse);
-    return { ...prepared.plan.report, renamed: prepared.renamed };
+    this.#copied = looksAtSources(plan) ? null : stateDict;
+    this.#keep({ stateDict, options, label, isRewritten: (reuse?.set ?? null) !== null }, plan.report, reuse);
+    return { ...plan.report, renamed: prepared.renamed };
   }
 
   /**
@@ -157,36 +176,46 @@ export class ReplicaHost {
    * younger, or another model).
    * @throws {StateDictError} when the model changed so that it does not fit any more.
    */
-  swap({ layout, set }: KeptSet, options: ReplicaLoadOptions): ReplicaReport | null {
+  swap({ layout, set }: KeptSet, options: ReplicaLoadOptions, label: WeightsLabel): ReplicaReport | null {
     this.#before = null;
     const stateDict = set !== null && this.#kept?.layout === layout ? this.#kept.sets.get(set) : undefined;
     if (!stateDict || !this.model) return null;
     // What the model wrote while it used this set two generations ago lies over the new bytes in pages of its own.
     forgetPages(stateDict);
-    const report = this.#adopt({ stateDict, options });
-    this.#keep({ stateDict, options }, { layout, set });
+    const bound: BoundWeights = { stateDict, options, label, isRewritten: true };
+    const report = this.#adopt(bound);
+    this.#keep(bound, report, { layout, set });
     return report;
   }
 
-  /** Makes the pages the model looks at its own, so that whoever owns the segments may write over them. */
+  /** Makes the pages of publications that the model looks at its own, so that their publishers may write over them. */
   own(): void {
-    ownPages(this.#current === null ? new Set() : storagesOf(this.#current.stateDict));
-    // Its sets must not be swapped to any more: what was copied would be dropped.
+    const published = this.#layers.filter(({ of }) => of.label.number !== null);
+    if (published.length === 0) return;
+    for (const { of } of published) ownPages(storagesOf(of.stateDict));
+    this.#layers = this.#layers.map(({ of, notGiven }) => ({ of: { ...of, label: { ...of.label, number: null } }, notGiven }));
+    this.#before = null;
+    // Their sets must not be swapped to any more: what was copied would be dropped.
     this.#kept = null;
   }
 
-  /** Takes the commit or swap back that was made last, if it was; the weights before it must still be there. */
-  rollBack(): void {
+  /**
+   * Takes back what was committed or swapped to since the last `prepare` or `swap` began; the weights before must still be there.
+   * @returns what the model's weights are called now; null when there was nothing to take back.
+   */
+  rollBack(): WeightsLabel | null {
     const before = this.#before;
-    this.#before = null;
-    if (!before || !this.model) return;
-    this.#adopt(before);
-    this.#current = before;
+    this.discard();
+    const top = before?.at(-1);
+    if (!before || !top || !this.model) return null;
+    for (const { of } of before) this.#adopt(of);
+    this.#layers = before;
+    return top.of.label;
   }
 
-  #keep(bound: BoundWeights, reuse: KeptSet | null): void {
-    this.#before = this.#current;
-    this.#current = bound;
+  #keep(bound: BoundWeights, report: ReplicaReport, reuse: KeptSet | null): void {
+    this.#before = this.#layers;
+    this.#layers = layOver(this.#layers, { of: bound, notGiven: namesNotGiven(report) });
     if (reuse === null || reuse.set === null) return;
     if (this.#kept?.layout !== reuse.layout) this.#kept = { layout: reuse.layout, sets: new Map() };
     const { sets } = this.#kept;
@@ -200,22 +229,22 @@ export class ReplicaHost {
   }
 
   /** Plans and commits weights that this replica follows: it may adopt what will be rewritten. */
-  #adopt({ stateDict, options }: BoundWeights): ReplicaReport {
+  #adopt({ stateDict, options, isRewritten }: BoundWeights): ReplicaReport {
     const storages = storagesOf(stateDict);
-    const kept = [...(this.#kept?.sets.values() ?? [])].includes(stateDict);
     markRewritten(storages, false);
     try {
       const plan = planStateDict(this.model as Module, stateDict, options);
       commitStateDict(plan);
       return plan.report;
     } finally {
-      if (kept) markRewritten(storages, true);
+      if (isRewritten) markRewritten(storages, true);
     }
   }
 
-  /** Forgets what was prepared; the model stays as it was. */
+  /** Forgets what was prepared, and what could be taken back; the model stays as it is. */
   discard(): void {
     this.#prepared = null;
+    this.#before = null;
   }
 
   /** A copy of the model's state, row-major. Empty before the first load. */

@@ -3,16 +3,7 @@ import { type DType, type ReplicaReport, StateDict } from "@rankcast/core";
 import type { OrderWish } from "@rankcast/core/runtime";
 import type { Delivery, KeptSet, ReplicaFacts, ReplicaHost, ReplicaLoadOptions } from "./replica-host.ts";
 import type { WeightTurns } from "./weight-turns.ts";
-
-/** Which weights a replica has. */
-export interface WeightsLabel {
-  /** Of the last collective load or update. */
-  readonly generation: number;
-  /** The opaque label of an update or a publication; empty for loads. */
-  readonly version: string;
-  /** Of a publication that a subscription took; null for collectives. */
-  readonly number: number | null;
-}
+import type { WeightsLabel } from "./weights-label.ts";
 
 /** All replicas of one rank. `prepare` rejects with the first failure and touches nothing; `commit` follows a passed barrier. */
 export interface ReplicaSet {
@@ -32,9 +23,9 @@ export interface ReplicaSet {
    * @throws {CheckpointError} when a replica crashed or changed.
    */
   swap(kept: KeptSet, options: ReplicaLoadOptions, attach: () => Delivery, label: WeightsLabel): Promise<readonly ReplicaReport[]>;
-  /** Takes the last commit or swap back: replicas look at the weights before it again. */
+  /** Takes back what was committed or swapped to since the last `prepare` or `swap` began: replicas look at the weights before it again. */
   rollBack(): Promise<void>;
-  /** Makes what replicas look at their own memory. */
+  /** Makes what replicas look at of publications their own memory. */
   own(): Promise<void>;
   discard(): Promise<void>;
   facts(digest: boolean): Promise<readonly ReplicaFacts[]>;
@@ -50,14 +41,14 @@ export function localReplicaSet(host: ReplicaHost): ReplicaSet {
     castWish: async (options) => host.castWish(options),
     orderWish: async () => host.orderWish(),
     prepare: async (delivery, options) => host.prepare(delivery, options),
-    commit: async () => [host.commit()],
-    swap: async (kept, options, attach) => {
-      const swapped = host.swap(kept, options);
+    commit: async (label) => [host.commit(label)],
+    swap: async (kept, options, attach, label) => {
+      const swapped = host.swap(kept, options, label);
       if (swapped) return [swapped];
       host.prepare(attach(), options);
-      return [host.commit()];
+      return [host.commit(label)];
     },
-    rollBack: async () => host.rollBack(),
+    rollBack: async () => void host.rollBack(),
     own: async () => host.own(),
     discard: async () => host.discard(),
     facts: async (digest) => [host.facts(digest)],

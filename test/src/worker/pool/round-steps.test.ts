@@ -23,12 +23,15 @@ describe("pool: between the steps of a round", function () {
   let replicas: Replicas;
   const segments: MemorySegment[] = [];
 
-  /** Weights as a coordinator would publish them; `fill` goes everywhere. */
-  function weights(fill: number): Delivery {
-    const stateDict = new StateDict([
-      ["fc.weight", Tensor.from(new Float32Array(6).fill(fill), [2, 3])],
-      ["fc.bias", Tensor.from(new Float32Array(2).fill(fill), [2])],
-    ]);
+  /** Weights as a coordinator would publish them; `fill` goes everywhere, or into the tensors with these names. */
+  function weights(fill: number, names: readonly string[] = ["fc.weight", "fc.bias"]): Delivery {
+    const stateDict = new StateDict(
+      names.map((name): [string, Tensor] =>
+        name === "fc.weight"
+          ? [name, Tensor.from(new Float32Array(6).fill(fill), [2, 3])]
+          : [name, Tensor.from(new Float32Array(2).fill(fill), [2])],
+      ),
+    );
     const { manifest, tensors } = manifestFromStateDict(stateDict);
     const plan = planLoad(manifest, DEFAULT_LIMITS);
     const made = plan.segments.map(({ nbytes }) => createMemorySegment(nbytes, nativeMemory(false)));
@@ -79,6 +82,18 @@ describe("pool: between the steps of a round", function () {
 
   const values = async (): Promise<unknown[]> => (await pool.runAll("values")).map((each) => new Set((each as number[][]).flat()));
 
+  /** The values of each tensor, each once. */
+  async function byName(): Promise<unknown[]> {
+    const ofReplica = async (_: unknown, replica: number): Promise<unknown> =>
+      Object.fromEntries([...(await pool.stateDict({ replica }))].map(([name, { data }]) => [name, [...new Set(data as Float32Array)]]));
+    return Promise.all(Array.from({ length: pool.size }, ofReplica));
+  }
+
+  async function commit(delivery: Delivery, generation: number): Promise<void> {
+    await replicas.prepare(delivery, {});
+    await replicas.commit({ generation, version: "", number: null });
+  }
+
   it("a replica that ends between prepare and commit fails the commit; its successor has the weights before", async () => {
     await makePool();
     await replicas.prepare(weights(1), {});
@@ -114,6 +129,62 @@ describe("pool: between the steps of a round", function () {
     await replicas.rollBack();
     await pool.restart(0);
     expect(await values()).to.deep.equal([new Set([1]), new Set([1])]);
+  });
+
+  it("an update of some names that is taken back leaves all others as they were, those of earlier such updates too", async () => {
+    await makePool();
+    await commit(weights(1), 0);
+    await commit(weights(2, ["fc.weight"]), 1);
+    await commit(weights(3, ["fc.bias"]), 2);
+    await replicas.rollBack();
+    expect(await byName()).to.deep.equal([
+      { "fc.weight": [2], "fc.bias": [1] },
+      { "fc.weight": [2], "fc.bias": [1] },
+    ]);
+    await pool.restart(0);
+    expect(await byName()).to.deep.equal([
+      { "fc.weight": [2], "fc.bias": [1] },
+      { "fc.weight": [2], "fc.bias": [1] },
+    ]);
+    await commit(weights(4, ["fc.bias"]), 2);
+    await commit(weights(5), 3);
+    await replicas.rollBack();
+    expect(await byName()).to.deep.equal([
+      { "fc.weight": [2], "fc.bias": [4] },
+      { "fc.weight": [2], "fc.bias": [4] },
+    ]);
+  });
+
+  it("nothing is taken back of what was committed before the failed step began: values, labels, what a restart repeats", async () => {
+    await makePool();
+    await commit(weights(1), 0);
+    await commit(weights(2), 1);
+    await expectError("RANKCAST_STATE_DICT_STRICT", replicas.prepare(weights(3, ["fc.weight"]), { strict: true }));
+    await replicas.rollBack();
+    expect(await values()).to.deep.equal([new Set([2]), new Set([2])]);
+    expect((await pool.call("values")).generation).to.equal(1);
+    await pool.restart(0);
+    expect(await values()).to.deep.equal([new Set([2]), new Set([2])]);
+    expect((await pool.call("values")).generation).to.equal(1);
+  });
+
+  it("a replica that came back with a version that is taken back afterwards goes back, too", async () => {
+    const events: ReplicaEvent[] = [];
+    await makePool(events);
+    await commit(weights(1), 0);
+    await commit(weights(2), 1);
+    await expectError("RANKCAST_REPLICA_CRASHED", pool.run("exit", 1, { replica: 0 }));
+    // Waits for the fresh thread.
+    expect(await values()).to.deep.equal([new Set([2]), new Set([2])]);
+    await replicas.rollBack();
+    expect(await values()).to.deep.equal([new Set([1]), new Set([1])]);
+    expect((await pool.call("values")).generation).to.equal(0);
+    // And while it is still coming.
+    await commit(weights(3), 1);
+    await expectError("RANKCAST_REPLICA_CRASHED", pool.run("exit", 1, { replica: 1 }));
+    await replicas.rollBack();
+    expect(await values()).to.deep.equal([new Set([1]), new Set([1])]);
+    expect((await pool.call("values", undefined, { replica: 1 })).generation).to.equal(0);
   });
 
   it("a load that is discarded is not what a restart repeats", async () => {

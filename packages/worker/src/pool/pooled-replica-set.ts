@@ -1,0 +1,136 @@
+/** The replicas of a pool as rounds and subscriptions see them: each step goes to all of them, and what a restart repeats follows. */
+import type { DType, ReplicaReport, StateDict } from "@rankcast/core";
+import type { OrderWish } from "@rankcast/core/runtime";
+import type { Delivery, KeptSet, ReplicaFacts, ReplicaLoadOptions } from "../replica/replica-host.ts";
+import type { ReplicaSet } from "../replica/replica-set.ts";
+import { WeightTurns } from "../replica/weight-turns.ts";
+import type { WeightsLabel } from "../replica/weights-label.ts";
+import { allOrFirstFailure } from "./all-or-first-failure.ts";
+import { requireCloneable } from "./pool-options.ts";
+import type { PooledReplica, TaskOptions } from "./pooled-replica.ts";
+import type { ReloadSteps } from "./reload-steps.ts";
+import type { ReplicaThread } from "./replica-thread.ts";
+import { stateDictOf } from "./state-dict-of.ts";
+import type { ThreadTask, ThreadValues } from "./thread-tasks.ts";
+
+/** See the module comment. */
+export class PooledReplicaSet implements ReplicaSet {
+  readonly turns = new WeightTurns();
+  readonly #replicas: readonly PooledReplica[];
+  readonly #reload: ReloadSteps;
+  /** Threads that hold a prepared load, by replica. */
+  #prepared: (ReplicaThread | null)[] = [];
+  /** Threads that have committed the last load or update, by replica. */
+  #committed: (ReplicaThread | null)[] = [];
+
+  constructor(replicas: readonly PooledReplica[], reload: ReloadSteps) {
+    this.#replicas = replicas;
+    this.#reload = reload;
+  }
+
+  get count(): number {
+    return this.#replicas.length;
+  }
+
+  async castWish(options: ReplicaLoadOptions): Promise<DType | null> {
+    requireCloneable(options);
+    const [first = null, ...others] = await this.#each({ type: "castWish", options });
+    return others.every((each) => each === first) ? first : null;
+  }
+
+  orderWish(): Promise<OrderWish> {
+    return this.#first.run({ type: "orderWish" }, { first: true });
+  }
+
+  async prepare(delivery: Delivery, options: ReplicaLoadOptions): Promise<void> {
+    requireCloneable(options);
+    this.#reload.offer(delivery, options);
+    this.#prepared = this.#replicas.map(() => null);
+    this.#committed = [];
+    // The first failure is told at once: the other ranks wait for it. `discard` waits for the rest.
+    await Promise.all(
+      this.#replicas.map(async (replica, index) => {
+        await replica.run({ type: "prepare", delivery, options });
+        this.#prepared[index] = replica.thread;
+      }),
+    );
+  }
+
+  async commit(label: WeightsLabel): Promise<readonly ReplicaReport[]> {
+    const reports = await allOrFirstFailure(
+      this.#replicas.map((replica, index) => this.#commit(replica, this.#prepared[index] ?? null, label)),
+    );
+    this.#reload.keep(reports, label);
+    return reports;
+  }
+
+  async swap(kept: KeptSet, options: ReplicaLoadOptions, attach: () => Delivery, label: WeightsLabel): Promise<readonly ReplicaReport[]> {
+    let attached: Delivery | undefined;
+    const attachOnce = (): Delivery => {
+      attached ??= attach();
+      return attached;
+    };
+    this.#reload.begin();
+    this.#committed = [];
+    const swapped = await allOrFirstFailure(
+      this.#replicas.map(async (replica, index) => {
+        const report = await replica.run({ type: "swap", kept, options, label }, { first: true });
+        if (report) this.#committed[index] = replica.thread;
+        return { replica, report };
+      }),
+    );
+    const reports = await allOrFirstFailure(
+      swapped.map(async ({ replica, report }) => {
+        if (report) return report;
+        const { thread } = replica;
+        await replica.run({ type: "prepare", delivery: attachOnce(), options }, { only: thread, first: true });
+        return this.#commit(replica, thread, label);
+      }),
+    );
+    this.#reload.swap(kept, options, label, reports, attachOnce);
+    return reports;
+  }
+
+  async rollBack(): Promise<void> {
+    const isRepeated = this.#reload.rollBack();
+    await Promise.allSettled(this.#replicas.map((replica) => replica.rollBack(this.#committed[replica.index] ?? null, isRepeated)));
+  }
+
+  async own(): Promise<void> {
+    this.#reload.own();
+    await this.#each({ type: "own" });
+  }
+
+  async discard(): Promise<void> {
+    this.#reload.withdraw();
+    // Whatever comes of it: cleaning up waits for no restart.
+    const alive = this.#replicas.filter(({ thread }) => thread !== null);
+    await Promise.allSettled(alive.map((replica) => replica.run({ type: "discard" }, { only: replica.thread })));
+  }
+
+  facts(digest: boolean): Promise<readonly ReplicaFacts[]> {
+    return this.#each({ type: "facts", digest });
+  }
+
+  async stateDict(): Promise<StateDict> {
+    return stateDictOf(await this.#first.run({ type: "state" }));
+  }
+
+  get #first(): PooledReplica {
+    return this.#replicas[0] as PooledReplica;
+  }
+
+  async #commit(replica: PooledReplica, thread: ReplicaThread | null, label: WeightsLabel): Promise<ReplicaReport> {
+    const report = await replica.run({ type: "commit", label }, { only: thread, first: true });
+    this.#committed[replica.index] = thread;
+    return report;
+  }
+
+  /** One task for every replica at once; waits for all, so that no thread still works when the first failure is reported. */
+  #each<T extends ThreadTask["type"]>(
+    task: Extract<ThreadTask, { readonly type: T }>,
+    options: TaskOptions = {},
+  ): Promise<ThreadValues[T][]> {
+    return allOrFirstFailure(this.#replicas.map((replica) => replica.run<T>(task, options)));
+  }
+}
