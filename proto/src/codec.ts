@@ -87,7 +87,7 @@ export function rankShape(message: RankMessage): rankcast.v1.FromRank.$Propertie
     case "subscribe":
       return { subscribe: message };
     case "taken":
-      return { taken: message };
+      return { taken: { ...message, beside: [...message.beside] } };
     case "unsubscribe":
       return { unsubscribe: message };
   }
@@ -125,7 +125,7 @@ export function rankMessageOf(wire: rankcast.v1.FromRank.$Shape): RankMessage {
     case "subscribe":
       return { type: "subscribe", ...fill({ subscription: 0, policy: "" }, wire.subscribe) };
     case "taken":
-      return { type: "taken", ...fill({ subscription: 0, number: 0 }, wire.taken) };
+      return { type: "taken", ...fill({ subscription: 0, number: 0 }, wire.taken), beside: wire.taken.beside ?? [] };
     case "unsubscribe":
       return { type: "unsubscribe", subscription: wire.unsubscribe.subscription ?? 0 };
     default:

@@ -92,11 +92,12 @@ export interface Subscribe {
   readonly policy: string;
 }
 
-/** All replicas of a subscription use this version now. */
+/** All replicas of a subscription use this version now; beside it, where it names only some tensors, earlier ones. */
 export interface Taken {
   readonly type: "taken";
   readonly subscription: number;
   readonly number: number;
+  readonly beside: readonly number[];
 }
 
 /** A rank wants no more. */

@@ -9,6 +9,7 @@ export { bootThreads, closeSpareThreads } from "./pool/thread-stock.ts";
 export { unpackValue } from "./pool/unpack-value.ts";
 export { type Delivery, prepareDelivery } from "./replica/delivery.ts";
 export { createReplica } from "./replica/import-replica-module.ts";
+export { layOver, type WeightLayer } from "./replica/weight-layers.ts";
 export { FailureListeners } from "./session/failure-listeners.ts";
 export { type Arrival, RankSession } from "./session/rank-session.ts";
 export { watchedChannel } from "./session/watched-channel.ts";

@@ -12,6 +12,7 @@ const WEIGHTS_BYTES = 2 * 4 * ELEMENTS;
 const BOUND_MS = 80_000;
 const PROGRAM = fileURLToPath(new URL("programs/live-weights.js", import.meta.url));
 const TURNS_PROGRAM = fileURLToPath(new URL("programs/live-weights-turns.js", import.meta.url));
+const BESIDE_PROGRAM = fileURLToPath(new URL("programs/live-weights-beside.js", import.meta.url));
 const FULL_PROGRAM = fileURLToPath(new URL("programs/live-weights-full.js", import.meta.url));
 
 interface ActorDocument {
@@ -75,6 +76,21 @@ describe("scenario: live weights", function () {
     for (const { rank, held } of documents) expect(held).to.deep.equal(rank % 2 === 0 ? [] : every);
     expect(await sandbox().leftovers()).to.deep.equal([]);
   });
+
+  for (const nodes of [1, 2]) {
+    it(`a version of some names, on ${nodes} node(s): what is used of others beside it stays as it is, whoever goes on publishing`, async () => {
+      const documents = await documentsOfNodes<{ readonly rank: number; readonly held: unknown }>(sandbox(), [BESIDE_PROGRAM], {
+        nodes,
+        nprocPerNode: 4 / nodes,
+      });
+      const beside = [
+        { left: [1], right: [-1] },
+        { left: [5], right: [-2] },
+      ];
+      expect(documents.find(({ rank }) => rank === 2)?.held).to.deep.equal(beside);
+      expect(await sandbox().leftovers()).to.deep.equal([]);
+    });
+  }
 
   it("a node that has no room ends its subscription and nothing else; with room again the next one goes on (Linux: prlimit)", async function () {
     if (process.platform !== "linux") this.skip();

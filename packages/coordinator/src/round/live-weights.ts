@@ -85,8 +85,8 @@ export class LiveWeights {
   }
 
   /** All replicas of a subscription use the version now. */
-  taken(rank: number, { subscription: id, number }: Taken): void {
-    this.#step({ type: "taken", rank, id, number });
+  taken(rank: number, { subscription: id, number, beside }: Taken): void {
+    this.#step({ type: "taken", rank, id, number, beside });
   }
 
   /** A rank wants no more. */
@@ -185,8 +185,8 @@ export class LiveWeights {
   #retain(): void {
     if (this.#carriages.isEmpty) return;
     const referred = new Set<string>();
-    for (const { rank, held, offered, queue } of this.#state.subscriptions.values()) {
-      for (const number of [held, offered, ...queue]) referred.add(`${number} ${this.#host.nodeOf(rank)}`);
+    for (const { rank, held, beside, offered, queue } of this.#state.subscriptions.values()) {
+      for (const number of [held, ...beside, offered, ...queue]) referred.add(`${number} ${this.#host.nodeOf(rank)}`);
     }
     this.#carriages.retain((number, nodeRank) => referred.has(`${number} ${nodeRank}`));
   }

@@ -2,7 +2,8 @@
  * Who may look at which published weights. A publisher never waits for subscribers, so several versions can be in use at once: each is held by
  * leases until the last subscriber has let go, and only then may its memory be written again. Immutable.
  *
- * A subscription holds at most two leases: of the version its replicas use, and of the one it was offered and is taking. What comes meanwhile
+ * A subscription holds leases of the version its replicas use, of those beside it that they still use parts of (a version may name only some tensors),
+ * and of the one it was offered and is taking. What comes meanwhile
  * waits in its queue: one version for `latest` (a newer one replaces it), all of them for `every`.
  */
 
@@ -27,6 +28,8 @@ export interface LeaseSubscription {
   readonly id: number;
   readonly policy: SubscriptionPolicy;
   readonly held: number | null;
+  /** Earlier versions that its replicas use parts of. */
+  readonly beside: readonly number[];
   readonly offered: number | null;
   readonly queue: readonly number[];
 }
@@ -44,8 +47,8 @@ export interface LeaseState {
 export type LeaseEvent =
   | { readonly type: "publish"; readonly rank: number; readonly offer: number; readonly version: string }
   | { readonly type: "subscribe"; readonly rank: number; readonly id: number; readonly policy: SubscriptionPolicy }
-  /** All replicas of the subscription use this version now; they have let go of the one before. */
-  | { readonly type: "taken"; readonly rank: number; readonly id: number; readonly number: number }
+  /** All replicas of the subscription use this version now; of those before they use parts of `beside`, and have let go of all others. */
+  | { readonly type: "taken"; readonly rank: number; readonly id: number; readonly number: number; readonly beside: readonly number[] }
   | { readonly type: "unsubscribe"; readonly rank: number; readonly id: number }
   /** A rank's process has ended, with whatever it published or held. */
   | { readonly type: "gone"; readonly rank: number };

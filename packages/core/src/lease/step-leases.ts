@@ -10,7 +10,7 @@ interface Draft {
 
 /**
  * Takes one event. Events about subscriptions that are not there (late messages of one that ended) change nothing.
- * Bounds: a `latest` subscription refers to at most three versions, so publishers never wait for it however slow it is.
+ * Bounds: a `latest` subscription refers to at most three versions and those beside the one it uses, so publishers never wait for it however slow it is.
  */
 export function stepLeases(
   state: LeaseState,
@@ -36,12 +36,15 @@ function take(draft: Draft, event: LeaseEvent): void {
     case "subscribe": {
       const { rank, id, policy } = event;
       const known = draft.publications.has(draft.newest);
-      update(draft, { rank, id, policy, held: null, offered: null, queue: known ? [draft.newest] : [] });
+      update(draft, { rank, id, policy, held: null, beside: [], offered: null, queue: known ? [draft.newest] : [] });
       return;
     }
     case "taken": {
       const subscription = draft.subscriptions.get(keyOf(event));
-      if (subscription?.offered === event.number) update(draft, { ...subscription, held: event.number, offered: null });
+      if (subscription?.offered !== event.number) return;
+      // Only what it holds: a version that has been given back may be another one by now.
+      const held = new Set([subscription.held, ...subscription.beside]);
+      update(draft, { ...subscription, held: event.number, beside: event.beside.filter((number) => held.has(number)), offered: null });
       return;
     }
     case "unsubscribe":
@@ -87,7 +90,9 @@ function forget(draft: Draft, number: number): void {
 
 function freeUnused(draft: Draft): void {
   const used = new Set<number | null>([draft.newest]);
-  for (const { held, offered, queue } of draft.subscriptions.values()) for (const number of [held, offered, ...queue]) used.add(number);
+  for (const { held, beside, offered, queue } of draft.subscriptions.values()) {
+    for (const number of [held, ...beside, offered, ...queue]) used.add(number);
+  }
   for (const [number, { rank, offer }] of draft.publications) {
     if (used.has(number)) continue;
     draft.publications.delete(number);

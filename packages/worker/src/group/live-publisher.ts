@@ -1,6 +1,7 @@
 /**
  * The publisher's side of live weights: copies a state dict into a set of segments that nobody looks at and offers it. Subscribers never make it
- * wait while a set is free; sets are made as they are needed, up to a bound.
+ * wait while a set is free; sets are made as they are needed, up to a bound. The sets of one layout are written again, those of a layout before are only
+ * given back: subscribers that still look at them keep their mappings.
  */
 import { DistributionError, type StateDict } from "@rankcast/core";
 import { createMemorySegment, createRewritableSegment, type MemorySegment, nativeMemory, type TensorCopier } from "@rankcast/core/runtime";

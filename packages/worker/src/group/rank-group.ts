@@ -138,7 +138,7 @@ export class RankGroup implements AsyncDisposable {
 
   /**
    * Publishes weights without waiting for anybody: one copy into shared memory, then subscribers of every node take them between their steps. Not
-   * collective.
+   * collective. A version may name only some tensors (an adapter, a part of the model): replicas keep all others as they are.
    * When every memory set is still looked at (a subscriber of policy `every` that does not keep up) it resolves later, and the state dict must not
    * change until then.
    * @throws {TensorError} RANKCAST_MEMORY_FULL when there is no room; {DistributionError} RANKCAST_CLOSED.

@@ -1,12 +1,14 @@
 /**
  * The subscriber's side of live weights: each version that is offered goes to all replicas of a pool (or to a model in the main thread)
- * between their steps, and the one before is given back once the last of them has gone on.
+ * between their steps, and those before are given back once the last of them has gone on, but for what replicas still use of them beside a
+ * version of some names.
  */
-import { type BroadcastReport, type CheckpointError, DistributionError } from "@rankcast/core";
+import { type BroadcastReport, type CheckpointError, DistributionError, type ReplicaReport } from "@rankcast/core";
 import { asCheckpointError, FUNCTION, type OptionShapes, oneOf, type PlacedSegments, requireOptions } from "@rankcast/core/runtime";
 import type { Offered } from "../grpc/coordinator-channel.ts";
 import { type Delivery, prepareDelivery } from "../replica/delivery.ts";
 import type { ReplicaSet } from "../replica/replica-set.ts";
+import { layOver, namesNotGiven, type WeightLayer } from "../replica/weight-layers.ts";
 import type { RankSession } from "../session/rank-session.ts";
 
 /** A version that all replicas have taken. */
@@ -25,7 +27,10 @@ export interface WeightsUpdate {
 
 /** How to subscribe. */
 export interface SubscribeOptions {
-  /** `latest` (the default) skips versions that came while replicas were busy; `every` takes all of them in order. */
+  /**
+   * `latest` (the default) skips versions that came while replicas were busy; `every` takes all of them in order. Where versions name different tensors
+   * in turn, only `every` brings all of them: what a skipped one named stays as it was.
+   */
   readonly policy?: "latest" | "every";
   /** Hears of each version that all replicas have taken. */
   readonly onUpdate?: (update: WeightsUpdate) => void;
@@ -50,6 +55,8 @@ export class WeightSubscription implements AsyncDisposable {
   readonly #options: SubscribeOptions;
   readonly #id: number;
   #manifest: Uint8Array = new Uint8Array(0);
+  /** Numbers of the versions that each replica uses, wholly or in part. */
+  #layers: (readonly WeightLayer<number>[])[] = [];
   #last: WeightsUpdate | null = null;
   #newest = 0;
   #work: Promise<void> = Promise.resolve();
@@ -111,23 +118,32 @@ export class WeightSubscription implements AsyncDisposable {
     const { number, version } = offered;
     this.#newest = Math.max(this.#newest, number);
     try {
-      await this.#bring(offered);
+      this.#lay(number, await this.#bring(offered));
     } catch (error) {
       await this.#fail(asCheckpointError(error));
       return;
     }
-    this.#session.taken(this.#id, number);
+    this.#session.taken(this.#id, number, this.#beside(number));
     const ageMs = offered.ageMs + performance.now() - receivedMs;
     const broadcast = (offered.placement as PlacedSegments).travelled ?? null;
     this.#last = { number, version, ageMs, behind: this.#newest - number, broadcast };
     this.#options.onUpdate?.(this.#last);
   }
 
-  async #bring(offered: Offered): Promise<void> {
+  /** A version may name only some tensors; all others are still those of earlier ones, whose publishers must not write over them. */
+  #lay(number: number, reports: readonly ReplicaReport[]): void {
+    this.#layers = reports.map((report, index) => layOver(this.#layers[index] ?? [], { of: number, notGiven: namesNotGiven(report) }));
+  }
+
+  #beside(number: number): readonly number[] {
+    return [...new Set(this.#layers.flat().map(({ of }) => of))].filter((each) => each !== number);
+  }
+
+  async #bring(offered: Offered): Promise<readonly ReplicaReport[]> {
     const end = await this.#replicas.turns.take();
     try {
       const change = this.#changeTo(offered);
-      await change().catch(async (error: unknown) => {
+      return await change().catch(async (error: unknown) => {
         // Before anybody else's turn: what is taken back is this version.
         await this.#replicas.rollBack();
         throw error;
@@ -138,7 +154,7 @@ export class WeightSubscription implements AsyncDisposable {
   }
 
   /** What brings replicas to a version. Until it is called there is nothing to take back: what was committed last is another's. */
-  #changeTo(offered: Offered): () => Promise<unknown> {
+  #changeTo(offered: Offered): () => Promise<readonly ReplicaReport[]> {
     const placed = offered.placement as PlacedSegments;
     if (offered.manifest.byteLength > 0) this.#manifest = offered.manifest;
     const manifest = this.#manifest;
@@ -149,7 +165,7 @@ export class WeightSubscription implements AsyncDisposable {
     const delivery = attach();
     return async () => {
       await this.#replicas.prepare(delivery, NO_LAYOUT);
-      await this.#replicas.commit(label);
+      return this.#replicas.commit(label);
     };
   }
 

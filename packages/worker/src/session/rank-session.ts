@@ -33,7 +33,7 @@ export interface Arrival {
 
 /** What a subscription hears. */
 export interface SubscriptionListener {
-  /** A version to take; it stays as it is until `taken` of a later one. */
+  /** A version to take; it stays as it is until `taken` of a later one that does not name it as still in use beside. */
   onOffered(offered: Offered): void;
   /** A newer version exists, which comes after the one being taken. */
   onNewest(number: number): void;
@@ -174,8 +174,8 @@ export class RankSession {
   }
 
   /** Says that all replicas use a version now, so that the one before may be written over. */
-  taken(subscription: number, number: number): void {
-    if (!this.#over) this.#channel.send({ type: "taken", subscription, number });
+  taken(subscription: number, number: number, beside: readonly number[]): void {
+    if (!this.#over) this.#channel.send({ type: "taken", subscription, number, beside });
   }
 
   /** Ends a subscription; nothing may look at its weights any more. */

@@ -58,7 +58,7 @@ export class LiveJob {
   }
 
   taken(rank: number, number: number): void {
-    this.live.taken(rank, { type: "taken", subscription: 1, number });
+    this.live.taken(rank, { type: "taken", subscription: 1, number, beside: [] });
   }
 
   unsubscribe(rank: number): void {

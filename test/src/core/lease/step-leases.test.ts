@@ -5,7 +5,13 @@ import fc from "fast-check";
 
 const publish = (offer: number): LeaseEvent => ({ type: "publish", rank: 0, offer, version: `v${offer}` });
 const subscribe = (rank: number, policy: "latest" | "every" = "latest"): LeaseEvent => ({ type: "subscribe", rank, id: 0, policy });
-const taken = (rank: number, number: number): LeaseEvent => ({ type: "taken", rank, id: 0, number });
+const taken = (rank: number, number: number, beside: readonly number[] = []): LeaseEvent => ({
+  type: "taken",
+  rank,
+  id: 0,
+  number,
+  beside,
+});
 
 /** Runs the events; one line per instruction. */
 function transcript(...events: readonly LeaseEvent[]): string[][] {
@@ -69,10 +75,39 @@ describe("leases on published weights", () => {
     expect(transcript(subscribe(1), publish(1), taken(1, 1), taken(1, 1), taken(1, 9), taken(2, 1)).slice(3)).to.deep.equal([[], [], []]);
   });
 
+  it("versions that are used beside another are held with it, and only those that were held", () => {
+    const events = [
+      taken(1, 1),
+      publish(2),
+      taken(1, 2, [1]),
+      publish(3),
+      taken(1, 3, [1, 2]),
+      publish(4),
+      taken(1, 4, [2, 9]),
+      publish(5),
+      taken(1, 5),
+    ];
+    expect(transcript(subscribe(1), publish(1), ...events).slice(2)).to.deep.equal([
+      [],
+      ["offer 2 to 1"],
+      [],
+      ["offer 3 to 1"],
+      [],
+      ["offer 4 to 1"],
+      ["free 1", "free 3"],
+      ["offer 5 to 1"],
+      ["free 2", "free 4"],
+    ]);
+  });
+
   it("under every order of events: what is used is never freed, what is freed was published and is freed once, little is kept", () => {
     const event = fc.oneof(
       fc.constant("publish" as const),
-      fc.record({ rank: fc.integer({ min: 1, max: 4 }), type: fc.constantFrom("subscribe", "unsubscribe", "gone", "taken") }),
+      fc.record({
+        rank: fc.integer({ min: 1, max: 4 }),
+        type: fc.constantFrom("subscribe", "unsubscribe", "gone", "taken"),
+        isPartial: fc.boolean(),
+      }),
     );
     fc.assert(
       fc.property(fc.array(event, { maxLength: 80 }), (steps) => {
@@ -83,9 +118,15 @@ describe("leases on published weights", () => {
           const next = stepLeases(state, step === "publish" ? publish(++offer) : eventOf(step, state));
           state = next.state;
           for (const instruction of next.instructions) if (instruction.type === "free") note(freed, instruction.offer, offer);
-          const used = [...state.subscriptions.values()].flatMap(({ held, offered, queue }) => [held, offered, ...queue]);
+          const used = [...state.subscriptions.values()].flatMap(({ held, beside, offered, queue }) => [
+            held,
+            ...beside,
+            offered,
+            ...queue,
+          ]);
           for (const number of used) if (number !== null) expect(freed.has(number), `${number} is used and free`).to.equal(false);
-          expect(state.publications.size).to.be.at.most(3 * state.subscriptions.size + 1);
+          const beside = [...state.subscriptions.values()].reduce((sum, each) => sum + each.beside.length, 0);
+          expect(state.publications.size).to.be.at.most(3 * state.subscriptions.size + beside + 1);
           // Nothing waits while a subscriber has time for it.
           for (const { offered, queue } of state.subscriptions.values()) expect(offered === null && queue.length > 0).to.equal(false);
         }
@@ -95,9 +136,12 @@ describe("leases on published weights", () => {
   });
 });
 
-function eventOf(step: { readonly rank: number; readonly type: string }, state: LeaseState): LeaseEvent {
+function eventOf(step: { readonly rank: number; readonly type: string; readonly isPartial: boolean }, state: LeaseState): LeaseEvent {
   if (step.type === "subscribe") return subscribe(step.rank);
-  if (step.type === "taken") return taken(step.rank, state.subscriptions.get(`${step.rank}/0`)?.offered ?? 0);
+  if (step.type === "taken") {
+    const { held = null, beside = [], offered = null } = state.subscriptions.get(`${step.rank}/0`) ?? {};
+    return taken(step.rank, offered ?? 0, step.isPartial && held !== null ? [held, ...beside].slice(0, 2) : []);
+  }
   return step.type === "gone" ? { type: "gone", rank: step.rank } : { type: "unsubscribe", rank: step.rank, id: 0 };
 }
 

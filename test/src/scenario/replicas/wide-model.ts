@@ -27,6 +27,12 @@ export function scribble(model: Module, milliseconds: number): void {
   while (performance.now() < end);
 }
 
+/** A step that lasts until the flag is set, and then says what each parameter holds. */
+export function whenTold(model: Module, flag: Int32Array): Record<string, number[]> {
+  Atomics.wait(flag, 0, 0);
+  return Object.fromEntries([...model.stateDict()].map(([name, tensor]) => [name, [...new Set(tensor.data as Float32Array)]]));
+}
+
 /** Ends the replica's thread, as `process.exit` in a library does. */
 export function exit(_: Module, code: number): never {
   process.exit(code);
