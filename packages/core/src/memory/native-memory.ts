@@ -63,6 +63,11 @@ export interface NativeMemory {
    */
   plainView(buffer: ArrayBufferLike): MappedBytes | null;
   /**
+   * Reads a byte of every page that `bytes` lie on and gives their sum; null where `bytes` are no view of `mapPrivate` or there is no fast way.
+   * Populate them first: a file that is shorter by now kills the process.
+   */
+  readPages(bytes: Uint8Array): number | null;
+  /**
    * Lets V8 count what was mapped since the last call. It collects garbage when it hears of a gigabyte, which must happen some time, or
    * mappings that nobody needs stay; but not while others wait for this rank.
    */

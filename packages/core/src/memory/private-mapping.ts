@@ -8,6 +8,7 @@
  * finalizer unmaps it.
  */
 import type { Koffi, NativeFunction } from "./koffi.ts";
+import { PAGE_BYTES, pageReader, type ReadPages } from "./page-reader.ts";
 
 /** Bytes of a mapping, somewhere in a buffer that may be larger. */
 export interface MappedBytes {
@@ -23,6 +24,7 @@ export interface PrivateMappings {
   forgetWrites(buffer: ArrayBufferLike): void;
   unmap(buffer: ArrayBufferLike | null): void;
   plainView(buffer: ArrayBufferLike): MappedBytes | null;
+  readPages(bytes: Uint8Array): number | null;
   settle(): void;
 }
 
@@ -50,6 +52,10 @@ const NO_BUFFER = new ArrayBuffer(0);
 
 interface Mapping extends MappedBytes {
   readonly pointer: bigint;
+  /** What the bytes lie over; null for a plain ArrayBuffer. */
+  readonly memory: WasmMemory | null;
+  /** Made when it is first needed. */
+  reader?: ReadPages;
 }
 
 /** Binds the calls. One per thread: what is mapped here is known here. */
@@ -61,20 +67,21 @@ export function bindPrivateMappings(koffi: Koffi, { map, munmap, madvise, failed
   let unsettled: WeakRef<ArrayBufferLike>[] = [];
   const live = new FinalizationRegistry<{ pointer: bigint; nbytes: number }>(({ pointer, nbytes }) => munmap(pointer, nbytes));
 
-  const overMemory = (memory: SharedArrayBuffer, fd: number, offset: number, nbytes: number): Mapping => {
-    const base = koffi.address(new Uint8Array(memory));
-    const slack = memory.byteLength - nbytes;
+  const overMemory = (memory: WasmMemory, fd: number, offset: number, nbytes: number): Mapping => {
+    const { buffer } = memory;
+    const base = koffi.address(new Uint8Array(buffer));
+    const slack = buffer.byteLength - nbytes;
     const shift = Number((BigInt(offset) - base) & BigInt(HUGE_PAGE_BYTES - 1));
     const byteOffset = shift <= slack ? shift : 0;
     const pointer = map(base + BigInt(byteOffset), nbytes, MAP_PRIVATE | MAP_FIXED, fd, offset);
-    unsettled.push(new WeakRef<ArrayBufferLike>(memory));
-    return { buffer: memory, byteOffset, nbytes, pointer };
+    unsettled.push(new WeakRef<ArrayBufferLike>(buffer));
+    return { buffer, byteOffset, nbytes, pointer, memory };
   };
   const asPlainBuffer = (fd: number, offset: number, nbytes: number): Mapping => {
     const pointer = map(null, nbytes, MAP_PRIVATE, fd, offset);
     const buffer = koffi.view(pointer, nbytes);
     live.register(buffer, { pointer, nbytes });
-    return { buffer, byteOffset: 0, nbytes, pointer };
+    return { buffer, byteOffset: 0, nbytes, pointer, memory: null };
   };
   const viewOf = (mapping: Mapping): MappedBytes => {
     const known = views.get(mapping.buffer);
@@ -118,26 +125,38 @@ export function bindPrivateMappings(koffi: Koffi, { map, munmap, madvise, failed
       const mapping = mappings.get(buffer);
       return mapping && buffer instanceof SharedArrayBuffer ? viewOf(mapping) : null;
     },
+    readPages: (bytes) => readMapped(mappings.get(bytes.buffer), bytes),
     settle,
   };
 }
 
+function readMapped(mapping: Mapping | undefined, { byteOffset, byteLength }: Uint8Array): number | null {
+  if (!mapping?.memory || byteLength === 0) return null;
+  mapping.reader ??= pageReader(mapping.memory);
+  // The memory begins on a page, and so does whatever is mapped over it.
+  const begin = byteOffset - (byteOffset % PAGE_BYTES);
+  return mapping.reader(begin, Math.ceil((byteOffset + byteLength - begin) / PAGE_BYTES));
+}
+
+/** A shared WebAssembly memory. */
+interface WasmMemory {
+  readonly buffer: SharedArrayBuffer;
+}
+
 /** The one part of the engine's interface that is used; TypeScript has it with the DOM only. */
 interface EngineWithMemory {
-  readonly WebAssembly?: {
-    readonly Memory: new (limits: { initial: number; maximum: number; shared: true }) => { readonly buffer: SharedArrayBuffer };
-  };
+  readonly WebAssembly?: { readonly Memory: new (limits: { initial: number; maximum: number; shared: true }) => WasmMemory };
 }
 
 /** Address space for `nbytes` with room to move them to a boundary of large pages; null where there is none. */
-function reserve(nbytes: number): SharedArrayBuffer | null {
+function reserve(nbytes: number): WasmMemory | null {
   const exact = Math.ceil(nbytes / WASM_PAGE_BYTES);
   const roomy = nbytes < HUGE_PAGE_BYTES ? exact : exact + HUGE_PAGE_BYTES / WASM_PAGE_BYTES;
   const pages = Math.min(roomy, WASM_BYTES_MAX / WASM_PAGE_BYTES);
   const { WebAssembly: engine } = globalThis as EngineWithMemory;
   if (pages < exact || !engine) return null;
   try {
-    return new engine.Memory({ initial: pages, maximum: pages, shared: true }).buffer;
+    return new engine.Memory({ initial: pages, maximum: pages, shared: true });
   } catch {
     return null;
   }

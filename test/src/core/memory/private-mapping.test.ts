@@ -92,6 +92,24 @@ describe("memory: private mappings", function () {
     if (done) expect(() => nativeMemory(false)?.populateForReading(bytes)).to.throw("MADV_POPULATE_READ");
   });
 
+  it("a byte of every page is read, of the first and the last one too", () => {
+    const path = file(8 * MIB);
+    const native = nativeMemory(false);
+    const { buffer, byteOffset } = mapped(path, 8 * MIB);
+    const pageBytes = 4096;
+    for (const page of [4, 5, 6, 7]) new Uint8Array(buffer, byteOffset + page * pageBytes, 1)[0] = 10 ** (page - 4) % 251;
+    const sum = (begin: number, nbytes: number): number | null | undefined =>
+      native?.readPages(new Uint8Array(buffer, byteOffset + begin, nbytes));
+    expect(sum(4 * pageBytes, 4 * pageBytes)).to.equal(1 + 10 + 100 + (1000 % 251));
+    expect(sum(5 * pageBytes, pageBytes)).to.equal(10);
+    // 200 bytes that lie on two pages.
+    expect(sum(6 * pageBytes - 100, 200)).to.equal(10 + 100);
+    expect(sum(6 * pageBytes - 1, 1)).to.equal(10);
+    expect(sum(0, 8 * MIB)).to.equal(7 + 1 + 10 + 100 + (1000 % 251));
+    expect(native?.readPages(new Uint8Array(buffer, byteOffset, 0))).to.equal(null);
+    expect(native?.readPages(new Uint8Array(8))).to.equal(null);
+  });
+
   it("a thread that ends gives its mappings back", async () => {
     const path = file(MIB);
     const count = (): number => readFileSync("/proc/self/maps", "utf8").split(path).length - 1;

@@ -1,0 +1,58 @@
+/**
+ * Reads a byte of every page of a WebAssembly memory as fast as memory answers. A loop in JavaScript does it in twice the time, and several times that
+ * before it is compiled, which happens in the middle of the first load; WebAssembly is compiled before it runs.
+ */
+
+/** Length of the steps; page sizes are multiples of it. */
+export const PAGE_BYTES = 4096;
+
+/** Sum of the bytes at `begin`, `begin` + 4096, … of `count` pages, modulo 2^32. A range beyond the memory's end traps. */
+export type ReadPages = (begin: number, count: number) => number;
+
+/** The part of the engine's interface that is used; TypeScript has it with the DOM only. */
+interface Engine {
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (module: object, imports: object) => { readonly exports: unknown };
+}
+
+/**
+ * WebAssembly core specification, binary format. The memory may be of any size, as long as it is shared and says how large it may become.
+ *
+ *     (module
+ *       (import "m" "m" (memory 0 65536 shared))
+ *       (func (export "r") (param $begin i32) (param $count i32) (result i32) (local $sum i32)
+ *         (block $done
+ *           (loop $next
+ *             (br_if $done (i32.eqz (local.get $count)))
+ *             (local.set $sum (i32.add (i32.load8_u (local.get $begin)) (local.get $sum)))
+ *             (local.set $begin (i32.add (local.get $begin) (i32.const 4096)))
+ *             (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+ *             (br $next)))
+ *         (local.get $sum)))
+ */
+// biome-ignore format: one section, or one instruction of the loop, per line
+const MODULE = [
+  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00,
+  0x01, 0x07, 0x01, 0x60, 0x02, 0x7f, 0x7f, 0x01, 0x7f,
+  0x02, 0x0b, 0x01, 0x01, 0x6d, 0x01, 0x6d, 0x02, 0x03, 0x00, 0x80, 0x80, 0x04,
+  0x03, 0x02, 0x01, 0x00,
+  0x07, 0x05, 0x01, 0x01, 0x72, 0x00, 0x00,
+  0x0a, 0x2e, 0x01, 0x2c, 0x01, 0x01, 0x7f,
+  0x02, 0x40, 0x03, 0x40,
+  0x20, 0x01, 0x45, 0x0d, 0x01,
+  0x20, 0x00, 0x2d, 0x00, 0x00, 0x20, 0x02, 0x6a, 0x21, 0x02,
+  0x20, 0x00, 0x41, 0x80, 0x20, 0x6a, 0x21, 0x00,
+  0x20, 0x01, 0x41, 0x01, 0x6b, 0x21, 0x01,
+  0x0c, 0x00, 0x0b, 0x0b,
+  0x20, 0x02, 0x0b,
+];
+
+let compiled: object | undefined;
+
+/** The reader of one memory. It keeps the memory alive. @throws {Error} where there is no WebAssembly. */
+export function pageReader(memory: object): ReadPages {
+  const { WebAssembly: engine } = globalThis as unknown as { readonly WebAssembly: Engine };
+  compiled ??= new engine.Module(new Uint8Array(MODULE));
+  const { exports } = new engine.Instance(compiled, { m: { m: memory } });
+  return (exports as { readonly r: ReadPages }).r;
+}
