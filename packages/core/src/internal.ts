@@ -27,7 +27,7 @@ export {
   REPORTS_MAX,
 } from "./barrier/barrier-state.ts";
 export { describeWaiting } from "./barrier/describe-waiting.ts";
-export { type BarrierStep, deadlineOf, stepBarrier } from "./barrier/step-barrier.ts";
+export { BarrierRun, type BarrierStep, deadlineOf, stepBarrier } from "./barrier/step-barrier.ts";
 // broadcast
 export { receiverError, stalledReceiverError } from "./broadcast/broadcast-error.ts";
 export {

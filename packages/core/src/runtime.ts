@@ -3,8 +3,8 @@ export type { BarrierDecision, FailDecision } from "./barrier/barrier-decision.t
 export { decisionError } from "./barrier/barrier-error.ts";
 export type { ArrivalOutcome, BarrierEvent, MemberPlace } from "./barrier/barrier-event.ts";
 export type { BarrierInstruction } from "./barrier/barrier-instruction.ts";
-export { type BarrierState, createBarrierState } from "./barrier/barrier-state.ts";
-export { stepBarrier } from "./barrier/step-barrier.ts";
+export { createBarrierState } from "./barrier/barrier-state.ts";
+export { BarrierRun } from "./barrier/step-barrier.ts";
 export { receiverError, stalledReceiverError } from "./broadcast/broadcast-error.ts";
 export {
   type BroadcastId,

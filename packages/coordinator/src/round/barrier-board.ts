@@ -7,12 +7,11 @@ import {
   type BarrierDecision,
   type BarrierEvent,
   type BarrierInstruction,
-  type BarrierState,
+  BarrierRun,
   createBarrierState,
   decisionError,
   type ErrorRecord,
   type FailDecision,
-  stepBarrier,
   toErrorRecord,
 } from "@rankcast/core/runtime";
 import type { Arrive, Hello } from "../grpc/coordination-server.ts";
@@ -49,14 +48,14 @@ export class BarrierBoard {
   readonly #host: BoardHost;
   readonly #incarnations = new Map<number, number>();
   readonly #payloads = new Map<string, Map<number, unknown>>();
-  #state: BarrierState;
+  readonly #run: BarrierRun;
   /** The first reason why nothing can pass any more. */
   #abortCause: ErrorRecord | null = null;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(host: BoardHost) {
     this.#host = host;
-    this.#state = createBarrierState({ epoch: host.epoch, worldSize: host.worldSize });
+    this.#run = new BarrierRun(createBarrierState({ epoch: host.epoch, worldSize: host.worldSize }));
   }
 
   /** A rank's process has joined. */
@@ -144,9 +143,7 @@ export class BarrierBoard {
   }
 
   #step(event: BarrierEvent): void {
-    const { state, instructions } = stepBarrier(this.#state, event);
-    this.#state = state;
-    for (const instruction of instructions) this.#perform(instruction);
+    for (const instruction of this.#run.step(event)) this.#perform(instruction);
   }
 
   #perform(instruction: BarrierInstruction): void {

@@ -1,4 +1,4 @@
-/** What a step builds: the next state, and instructions in order. Handlers replace `state`, they never change what it points to. */
+/** What a step builds: the next state, and instructions in order. Handlers replace `state`; of what it points to they change only what is `own`. */
 import type { FailureCause, MemberList, MemberReport } from "./barrier-decision.ts";
 import type { BarrierInstruction, RefusalReason } from "./barrier-instruction.ts";
 import {
@@ -13,20 +13,51 @@ import {
 /** A step in the making. */
 export interface Draft {
   state: BarrierState;
-  readonly nowMs: number;
-  readonly instructions: BarrierInstruction[];
+  nowMs: number;
+  instructions: BarrierInstruction[];
+  /** Tables and generations that were made here and that nobody else has seen: they may be changed where they are, all others are copied first. */
+  readonly own: Set<object>;
 }
 
 /** Replaces one member. */
 export function setMember(draft: Draft, member: BarrierMember): void {
-  const members = draft.state.members.slice();
+  const members = owned(draft, draft.state.members, (theirs) => theirs.slice());
   members[member.rank] = member;
-  draft.state = { ...draft.state, members };
+  if (members !== draft.state.members) draft.state = { ...draft.state, members };
 }
 
 /** Replaces or adds an open generation. */
 export function setOpen(draft: Draft, generation: OpenGeneration): void {
-  draft.state = { ...draft.state, open: new Map(draft.state.open).set(generation.name, generation) };
+  const open = owned(draft, draft.state.open, (theirs) => new Map(theirs)).set(generation.name, generation);
+  if (open !== draft.state.open) draft.state = { ...draft.state, open };
+}
+
+/** A generation with one arrival more; arriving twice is arriving once. `digest` becomes its own if it has none. */
+export function withArrival(draft: Draft, open: OpenGeneration, rank: number, digest: string | null): OpenGeneration {
+  const at = open.listed ? open.participants.indexOf(rank) : rank;
+  if (at === -1 || open.arrived[at] === true) return open;
+  const entered = owned(draft, open, (theirs) => ({ ...theirs, arrived: theirs.arrived.slice() }));
+  entered.arrived[at] = true;
+  entered.arrivedCount += 1;
+  if (digest !== null) entered.digest ??= { rank, value: digest };
+  return entered;
+}
+
+/** Readonly tables as their maker may treat them. */
+type Mutable<T> =
+  T extends ReadonlyMap<infer K, infer V>
+    ? Map<K, V>
+    : T extends readonly (infer E)[]
+      ? E[]
+      : { -readonly [key in keyof T]: Contents<T[key]> };
+type Contents<T> = T extends readonly boolean[] ? boolean[] : T;
+
+/** `table` itself where it is ours, else a copy that is. */
+function owned<T extends object>(draft: Draft, table: T, copy: (theirs: T) => T | Mutable<T>): Mutable<T> {
+  if (draft.own.has(table)) return table as unknown as Mutable<T>;
+  const ours = copy(table);
+  draft.own.add(ours);
+  return ours as Mutable<T>;
 }
 
 /** Refuses a message. */
@@ -96,15 +127,20 @@ function decided({ state, nowMs }: Draft, { name, generation, listed, participan
   return { epoch: state.epoch, name, generation, sequence, participants: listed ? participants : null, openedMs, decidedMs: nowMs };
 }
 
-function close(draft: Draft, { name, generation }: OpenGeneration, instruction: Extract<BarrierInstruction, { type: "decide" }>): void {
+function close(draft: Draft, closed: OpenGeneration, instruction: Extract<BarrierInstruction, { type: "decide" }>): void {
   const { state } = draft;
+  const { name, generation } = closed;
   const kept = settledOf(state, name).decisions.slice(1 - DECISIONS_KEPT);
-  const open = new Map(state.open);
+  const open = owned(draft, state.open, (theirs) => new Map(theirs));
   open.delete(name);
+  draft.own.delete(closed);
   draft.state = {
     ...state,
     open,
-    names: new Map(state.names).set(name, { nextGeneration: generation + 1, decisions: [...kept, instruction.decision] }),
+    names: owned(draft, state.names, (theirs) => new Map(theirs)).set(name, {
+      nextGeneration: generation + 1,
+      decisions: [...kept, instruction.decision],
+    }),
     sequence: state.sequence + 1,
     timerDueMs: open.size === 0 ? null : state.timerDueMs,
   };

@@ -25,9 +25,37 @@ export interface BarrierStep {
  * @throws {UsageError} RANKCAST_USAGE when a reset asks for an impossible world size.
  */
 export function stepBarrier(state: BarrierState, event: BarrierEvent): BarrierStep {
-  const draft: Draft = { state, nowMs: event.nowMs, instructions: [] };
+  const draft: Draft = { state, nowMs: event.nowMs, instructions: [], own: new Set() };
   take(draft, event);
   return { state: draft.state, instructions: draft.instructions };
+}
+
+/**
+ * The same steps, one after the other, for a driver that keeps no state but the latest: what a step has made the next one changes in place, so that an
+ * arrival costs the same however many members there are. Gives the instructions that `stepBarrier` would give.
+ */
+export class BarrierRun {
+  readonly #draft: Draft;
+
+  constructor(state: BarrierState) {
+    this.#draft = { state, nowMs: 0, instructions: [], own: new Set() };
+  }
+
+  /** One step. @throws what `stepBarrier` throws; the state is then what it was. */
+  step(event: BarrierEvent): readonly BarrierInstruction[] {
+    const draft = this.#draft;
+    draft.nowMs = event.nowMs;
+    draft.instructions = [];
+    take(draft, event);
+    return draft.instructions;
+  }
+
+  /** What is known now; it stays as it is. */
+  get state(): BarrierState {
+    // Whoever looks at it may keep it.
+    this.#draft.own.clear();
+    return this.#draft.state;
+  }
 }
 
 /**
@@ -144,4 +172,5 @@ function takeReset(draft: Draft, { epoch, worldSize }: ResetEvent): void {
     for (const open of draft.state.open.values()) fail(draft, open, { kind: "reset", epoch });
   }
   draft.state = fresh;
+  draft.own.clear();
 }

@@ -3,7 +3,7 @@ import { rankRanges } from "../topology/rank-ranges.ts";
 import type { FailureCause } from "./barrier-decision.ts";
 import type { ArriveEvent, FailEvent } from "./barrier-event.ts";
 import { BARRIER_NAMES_MAX, BARRIER_TEXT_MAX, type BarrierMember, LATER_CAUSES_MAX, type OpenGeneration } from "./barrier-state.ts";
-import { type Draft, describe, fail, listMembers, pass, refuse, setMember, setOpen, settledOf } from "./draft.ts";
+import { type Draft, describe, fail, listMembers, pass, refuse, setMember, setOpen, settledOf, withArrival } from "./draft.ts";
 
 /** Takes an arrival of a member that `admitSender` let through. */
 export function takeArrival(draft: Draft, event: ArriveEvent, member: BarrierMember): void {
@@ -72,7 +72,7 @@ function failAhead(draft: Draft, event: ArriveEvent, expected: number): void {
 
 /** Participants differ. The sender may be none of those that the generation knows, so it is answered by name. */
 function failOthers(draft: Draft, open: OpenGeneration, event: ArriveEvent): void {
-  const known = withArrival(open, event.rank);
+  const known = withArrival(draft, open, event.rank, null);
   fail(draft, known, participantsDiffer(draft, open, event));
   if (positionOf(open, event.rank) === -1) {
     const decision = settledOf(draft.state, open.name).decisions.at(-1);
@@ -84,13 +84,14 @@ function openAndEnter(draft: Draft, event: ArriveEvent): void {
   const { state, nowMs } = draft;
   const open = emptyGeneration(draft, event);
   if (state.abort !== null) {
-    fail(draft, withArrival(open, event.rank), state.abort.cause);
+    fail(draft, withArrival(draft, open, event.rank, null), state.abort.cause);
     return;
   }
   const lost = open.participants.filter((rank) => state.members[rank]?.status === "lost");
   const left = open.participants.filter((rank) => state.members[rank]?.status === "left");
-  if (lost.length > 0) fail(draft, withArrival(open, event.rank), { kind: "loss", lost: listMembers(state, lost, nowMs) });
-  else if (left.length > 0) fail(draft, withArrival(open, event.rank), { kind: "left", left: listMembers(state, left, nowMs) });
+  if (lost.length > 0) fail(draft, withArrival(draft, open, event.rank, null), { kind: "loss", lost: listMembers(state, lost, nowMs) });
+  else if (left.length > 0)
+    fail(draft, withArrival(draft, open, event.rank, null), { kind: "left", left: listMembers(state, left, nowMs) });
   else {
     enter(draft, open, event);
     // Only now: a world of one has passed already and needs no timer.
@@ -101,18 +102,18 @@ function openAndEnter(draft: Draft, event: ArriveEvent): void {
 /** One more member of an open generation; the last one decides. */
 function enter(draft: Draft, open: OpenGeneration, event: ArriveEvent): void {
   if (event.outcome.type === "failed") {
-    fail(draft, withArrival(open, event.rank), failedArrival(draft, event, event.outcome.error));
+    fail(draft, withArrival(draft, open, event.rank, null), failedArrival(draft, event, event.outcome.error));
     return;
   }
   if (open.digest !== null && open.digest.value !== event.digest) {
     const first = { member: describe(draft, open.digest.rank), value: open.digest.value };
     const other = { member: describe(draft, event.rank), value: event.digest };
-    fail(draft, withArrival(open, event.rank), { kind: "mismatch", about: "digest", first, other });
+    fail(draft, withArrival(draft, open, event.rank, null), { kind: "mismatch", about: "digest", first, other });
     return;
   }
-  const entered = withArrival({ ...open, digest: open.digest ?? { rank: event.rank, value: event.digest } }, event.rank);
+  const entered = withArrival(draft, open, event.rank, event.digest);
   if (entered.arrivedCount === entered.participants.length) pass(draft, entered, event.rank);
-  else if (entered.arrivedCount !== open.arrivedCount) setOpen(draft, entered);
+  else if (draft.state.open.get(open.name) !== entered) setOpen(draft, entered);
 }
 
 function emptyGeneration(
@@ -132,15 +133,6 @@ function emptyGeneration(
     timeoutMs: event.timeoutMs,
     firstRank: event.rank,
   };
-}
-
-/** Arriving twice is arriving once. */
-function withArrival(open: OpenGeneration, rank: number): OpenGeneration {
-  const at = positionOf(open, rank);
-  if (at === -1 || open.arrived[at] === true) return open;
-  const arrived = open.arrived.slice();
-  arrived[at] = true;
-  return { ...open, arrived, arrivedCount: open.arrivedCount + 1 };
 }
 
 function positionOf({ listed, participants }: OpenGeneration, rank: number): number {

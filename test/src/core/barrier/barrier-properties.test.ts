@@ -2,6 +2,7 @@
 import {
   type BarrierEvent,
   type BarrierInstruction,
+  BarrierRun,
   type BarrierState,
   createBarrierState,
   DECISIONS_KEPT,
@@ -20,6 +21,8 @@ const PLACE = { localRank: 0, nodeRank: 0, host: "h", pid: 1 };
 class Real {
   state: BarrierState;
   nowMs = 0;
+  /** What has happened, and what came of it. */
+  readonly past: { readonly event: BarrierEvent; readonly instructions: readonly BarrierInstruction[] }[] = [];
 
   readonly #watched: boolean;
 
@@ -42,6 +45,7 @@ class Real {
     const { state, instructions } = stepBarrier(before, { ...event, nowMs: this.nowMs });
     expect(before, "the old state was changed").to.deep.equal(snapshot);
     this.state = state;
+    this.past.push({ event: { ...event, nowMs: this.nowMs }, instructions });
     checkState(state);
     return instructions;
   }
@@ -171,6 +175,33 @@ describe("barrier properties", () => {
             fc.record({ worldSize: fc.constant(worldSize), list: fc.commands([commands(worldSize)], { maxCommands: 60 }) }),
           ),
         ({ worldSize, list }) => fc.modelRun(() => ({ model: new BarrierModel(worldSize), real: new Real(worldSize) }), list),
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it("a run changes in place what only it knows, and says and knows what single steps do", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 4 }).chain((worldSize) =>
+          fc.record({
+            worldSize: fc.constant(worldSize),
+            list: fc.commands([commands(worldSize)], { maxCommands: 60 }),
+            looks: fc.infiniteStream(fc.boolean()),
+          }),
+        ),
+        ({ worldSize, list, looks }) => {
+          const real = new Real(worldSize);
+          fc.modelRun(() => ({ model: new BarrierModel(worldSize), real }), list);
+          const run = new BarrierRun(createBarrierState({ epoch: 3, worldSize }));
+          const seen: [BarrierState, BarrierState][] = [];
+          for (const { event, instructions } of real.past) {
+            expect(run.step(event)).to.deep.equal(instructions);
+            if (looks.next().value) seen.push([run.state, structuredClone(run.state)]);
+          }
+          expect(run.state).to.deep.equal(real.state);
+          for (const [state, then] of seen) expect(state, "a state that was seen has changed").to.deep.equal(then);
+        },
       ),
       { numRuns: 300 },
     );
