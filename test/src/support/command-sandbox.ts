@@ -5,10 +5,10 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type Dirent, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { commandLine, processesMarked } from "./process-table.js";
+import { commandLine, processesBelow, processesMarked } from "./process-table.js";
 import { REPOSITORY } from "./source-files.js";
 
 /** The command that `npm install rankcast` would put on the path. */
@@ -131,23 +131,33 @@ export class CommandSandbox {
   }
 
   /**
-   * What commands have left behind outside the cache: processes, temporary files and sockets, shared memory. Whoever watches over a command's
-   * end outlives it by moments; what is still there after two seconds has been left.
+   * What commands have left behind, in any place they can reach: processes (also those that have another environment), temporary files and folders,
+   * dot files in the home, locks and half-written files in the cache, sockets, shared memory. Whoever watches over a command's end outlives it by moments; what is
+   * still there after two seconds has been left. `partials`: downloads that were interrupted may stay, for they are resumed.
    */
-  async leftovers(): Promise<string[]> {
+  async leftovers({ partials = false }: { readonly partials?: boolean } = {}): Promise<string[]> {
     const deadlineMs = performance.now() + LEFTOVER_MS;
     for (;;) {
-      const left = this.#leftNow();
+      const left = this.#leftNow(partials);
       if (left.length === 0 || performance.now() > deadlineMs) return left;
       await setTimeout(LEFTOVER_POLL_MS);
     }
   }
 
-  #leftNow(): string[] {
+  #leftNow(partials: boolean): string[] {
+    const marked = this.processes();
     const shared = sharedMemoryNames().filter((name) => !this.#sharedBefore.has(name));
+    // The user's own directory, where jobs meet, stays: others may be watching it.
+    const meeting = `rankcast-${process.getuid?.() ?? "user"}`;
     return [
-      ...this.processes().map((pid) => `process ${pid}: ${commandLine(pid)}`),
-      ...filesBelow(this.temporary).map((path) => `temporary file ${path}`),
+      ...marked.map((pid) => `process ${pid}: ${commandLine(pid)}`),
+      ...(marked.length > 0
+        ? []
+        : processesBelow(this.directory).map((pid) => `process ${pid} of another environment: ${commandLine(pid)}`)),
+      ...entriesBelow(this.temporary).flatMap((path) => (path === meeting ? [] : [`temporary file ${path}`])),
+      ...readdirSync(this.directory).flatMap((name) => (/^\.|^core(\.|$)/.test(name) ? [`file in the home: ${name}`] : [])),
+      ...entriesBelow(this.cacheHome).flatMap((path) => (isUnfinished(path, partials) ? [`unfinished in the cache: ${path}`] : [])),
+      ...boundSockets(this.directory).map((path) => `socket ${path}`),
       ...shared.map((name) => `shared memory ${name}`),
     ];
   }
@@ -173,21 +183,47 @@ function sharedMemoryNames(): string[] {
   return existsSync(SHARED_MEMORY) ? readdirSync(SHARED_MEMORY).filter((name) => name.startsWith("rankcast")) : [];
 }
 
+/** What is complete stays, and the secret that locks of this cache are named by; everything else in a cache is work in progress. */
+function isUnfinished(path: string, partials: boolean): boolean {
+  const [folder = "", name, file] = path.split("/");
+  if (name === undefined) return !["objects", "urls", "partial", "verified", "locks", "lock-secret"].includes(folder);
+  if (folder === "partial") return !partials;
+  if (folder === "objects" && file !== undefined) return false;
+  return !/^[0-9a-f]{64}(\.checksums)?(\.json)?$/.test(name);
+}
+
+/** Unix sockets that are bound below a folder, also when their files are gone already. */
+function boundSockets(directory: string): string[] {
+  const lines = existsSync("/proc/net/unix") ? readFileSync("/proc/net/unix", "utf8").split("\n") : [];
+  return lines.flatMap(
+    (line) =>
+      line
+        .slice(Math.max(0, line.indexOf(` ${directory}/`)))
+        .match(/^ \/.*/)
+        ?.map((path) => path.trim()) ?? [],
+  );
+}
+
 function filesBelow(directory: string): string[] {
+  return below(directory, (entry) => !entry.isDirectory());
+}
+
+/** Files and folders. */
+function entriesBelow(directory: string): string[] {
+  return below(directory, () => true);
+}
+
+function below(directory: string, isMeant: (entry: Dirent) => boolean): string[] {
   for (;;) {
     if (!existsSync(directory)) return [];
     try {
-      return listFiles(directory);
+      return readdirSync(directory, { recursive: true, withFileTypes: true })
+        .filter(isMeant)
+        .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1))
+        .sort();
     } catch (error) {
       // A folder went away while it was listed: somebody is still cleaning up.
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     }
   }
-}
-
-function listFiles(directory: string): string[] {
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => !entry.isDirectory())
-    .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1))
-    .sort();
 }

@@ -1,5 +1,5 @@
 /** What the kernel says about processes: who carries a mark, and how much memory they hold. Linux only. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** Pids of living processes whose environment holds `NAME=value`. A process inherits its parent's marks, so grandchildren count. */
 export function processesMarked(name: string, value: string): number[] {
@@ -13,6 +13,29 @@ export function processesMarked(name: string, value: string): number[] {
         return false; // It ended while we looked, or belongs to somebody else.
       }
     })
+    .map(Number);
+}
+
+/** Pids of other living processes that work in a folder, or have something below it open. */
+export function processesBelow(directory: string): number[] {
+  const isBelow = (link: string): boolean => {
+    try {
+      const target = readlinkSync(link);
+      return target === directory || target.startsWith(`${directory}/`);
+    } catch {
+      return false; // Closed, ended, or somebody else's.
+    }
+  };
+  const linksOf = (pid: string): string[] => {
+    try {
+      return [`/proc/${pid}/cwd`, ...readdirSync(`/proc/${pid}/fd`).map((descriptor) => `/proc/${pid}/fd/${descriptor}`)];
+    } catch {
+      return [];
+    }
+  };
+  return readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry) && Number(entry) !== process.pid)
+    .filter((pid) => linksOf(pid).some(isBelow))
     .map(Number);
 }
 
