@@ -155,7 +155,11 @@ export class CommandSandbox {
         ? []
         : processesBelow(this.directory).map((pid) => `process ${pid} of another environment: ${commandLine(pid)}`)),
       ...entriesBelow(this.temporary).flatMap((path) => (path === meeting ? [] : [`temporary file ${path}`])),
-      ...readdirSync(this.directory).flatMap((name) => (/^\.|^core(\.|$)/.test(name) ? [`file in the home: ${name}`] : [])),
+      // Caches of other programs, which `hf://` shares, are for good; what is under way in them is not.
+      ...readdirSync(this.directory).flatMap((name) => (/^\.(?!cache$)|^core(\.|$)/.test(name) ? [`file in the home: ${name}`] : [])),
+      ...filesBelow(join(this.directory, ".cache")).flatMap((path) =>
+        /\.(part|lock|incomplete)$|\.tmp/.test(path) ? [`unfinished in the home's cache: ${path}`] : [],
+      ),
       ...entriesBelow(this.cacheHome).flatMap((path) => (isUnfinished(path, partials) ? [`unfinished in the cache: ${path}`] : [])),
       ...boundSockets(this.directory).map((path) => `socket ${path}`),
       ...shared.map((name) => `shared memory ${name}`),

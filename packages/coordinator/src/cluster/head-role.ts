@@ -116,6 +116,7 @@ export class HeadRole implements NodeRole {
     // A node that does not need a network has no silence either.
     const beat = setInterval(() => seat.hear({ type: "heartbeat" }), this.#head.options.heartbeatMs);
     beat.unref();
+    this.#driver.begin();
     return {
       send: (message: NodeMessage) => later(() => seat.hear(message)),
       close: async () => {

@@ -6,6 +6,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
+import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import { CheckpointError, compileLimits, DistributionError, UsageError } from "@rankcast/core";
@@ -35,6 +36,8 @@ export interface OpenNodeOptions extends JobNodeOptions {
 }
 
 const RETRY_MS = 100;
+/** Enough for a listener of this machine. */
+const PROBE_MS = 1000;
 
 /**
  * Opens the node; it has joined nothing yet.
@@ -123,7 +126,7 @@ async function openMember(options: OpenNodeOptions, place: MeetingPlace): Promis
       last = error;
       if (!notice && !(error instanceof CheckpointError && error.code === "RANKCAST_COORDINATOR_UNREACHABLE")) throw error;
     }
-    if (performance.now() > deadlineMs) throw notFound(options, last);
+    if (performance.now() > deadlineMs) throw await notFound(options, last);
     options.signal?.throwIfAborted();
     await setTimeout(RETRY_MS);
   }
@@ -135,7 +138,7 @@ function wayOutside({ endpoint, key }: OpenNodeOptions): { address: string; key:
   return { address: formatLinkAddress(endpoint.host, endpoint.port), key };
 }
 
-function notFound({ endpoint, joinTimeoutMs, key }: OpenNodeOptions, cause: unknown): CheckpointError {
+async function notFound({ endpoint, joinTimeoutMs, key }: OpenNodeOptions, cause: unknown): Promise<CheckpointError> {
   const where = endpoint === null ? "on this machine" : `at ${formatLinkAddress(endpoint.host, endpoint.port)}`;
   const text = `the head node did not appear ${where} within ${joinTimeoutMs / 1000} s`;
   if (cause === null && endpoint !== null && !isLoopback(endpoint.host) && !canLeave(key, endpoint.host)) {
@@ -144,10 +147,30 @@ function notFound({ endpoint, joinTimeoutMs, key }: OpenNodeOptions, cause: unkn
     });
   }
   const details = { endpoint: where, joinTimeoutMs };
+  // Without a secret of its own a node finds the head by its notice, which lies there only while nodes are awaited.
+  if (cause === null && endpoint !== null && (await isTakenBySomebody(endpoint))) {
+    return new DistributionError("RANKCAST_COORDINATOR_UNREACHABLE", `${text}, although somebody listens there`, {
+      details: { ...details, listens: true },
+      remedy:
+        "The job there has all its nodes (then this one is too many: check --nnodes, and end launchers of earlier runs), or it is another job's port, or it has a secret: then give this node the same RANKCAST_TOKEN_FILE.",
+    });
+  }
   return new DistributionError("RANKCAST_COORDINATOR_UNREACHABLE", text, {
     details,
     ...(cause === null ? {} : { cause }),
     remedy: "Start node 0, and check that --rdzv-endpoint (or RANKCAST_RDZV_ENDPOINT) is its address on every node.",
+  });
+}
+
+function isTakenBySomebody({ host, port }: Endpoint): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: PROBE_MS });
+    const finish = (listens: boolean): void => {
+      socket.destroy();
+      resolve(listens);
+    };
+    socket.once("connect", () => finish(true));
+    for (const event of ["error", "timeout"]) socket.once(event, () => finish(false));
   });
 }
 

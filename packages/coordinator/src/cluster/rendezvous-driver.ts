@@ -53,9 +53,12 @@ export class RendezvousDriver {
 
   constructor(options: DriverOptions, host: DriverHost) {
     this.#host = host;
-    this.#state = createRendezvousState(options, host.now());
-    // The join timeout runs before the first node has come.
-    this.#step({ type: "timer", nowMs: host.now() });
+    this.#state = createRendezvousState(options, Number.POSITIVE_INFINITY);
+  }
+
+  /** The join timeout begins, also where no node has come yet. A head that is slow to start must not be named among the missing. */
+  begin(): void {
+    this.#step({ type: "ready", nowMs: this.#host.now() });
   }
 
   /** Nodes with a stream. */

@@ -5,9 +5,13 @@ import { CheckpointError, DistributionError } from "@rankcast/core";
 import { greet, type LinkKind } from "./handshake.ts";
 import { isLoopback, type LinkKey, type LinkProtection, parseLinkAddress, protectionOf } from "./link-key.ts";
 import { clientTls } from "./link-tls.ts";
+import { hasNoTls, NO_TLS_CODE, notANode } from "./wrong-protection.ts";
 
 /** Connecting, TLS and handshake together: the listener's own bound is a second and a half, the rest is for slow networks. */
 const DIAL_MS = 10_000;
+
+/** What OpenSSL says of an answer that is no TLS. */
+const NOT_TLS = /^ERR_SSL_(WRONG_VERSION_NUMBER|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG)$/;
 
 /**
  * An authenticated connection to the node at `address` (`host:port` or `unix:/path`).
@@ -89,6 +93,8 @@ function described(error: unknown, address: string, withTls: boolean): Checkpoin
     });
   }
   const { code = "", message } = error as Error & { code?: string };
+  if (code === NO_TLS_CODE) return described(hasNoTls(), address, withTls);
+  if (NOT_TLS.test(code)) return described(notANode(Buffer.from("?")), address, false);
   // What OpenSSL says when the other side has another pre-shared key or trusts another authority.
   if (cutInTls || /^ERR_SSL_|ALERT|CERT|UNABLE_TO_/.test(code)) {
     return new DistributionError("RANKCAST_TOKEN_REFUSED", `${address}: the nodes do not trust each other: ${message}`, {

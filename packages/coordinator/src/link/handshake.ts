@@ -15,7 +15,8 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypt
 import type { Duplex } from "node:stream";
 import { DistributionError } from "@rankcast/core";
 import type { LinkKey } from "./link-key.ts";
-import { readExactly } from "./read-exactly.ts";
+import { HungUp, readExactly } from "./read-exactly.ts";
+import { isStrange, NEEDS_TLS, needsTls, notANode } from "./wrong-protection.ts";
 
 /** What a connection is for. */
 export type LinkKind = "grpc" | "lane";
@@ -40,13 +41,14 @@ interface Terms {
 /**
  * The dialling side. When it resolves, the peer knows the token, and `socket` is at the first byte of what follows.
  * @throws {DistributionError} RANKCAST_TOKEN_REFUSED or RANKCAST_WRONG_JOB as the listener says, RANKCAST_PROTOCOL when it is none of ours.
+ * @throws {UsageError} RANKCAST_UNPROTECTED when the listener takes encrypted links only.
  */
 export async function greet(socket: Duplex, key: LinkKey, kind: LinkKind): Promise<void> {
   const job = jobDigest(key);
   const dialNonce = randomBytes(NONCE_BYTES);
   const number = KINDS.indexOf(kind);
   socket.write(Buffer.concat([MAGIC, Buffer.from([number]), job, dialNonce]));
-  const listenNonce = await readExactly(socket, NONCE_BYTES);
+  const listenNonce = await readNonce(socket);
   const terms: Terms = { kind: number, job, dialNonce, listenNonce };
   await written(socket, proofOf(key, "dial", terms));
   const [verdict] = await readExactly(socket, 1);
@@ -91,6 +93,18 @@ function written(socket: Duplex, bytes: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.write(bytes, (error) => (error ? reject(error) : resolve()));
   });
+}
+
+/** The listener's first bytes; others tell what is there instead. */
+async function readNonce(socket: Duplex): Promise<Buffer> {
+  try {
+    const nonce = await readExactly(socket, NONCE_BYTES);
+    if (nonce.equals(NEEDS_TLS)) throw needsTls();
+    if (isStrange(nonce, false)) throw notANode(nonce);
+    return nonce;
+  } catch (error) {
+    throw error instanceof HungUp && isStrange(error.received, true) ? notANode(error.received) : error;
+  }
 }
 
 function jobDigest({ jobId }: LinkKey): Buffer {

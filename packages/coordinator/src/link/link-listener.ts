@@ -9,6 +9,7 @@ import { DistributionError } from "@rankcast/core";
 import { answer, type LinkKind, MAGIC } from "./handshake.ts";
 import { formatLinkAddress, isLoopback, type LinkKey, parseLinkAddress, protectionOf } from "./link-key.ts";
 import { serverTls } from "./link-tls.ts";
+import { NEEDS_TLS, NO_TLS } from "./wrong-protection.ts";
 
 /** Bounds of a listener. */
 export interface LinkLimits {
@@ -31,6 +32,9 @@ export const LINK_LIMITS: LinkLimits = { handshakeMs: 1500, strangers: 256, conn
  * second: of 2000 at once that is how nodes of the job, too, came late, and 2.7 s after it dialled the last stranger was gone.
  */
 const BACKLOG = 4096;
+
+/** First byte of a TLS connection. */
+const TLS_HANDSHAKE = 0x16;
 
 /** What a listener is told. */
 export interface LinkListenerOptions {
@@ -145,9 +149,10 @@ class Gate {
       const mayBePlain =
         local || this.#options.key.insecure || (isLoopback(remoteAddress) && protectionOf(remoteAddress, this.#options.key) === "plain");
       if (mayBePlain) void this.#shakeHands(socket, socket);
-      else this.#turnAway(socket);
-    } else if (this.#tls === null) this.#turnAway(socket);
-    else this.#tls.emit("connection", socket);
+      else this.#sendAway(socket, NEEDS_TLS);
+    } else if (this.#tls !== null) this.#tls.emit("connection", socket);
+    else if (first[0] === TLS_HANDSHAKE) this.#sendAway(socket, NO_TLS);
+    else this.#turnAway(socket);
   }
 
   async #shakeHands(socket: Socket, raw: Socket | undefined): Promise<void> {
@@ -181,6 +186,13 @@ class Gate {
     if (socket === undefined) return;
     this.#forget(socket);
     socket.destroy();
+  }
+
+  /** Tells a node of a job how it should have begun. It stays a stranger, within their bounds, until it hangs up. */
+  #sendAway(socket: Socket, word: Buffer): void {
+    // What has come is thrown away: unread, it would make the kernel throw away the word instead.
+    socket.resume();
+    socket.end(word);
   }
 }
 

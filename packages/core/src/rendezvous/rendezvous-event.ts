@@ -28,6 +28,8 @@ export type NodeOutcome = { readonly type: "succeeded" } | { readonly type: "fai
 
 /** Everything that can happen. `nowMs` comes from one monotonic clock and never decreases. */
 export type RendezvousEvent =
+  /** The head node can take part itself: from now on, and not while it starts, the others are waited for. */
+  | { readonly type: "ready"; readonly nowMs: number }
   /**
    * A node wants to take part: for the first time (`epoch` null), or in the epoch it was told to restart for, once its ranks have ended.
    * Repeating it changes nothing.

@@ -111,7 +111,7 @@ export interface RendezvousState {
   readonly options: RendezvousOptions;
   readonly phase: "gathering" | "running" | "ended";
   readonly epoch: number;
-  /** When the epoch started to gather. */
+  /** When the epoch started to gather; infinite before `ready`. */
   readonly gatheringSinceMs: number;
   /** In the order they joined. */
   readonly present: ReadonlyMap<string, PresentNode>;
@@ -122,7 +122,7 @@ export interface RendezvousState {
 }
 
 /**
- * A job whose first node has not come yet; the join timeout runs from `nowMs`.
+ * A job whose first node has not come yet; the join timeout runs from `nowMs`, or from the event `ready` when that is infinite.
  * @throws {UsageError} RANKCAST_USAGE when a count or time is out of range.
  */
 export function createRendezvousState(options: RendezvousOptions, nowMs: number): RendezvousState {

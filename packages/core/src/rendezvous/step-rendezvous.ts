@@ -49,6 +49,9 @@ export function placeOf({ host, pid, nodeRank }: NodeAnnouncement, membership: M
 
 function take(draft: Draft, event: RendezvousEvent): void {
   switch (event.type) {
+    case "ready":
+      if (!Number.isFinite(draft.state.gatheringSinceMs)) draft.state = { ...draft.state, gatheringSinceMs: event.nowMs };
+      return;
     case "join":
       takeJoin(draft, event.node, event.epoch);
       return;

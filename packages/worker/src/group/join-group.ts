@@ -1,6 +1,7 @@
 /** The door of a rank: finds out who it is and who coordinates it, and joins. */
 import { randomUUID } from "node:crypto";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { UsageError } from "@rankcast/core";
 import {
   type DetectedRank,
   DURATION_MS,
@@ -13,6 +14,7 @@ import {
   requireOptions,
   TEXT,
   uniqueTag,
+  wholeNumber,
 } from "@rankcast/core/runtime";
 import { readRankEnvironment } from "../environment/environment.ts";
 import { type Hello, PROTOCOL_VERSION } from "../grpc/coordinator-channel.ts";
@@ -32,6 +34,8 @@ export interface JoinGroupOptions {
   readonly environment?: { readonly [name: string]: string | undefined };
   /** Address of the node's coordinator; default `RANKCAST_COORDINATOR`, else one is started by local rank 0. */
   readonly coordinator?: string;
+  /** The job's id, as the coordinator has it (`Coordinator.jobId`); default what the launcher says, `RANKCAST_JOB_ID` first. */
+  readonly jobId?: string;
   /** The job's token; default the content of `RANKCAST_TOKEN_FILE`. */
   readonly token?: string;
   /** How long to wait for the node's coordinator to appear. Default 60 000: ranks of one node start together, but imports may be slow. */
@@ -47,10 +51,12 @@ export interface JoinGroupOptions {
 const JOIN_SHAPES: OptionShapes = new Map([
   ["environment", OBJECT],
   ["coordinator", TEXT],
+  ["jobId", TEXT],
   ["token", TEXT],
   ["timeoutMs", DURATION_MS],
   ["joinTimeoutMs", DURATION_MS],
   ["nodeTimeoutMs", DURATION_MS],
+  ["linkConnections", wholeNumber(1, Number.MAX_SAFE_INTEGER)],
 ]);
 
 const APPEAR_TIMEOUT_MS = 60_000;
@@ -59,7 +65,7 @@ const NODE_TIMEOUT_MS = 10_000;
 
 /**
  * Joins this process's job: torchrun, rankcast, Slurm, Open MPI and Kubernetes variables are recognised; without any it is a world of one.
- * @throws {UsageError} RANKCAST_RANK_VARIABLES when the variables contradict each other.
+ * @throws {UsageError} RANKCAST_RANK_VARIABLES when the variables contradict each other; RANKCAST_USAGE when there is a coordinator and no job id.
  * With several nodes and no launcher of ours, the node of rank 0 is found at `RANKCAST_RDZV_ENDPOINT` or where the launcher says; nodes on
  * different machines need `RANKCAST_TOKEN_FILE` too.
  * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE, RANKCAST_TOKEN_REFUSED, RANKCAST_DUPLICATE_RANK, RANKCAST_NODES_MISSING, ...
@@ -74,7 +80,7 @@ export async function joinGroup(options: JoinGroupOptions = {}): Promise<RankGro
   const { identity } = detected;
   // How many nodes there are is found out when they meet; which ranks share this one must be known.
   const localWorldSize = identity.localWorldSize ?? requireIdentity(detected).localWorldSize;
-  const jobId = jobName(detected, environment.variables);
+  const jobId = options.jobId ?? jobName(detected, environment.variables, options.coordinator ?? environment.coordinator);
   const epoch = detected.restartCount;
   const coordinator = await findCoordinator(options, environment, { detected, localWorldSize, jobId, epoch });
   const hello: Hello = {
@@ -143,7 +149,13 @@ function hasOneNode({ identity }: DetectedRank): boolean {
 }
 
 /** Without a job id only this user's ranks of this directory could be meant; the parent process tells two such jobs of one node apart. */
-function jobName(detected: DetectedRank, variables: Variables): string {
+function jobName(detected: DetectedRank, variables: Variables, coordinator: string | undefined): string {
+  if (coordinator !== undefined && detected.jobId === null && !variables["RANKCAST_JOB_ID"]) {
+    throw new UsageError("RANKCAST_USAGE", `the id of the job whose coordinator is at ${coordinator} is not known`, {
+      details: { coordinator },
+      remedy: "Give joinGroup the coordinator's own jobId, or set RANKCAST_JOB_ID to it.",
+    });
+  }
   if (!hasOneNode(detected)) return jobIdOf(detected, variables);
   return detected.jobId ?? (detected.identity.worldSize === 1 ? randomUUID() : `parent-${process.ppid}`);
 }

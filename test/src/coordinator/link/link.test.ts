@@ -15,6 +15,7 @@ import {
 } from "@rankcast/coordinator/internal";
 import { CheckpointError } from "@rankcast/core";
 import { expect } from "chai";
+import { expectError } from "../../support/expect-error.js";
 import { hasOpenssl, makeCertificates } from "../../support/make-certificates.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 
@@ -136,6 +137,27 @@ describe("link between nodes", () => {
     expect(links.length).to.equal(1);
   });
 
+  it("says what answers instead of a node: HTTP, HTTP/2, TLS, anything else", async () => {
+    const answers: [Buffer, string][] = [
+      [Buffer.from("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"), "an HTTP server answers"],
+      [Buffer.from("000006040000000000000500400000", "hex"), "an HTTP/2 (gRPC) server answers"],
+      [Buffer.from("15030300020246", "hex"), "a TLS server answers"],
+      [Buffer.from("SSH-2.0-x\r\n"), "another program answers"],
+    ];
+    for (const [bytes, words] of answers) {
+      const server = createServer((socket) => {
+        socket.on("error", () => undefined);
+        socket.once("data", () => socket.end(bytes));
+      });
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const { port } = server.address() as { port: number };
+      const error = await expectError("RANKCAST_PROTOCOL", dialNode(`127.0.0.1:${port}`, "grpc", key()));
+      expect(error.message).to.contain(`127.0.0.1:${port}: ${words}`);
+      server.close();
+    }
+  });
+
   it("closes half-open connections at its bound, and a flood of them does not keep a node out", async () => {
     const { listener, links } = await listen({ limits: { handshakeMs: 3000, strangers: 20 } });
     const flood = Array.from({ length: 100 }, () => connect(listener.port, "127.0.0.1"));
@@ -199,6 +221,9 @@ describe("link between nodes", () => {
       expect((socket as Socket & { encrypted?: boolean }).encrypted).to.equal(true);
       await expectEcho(socket, links);
       expect(await codeOf(dialNode(address, "lane", key({ token: "other" })))).to.equal("RANKCAST_TOKEN_REFUSED");
+      // A node that does not encrypt is told so, whatever its token.
+      const bare = await expectError("RANKCAST_UNPROTECTED", dialNode(address, "lane", key({ insecure: true })));
+      expect(bare.message).to.contain("takes encrypted links only");
       // A plain connection from outside is cut, with or without the right token.
       const plain = connect(listener.port, outside ?? "");
       open.push(plain);
@@ -207,6 +232,22 @@ describe("link between nodes", () => {
       plain.resume();
       await once(plain, "close");
       expect(links.length).to.equal(1);
+    });
+
+    it("tells a node that encrypts that the others do not, and one that finds no TLS at all", async () => {
+      const { listener, links } = await listen({ address: "0.0.0.0:0", key: key({ insecure: true }) });
+      const error = await expectError("RANKCAST_UNPROTECTED", dialNode(`${outside}:${listener.port}`, "lane", key()));
+      expect(error.message).to.contain("takes links without encryption");
+      const server = createServer((socket) => {
+        socket.on("error", () => undefined);
+        socket.once("data", () => socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"));
+      });
+      server.listen(0, "0.0.0.0");
+      await once(server, "listening");
+      const { port } = server.address() as { port: number };
+      await expectError("RANKCAST_PROTOCOL", dialNode(`${outside}:${port}`, "lane", key()));
+      server.close();
+      expect(links).to.deep.equal([]);
     });
 
     it("takes certificates of one authority on both sides", async function () {

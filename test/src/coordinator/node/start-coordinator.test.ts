@@ -130,8 +130,8 @@ describe("startCoordinator", function () {
       startCoordinator({ topology, rdzvEndpoint, tls: certificatesOf("strange"), joinTimeoutMs: 20_000 }),
     );
     expect(error.message).to.include(rdzvEndpoint);
-    // Who speaks no TLS is cut off before it hears a byte.
-    await expectError("RANKCAST_PROTOCOL", startCoordinator({ topology, rdzvEndpoint, token: "a guess", joinTimeoutMs: 20_000 }));
+    // Who speaks no TLS hears nothing but that.
+    await expectError("RANKCAST_UNPROTECTED", startCoordinator({ topology, rdzvEndpoint, token: "a guess", joinTimeoutMs: 20_000 }));
   });
 
   it("nodes that do not come are named, and a job's ranks are counted", async () => {

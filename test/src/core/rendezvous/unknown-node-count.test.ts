@@ -48,6 +48,17 @@ describe("rendezvous without a number of nodes", () => {
     expect(error.details["missingRanks"]).to.deep.equal([0, 2, 4]);
   });
 
+  it("waits for no one before the head itself is ready, however long that takes", () => {
+    const unready = join(createRendezvousState({ ...OPTIONS, silenceMs: 5000 }, Number.POSITIVE_INFINITY), "b", [1, 3]).state;
+    const early = stepRendezvous(unready, { type: "timer", nowMs: 900 });
+    expect(early.state.phase).to.equal("gathering");
+    const ready = stepRendezvous(early.state, { type: "ready", nowMs: 950 });
+    expect(ready.instructions).to.deep.equal([{ type: "setTimer", dueMs: 1050 }]);
+    // Said again, it moves nothing.
+    const again = stepRendezvous(ready.state, { type: "ready", nowMs: 1000 });
+    expect(stepRendezvous(again.state, { type: "timer", nowMs: 1050 }).state.phase).to.equal("ended");
+  });
+
   it("refuses another size of the world, and ranks that two nodes claim", () => {
     const { state } = join(createRendezvousState(OPTIONS, 0), "b", [1, 3]);
     const [refused] = join(state, "c", [4], 6).instructions;

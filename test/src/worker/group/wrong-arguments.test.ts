@@ -89,6 +89,19 @@ describe("wrong arguments of groups", function () {
     for (const options of wrong) await expectError("RANKCAST_USAGE", () => startCoordinator(options as Untyped));
   });
 
+  it("a coordinator without its job's id: joinGroup asks for it, or is given it", async () => {
+    await using coordinator = await startCoordinator({ topology: { worldSize: 1 } });
+    const { address, token, jobId } = coordinator;
+    const environment = { RANKCAST_RANK: "0", RANKCAST_WORLD_SIZE: "1" };
+    const error = await expectError("RANKCAST_USAGE", joinGroup({ environment, coordinator: address, token }));
+    expect(error.message).to.contain(address);
+    expect(error.remedy).to.contain("jobId").and.to.contain("RANKCAST_JOB_ID");
+    await expectError("RANKCAST_USAGE", joinGroup({ environment: { ...environment, RANKCAST_COORDINATOR: address }, token }));
+    await expectError("RANKCAST_USAGE", joinGroup({ environment, coordinator: address, token, linkConnections: 0 }));
+    await using group = await joinGroup({ environment, coordinator: address, token, jobId });
+    await group.barrier("there");
+  });
+
   it("a coordinator's own options are what loads begin with", async () => {
     await using coordinator = await startCoordinator({ topology: { worldSize: 1 }, limits: { indexShards: 1 }, fetch: { offline: true } });
     const { address, token, jobId } = coordinator;

@@ -96,7 +96,8 @@ export const DISTRIBUTION_CODES = {
   },
   RANKCAST_UNPROTECTED: {
     class: "usage",
-    meaning: "Nodes of a job would talk over a network without encryption and without a secret that proves who they are.",
+    meaning:
+      "Nodes of a job would talk over a network without encryption and without a secret that proves who they are, or one encrypts and the other does not.",
     remedy:
       "Give every node the same token file (RANKCAST_TOKEN_FILE) or certificates (RANKCAST_TLS_CERT, _KEY, _CA); only on a network that nobody else can reach: --insecure.",
   },
