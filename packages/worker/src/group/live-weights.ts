@@ -30,12 +30,14 @@ export class LiveWeights {
 
   /** As `ReplicaPool.subscribe`. */
   subscribe(replicas: ReplicaSet, options: SubscribeOptions): WeightSubscription {
-    const subscription = new WeightSubscription(this.#session, replicas, this.#noMmap, this.#generation, options);
+    const onLeft = (): void => void this.#subscriptions.delete(subscription);
+    const [session, noMmap, generation] = [this.#session, this.#noMmap, this.#generation];
+    const subscription = new WeightSubscription({ session, replicas, noMmap, generation, onLeft }, options);
     this.#subscriptions.add(subscription);
     return subscription;
   }
 
-  /** Before the replicas end: what they look at becomes theirs. */
+  /** Of models that live on: what they look at becomes theirs. Pools have closed their own. */
   async closeSubscriptions(): Promise<void> {
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
   }

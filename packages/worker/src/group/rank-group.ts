@@ -249,8 +249,8 @@ export class RankGroup implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#live.closeSubscriptions();
     await Promise.all([...this.#pools].map((pool) => pool.close()));
+    await this.#live.closeSubscriptions();
     await this.#parts.session.close();
     this.#collectives.release();
     this.#live.close();

@@ -165,12 +165,14 @@ export class ReplicaPool<Options> implements AsyncDisposable {
     return stateDictOf(await this.#replica(options.replica ?? 0).run({ type: "state" }));
   }
 
-  /** Ends all threads. Safe to call twice. */
+  /** Ends all threads, and the subscription. Calls that run reject. Safe to call twice. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#group.poolClosed(this);
-    await Promise.all(this.#replicas.map((replica) => replica.close()));
+    const ended = Promise.all(this.#replicas.map((replica) => replica.close()));
+    await this.#subscription?.closeWith(ended);
+    await ended;
     this.#reload.release();
   }
 

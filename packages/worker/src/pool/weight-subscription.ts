@@ -46,12 +46,24 @@ const SUBSCRIBE_SHAPES: OptionShapes = new Map([
   ["onError", FUNCTION],
 ]);
 
+/** What a subscription works with. */
+export interface SubscriptionParts {
+  readonly session: RankSession;
+  readonly replicas: ReplicaSet;
+  readonly noMmap: boolean;
+  /** The group's, for labels. */
+  readonly generation: () => number;
+  /** The subscription is over. */
+  readonly onLeft: () => void;
+}
+
 /** See the module comment. */
 export class WeightSubscription implements AsyncDisposable {
   readonly #session: RankSession;
   readonly #replicas: ReplicaSet;
   readonly #noMmap: boolean;
   readonly #generation: () => number;
+  readonly #onLeft: () => void;
   readonly #options: SubscribeOptions;
   readonly #id: number;
   #manifest: Uint8Array = new Uint8Array(0);
@@ -64,11 +76,12 @@ export class WeightSubscription implements AsyncDisposable {
   #closed = false;
 
   /** Subscribes at once; a version that was published before comes first. */
-  constructor(session: RankSession, replicas: ReplicaSet, noMmap: boolean, generation: () => number, options: SubscribeOptions) {
+  constructor({ session, replicas, noMmap, generation, onLeft }: SubscriptionParts, options: SubscribeOptions) {
     this.#session = session;
     this.#replicas = replicas;
     this.#noMmap = noMmap;
     this.#generation = generation;
+    this.#onLeft = onLeft;
     this.#options = options;
     requireOptions(options, SUBSCRIBE_SHAPES);
     this.#unfollow = replicas.turns.follow();
@@ -100,12 +113,24 @@ export class WeightSubscription implements AsyncDisposable {
     return Math.max(0, this.#newest - (this.#last?.number ?? 0));
   }
 
-  /** Ends the subscription; replicas keep the weights they have, in memory of their own. Safe to call twice. */
+  /**
+   * Ends the subscription after the replicas' running steps; they keep the weights they have, those of publications in memory of their own, all the versions
+   * that they use parts of. Safe to call twice.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     await this.#work;
     await this.#leave();
+  }
+
+  /** As `close`, for replicas that are ending: nothing is kept for them, and their steps are not waited for. */
+  async closeWith(ended: Promise<unknown>): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    // Publishers may write over what replicas look at only when there are none any more.
+    await ended;
+    this.#forget();
   }
 
   /** Same as `close`. */
@@ -120,7 +145,8 @@ export class WeightSubscription implements AsyncDisposable {
     try {
       this.#lay(number, await this.#bring(offered));
     } catch (error) {
-      await this.#fail(asCheckpointError(error));
+      // Whoever closes it does the rest.
+      if (!this.#closed) await this.#fail(asCheckpointError(error));
       return;
     }
     this.#session.taken(this.#id, number, this.#beside(number));
@@ -174,8 +200,13 @@ export class WeightSubscription implements AsyncDisposable {
     const end = await this.#replicas.turns.take();
     await this.#replicas.own().catch(() => undefined);
     end();
+    this.#forget();
+  }
+
+  #forget(): void {
     this.#session.unsubscribe(this.#id);
     this.#unfollow();
+    this.#onLeft();
   }
 
   async #fail(error: CheckpointError): Promise<void> {
