@@ -2,6 +2,7 @@
 
 export { findHead, type HeadEndpoint, jobIdOf } from "./group/find-head.ts";
 export { awaitMeetingToken, leaveMeetingToken } from "./group/meeting-token.ts";
+export { rehearseRound } from "./group/rehearse-round.ts";
 export { type ChannelListener, type CoordinatorChannel, openCoordinatorChannel } from "./grpc/coordinator-channel.ts";
 export { type PackedValue, packValue } from "./pool/pack-value.ts";
 export type { PoolGroup } from "./pool/pool-options.ts";

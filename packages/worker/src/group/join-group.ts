@@ -18,15 +18,14 @@ import {
 } from "@rankcast/core/runtime";
 import { readRankEnvironment } from "../environment/environment.ts";
 import { type Hello, PROTOCOL_VERSION } from "../grpc/coordinator-channel.ts";
-import { rehearse } from "../replica/rehearse.ts";
 import { RankSession } from "../session/rank-session.ts";
 import { watchedChannel } from "../session/watched-channel.ts";
 import { awaitToken } from "./await-token.ts";
 import type { NodesOptions } from "./coordinator-thread.ts";
 import { type CoordinatorAddress, meetCoordinator } from "./find-coordinator.ts";
 import { findHead, jobIdOf } from "./find-head.ts";
-import { rehearseLoadOptions } from "./load-options.ts";
 import { RankGroup } from "./rank-group.ts";
+import { rehearseRound } from "./rehearse-round.ts";
 
 /** How to join. Everything has a sensible default under a launcher. */
 export interface JoinGroupOptions {
@@ -104,7 +103,7 @@ export async function joinGroup(options: JoinGroupOptions = {}): Promise<RankGro
     joining.catch(() => undefined);
     // The coordinator answers meanwhile, in another process or thread. A rank that is alone holds nobody up.
     await nextTurn();
-    if (identity.worldSize > 1) rehearseRound(environment.noMmap);
+    if (identity.worldSize > 1) await rehearseRound(hello, { ...identity, localWorldSize, nodeRank: 0, nodeCount: 1 }, environment.noMmap);
     const session = await joining;
     const settled = { ...identity, localWorldSize, ...session.place };
     return new RankGroup({ session, identity: settled, thread: coordinator.thread, noMmap: environment.noMmap });
@@ -112,12 +111,6 @@ export async function joinGroup(options: JoinGroupOptions = {}): Promise<RankGro
     await coordinator.thread?.close();
     throw error;
   }
-}
-
-/** What this rank does of a load by itself. @throws {CheckpointError} when it cannot attach memory. */
-function rehearseRound(noMmap: boolean): void {
-  rehearseLoadOptions();
-  rehearse(noMmap);
 }
 
 async function findCoordinator(

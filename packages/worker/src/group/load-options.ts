@@ -74,11 +74,3 @@ export function replicaOptionsOf(options: GroupLoadOptions): ReplicaLoadOptions 
 export function roundDigest(what: unknown): string {
   return createHash("sha256").update(JSON.stringify(what)).digest("hex").slice(0, 32);
 }
-
-/** What a first load does with its options, done while nobody waits: a digest opens the door to OpenSSL, and all of it is compiled. */
-export function rehearseLoadOptions(): void {
-  const options: GroupLoadOptions = { immutable: true, strict: true, prefault: true, revKeys: [] };
-  checkGroupLoadOptions(options);
-  roundDigest(["load", "", fetchOptionsOf(options)]);
-  replicaOptionsOf(options);
-}

@@ -9,6 +9,7 @@ import {
   flattenPlacements,
   manifestFromStateDict,
   nativeMemory,
+  type PlacedSegments,
   planLoad,
 } from "@rankcast/core/runtime";
 import { prepareDelivery } from "./delivery.ts";
@@ -16,22 +17,40 @@ import { ReplicaHost } from "./replica-host.ts";
 
 /** More than one: loops and regular expressions are compiled when they run again. */
 const TENSORS = 4;
-/** Room for all of them, aligned. */
+/** Room for 63 tensors, aligned. */
 const SEGMENT_BYTES = 4096;
+const SHAPE = [2, 2] as const;
 
-/** Loads scalars into a throw-away replica. @throws {CheckpointError} when this thread cannot attach memory. */
-export function rehearse(noMmap: boolean): void {
-  const scalar = (_: unknown, index: number): [string, Tensor] => [`module.${index}.weight`, Tensor.from(new Float32Array([1]), [1])];
-  const stateDict = new StateDict(Array.from({ length: TENSORS }, scalar));
+/** Weights in this process's memory. */
+export interface RehearsedWeights {
+  /** As the checkpoint of a model names them that was trained in DistributedDataParallel: `module.<name>`. */
+  readonly names: readonly string[];
+  readonly shape: readonly number[];
+  readonly manifest: Uint8Array;
+  readonly placed: PlacedSegments;
+  /** Gives the memory back. */
+  release(): void;
+}
+
+/** Makes up to 63 small float32 tensors. @throws {TensorError} RANKCAST_MEMORY_FULL. */
+export function rehearsedWeights(count: number, noMmap: boolean): RehearsedWeights {
+  const names = Array.from({ length: count }, (_, index) => `layer.${index}.weight`);
+  const stateDict = new StateDict(names.map((name) => [`module.${name}`, Tensor.from(new Float32Array(SHAPE[0] * SHAPE[1]), SHAPE)]));
   const { manifest } = manifestFromStateDict(stateDict);
   const plan = planLoad(manifest, DEFAULT_LIMITS);
   const segment = createMemorySegment(SEGMENT_BYTES, nativeMemory(noMmap));
+  const placed = flattenPlacements([segment.publish()], plan.placements);
+  return { names, shape: SHAPE, manifest: encodeManifest(manifest), placed, release: () => segment.release() };
+}
+
+/** Loads into a throw-away replica. @throws {CheckpointError} when this thread cannot attach memory. */
+export function rehearse(noMmap: boolean): void {
+  const { manifest, placed, release } = rehearsedWeights(TENSORS, noMmap);
   try {
-    const placed = flattenPlacements([segment.publish()], plan.placements);
     const host = new ReplicaHost(null);
-    host.prepare(prepareDelivery({ manifest: encodeManifest(manifest), placed, limits: {} }, 1, noMmap), { strict: true, prefault: true });
+    host.prepare(prepareDelivery({ manifest, placed, limits: {} }, 1, noMmap), { strict: true, prefault: true });
     host.commit({ generation: 0, version: "", number: null });
   } finally {
-    segment.release();
+    release();
   }
 }
