@@ -3,6 +3,7 @@ import { Writer } from "protobufjs/minimal.js";
 import { FRAME_HEAD_BYTES } from "./frame.ts";
 import { rankcast } from "./generated/rankcast.js";
 import type { Arrive, CoordinatorMessage, Decision, RankMessage, WireError } from "./messages.ts";
+import { decodePlainArrival, decodePlainDecision, encodePlainArrival } from "./plain-barrier.ts";
 
 const { FromRank, ToRank } = rankcast.v1;
 type WireErrorShape = rankcast.v1.ErrorRecord.$Properties;
@@ -45,7 +46,8 @@ export function encodeRankMessage(message: RankMessage): Buffer {
 
 /** A rank's message as a frame of its lane. */
 export function encodeRankFrame(message: RankMessage): Buffer {
-  return finishFrame(FromRank.encode(rankShape(message), beginFrame()));
+  const plain = message.type === "arrive" ? encodePlainArrival(message) : null;
+  return plain ?? finishFrame(FromRank.encode(rankShape(message), beginFrame()));
 }
 
 /** Room for the length comes first, so that a large manifest is not copied to get it. */
@@ -95,7 +97,7 @@ export function rankShape(message: RankMessage): rankcast.v1.FromRank.$Propertie
 
 /** A rank's message from protobuf bytes. @throws {WireFormatError} when the bytes are no message of this contract. */
 export function decodeRankMessage(bytes: Uint8Array): RankMessage {
-  return rankMessageOf(decode(() => FromRank.decode(bytes)));
+  return decodePlainArrival(bytes) ?? rankMessageOf(decode(() => FromRank.decode(bytes)));
 }
 
 /** A rank's message of the generated shape. @throws {WireFormatError} for one of an unknown kind. */
@@ -163,7 +165,8 @@ export function coordinatorShape(message: CoordinatorMessage): rankcast.v1.ToRan
       return { laneOpen: {} };
     case "decision": {
       const { barrier, generation, passed } = message;
-      return { decision: { barrier, generation, passed, cause: errorOut(message.cause), payload: toJson(message.payload) } };
+      const payload = message.payload === undefined ? null : toJson(message.payload);
+      return { decision: { barrier, generation, passed, cause: errorOut(message.cause), payload } };
     }
     case "aborted":
       return { aborted: { cause: errorOut(message.cause) } };
@@ -182,7 +185,7 @@ export function coordinatorShape(message: CoordinatorMessage): rankcast.v1.ToRan
 
 /** A coordinator's message from protobuf bytes. @throws {WireFormatError} when the bytes are no message of this contract. */
 export function decodeCoordinatorMessage(bytes: Uint8Array): CoordinatorMessage {
-  return coordinatorMessageOf(decode(() => ToRank.decode(bytes)));
+  return decodePlainDecision(bytes) ?? coordinatorMessageOf(decode(() => ToRank.decode(bytes)));
 }
 
 /** A coordinator's message of the generated shape. @throws {WireFormatError} for one of an unknown kind. */

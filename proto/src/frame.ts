@@ -87,10 +87,20 @@ export interface FrameSink {
   write(bytes: Uint8Array): unknown;
 }
 
+/** Writers that have something to send when this turn ends. One callback serves all: each would cost as much as what it sends. */
+let waiting: FrameWriter[] = [];
+
+function flushAll(): void {
+  const writers = waiting;
+  waiting = [];
+  for (const writer of writers) writer.flush();
+}
+
 /** The other direction: what is said in one turn goes out in one write, at the turn's end. */
 export class FrameWriter {
   readonly #sink: FrameSink;
-  #corked = false;
+  /** What goes out when the turn ends. */
+  #frames: Uint8Array[] = [];
 
   constructor(sink: FrameSink) {
     this.#sink = sink;
@@ -98,15 +108,22 @@ export class FrameWriter {
 
   /** Writes a frame, which must stay as it is. After the end of the sink nothing happens. */
   write(frame: Uint8Array): void {
-    if (!this.#sink.writable) return;
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#sink.cork();
-      process.nextTick(() => {
-        this.#corked = false;
-        this.#sink.uncork();
-      });
+    if (this.#frames.length === 0) {
+      if (waiting.length === 0) process.nextTick(flushAll);
+      waiting.push(this);
     }
-    this.#sink.write(frame);
+    this.#frames.push(frame);
+  }
+
+  /** Hands on what waits, now: before the sink is ended. */
+  flush(): void {
+    const frames = this.#frames;
+    const [first] = frames;
+    if (first === undefined) return;
+    this.#frames = [];
+    if (!this.#sink.writable) return;
+    if (frames.length > 1) this.#sink.cork();
+    for (const frame of frames) this.#sink.write(frame);
+    if (frames.length > 1) this.#sink.uncork();
   }
 }

@@ -90,6 +90,25 @@ describe("frames of a lane", () => {
     await new Promise((resolve) => setImmediate(resolve));
     sink.writable = false;
     writer.write(Buffer.from("d"));
-    expect(did).to.deep.equal(["cork", "a", "b", "uncork", "cork", "c", "uncork"]);
+    expect(did).to.deep.equal(["cork", "a", "b", "uncork", "c"]);
+  });
+
+  it("writers of one turn are served together; one that is flushed before has sent what it had, once", async () => {
+    const did: string[] = [];
+    const writers = ["one", "two"].map(
+      (name) =>
+        new FrameWriter({
+          writable: true,
+          cork: () => undefined,
+          uncork: () => undefined,
+          write: (bytes: Uint8Array) => did.push(`${name} ${Buffer.from(bytes).toString()}`),
+        }),
+    );
+    for (const writer of writers) writer.write(Buffer.from("a"));
+    writers[1]?.flush();
+    writers[1]?.write(Buffer.from("b"));
+    expect(did).to.deep.equal(["two a"]);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(did).to.deep.equal(["two a", "one a", "two b"]);
   });
 });

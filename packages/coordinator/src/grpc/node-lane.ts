@@ -50,6 +50,7 @@ export function takeNodeLane(socket: Socket, listener: NodeLaneListener): NodeLa
   return {
     send: (message) => writer.write(LANE_MESSAGES.responseFrame(message)),
     end() {
+      writer.flush();
       socket.end();
       grace ??= setTimeout(() => socket.destroy(), END_GRACE_MS);
     },

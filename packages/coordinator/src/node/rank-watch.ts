@@ -12,7 +12,7 @@ export interface RankWatchOptions {
   /** How long a rank may be stopped. */
   readonly silenceMs: number;
   /** Replaced in tests. */
-  readonly watch?: (tag: string, intervalMs: number) => { look(nowMs: number): number };
+  readonly watch?: (tag: string, intervalMs: number) => Pick<StoppedWatch, "look" | "heard">;
 }
 
 const INTERVAL_MS = 1000;
@@ -23,7 +23,7 @@ export class RankWatch implements ConnectionListener {
   readonly #silenceMs: number;
   readonly #intervalMs: number;
   readonly #watchOf: NonNullable<RankWatchOptions["watch"]>;
-  readonly #watched = new Map<RankConnection, { look(nowMs: number): number }>();
+  readonly #watched = new Map<RankConnection, Pick<StoppedWatch, "look" | "heard">>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(target: ConnectionListener, { silenceMs, watch = (tag, intervalMs) => new StoppedWatch(tag, intervalMs) }: RankWatchOptions) {
@@ -42,7 +42,10 @@ export class RankWatch implements ConnectionListener {
 
   onMessage(connection: RankConnection, message: RankMessage): void {
     // What one that was given up had sent before counts no more.
-    if (this.#watched.has(connection)) this.#target.onMessage(connection, message);
+    const watch = this.#watched.get(connection);
+    if (watch === undefined) return;
+    watch.heard();
+    this.#target.onMessage(connection, message);
   }
 
   onEnd(connection: RankConnection, reason?: string): void {

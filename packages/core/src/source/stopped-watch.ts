@@ -7,11 +7,17 @@ export class StoppedWatch {
   readonly #isStopped: () => boolean;
   #lookedMs = 0;
   #stoppedMs = 0;
+  #heard = false;
 
   /** `tag` is the process's `uniqueTag`; one that does not tell a process is never stopped. `intervalMs` is how often one means to look. */
   constructor(tag: string, intervalMs: number, stopped = (): boolean => stoppedByTag(tag)) {
     this.#intervalMs = intervalMs;
     this.#isStopped = stopped;
+  }
+
+  /** Something has come from it: it runs, and the next look need not ask the kernel. */
+  heard(): void {
+    this.#heard = true;
   }
 
   /**
@@ -20,7 +26,8 @@ export class StoppedWatch {
    */
   look(nowMs: number): number {
     const sinceMs = Math.min(nowMs - this.#lookedMs, this.#intervalMs);
-    this.#stoppedMs = this.#isStopped() ? this.#stoppedMs + sinceMs : 0;
+    this.#stoppedMs = !this.#heard && this.#isStopped() ? this.#stoppedMs + sinceMs : 0;
+    this.#heard = false;
     this.#lookedMs = nowMs;
     return this.#stoppedMs;
   }

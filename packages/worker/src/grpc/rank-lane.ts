@@ -58,7 +58,10 @@ export function dialRankLane(address: string, ticket: Uint8Array, listener: Lane
   socket.write(Buffer.concat([LANE_MAGIC, ticket]));
   return {
     send: (message) => writer.write(LANE_MESSAGES.requestFrame(message)),
-    end: () => void socket.end(),
+    end() {
+      writer.flush();
+      socket.end();
+    },
     destroy: () => void socket.destroy(),
   };
 }

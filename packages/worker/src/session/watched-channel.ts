@@ -14,6 +14,7 @@ export function watchedChannel(silenceMs: number, open: OpenChannel = openCoordi
   const intervalMs = Math.min(INTERVAL_MS, silenceMs / 4);
   return (address, token, listener) => {
     let timer: NodeJS.Timeout | undefined;
+    let watch: StoppedWatch | null = null;
     let over = false;
     const end: typeof listener.onEnd = (error) => {
       clearInterval(timer);
@@ -23,10 +24,12 @@ export function watchedChannel(silenceMs: number, open: OpenChannel = openCoordi
     const channel = open(address, token, {
       onMessage: (message) => {
         if (over) return;
+        watch?.heard();
         if (message.type === "welcome" && message.incarnation) {
-          const watch = new StoppedWatch(message.incarnation, intervalMs);
+          const fresh = new StoppedWatch(message.incarnation, intervalMs);
+          watch = fresh;
           timer = setInterval(() => {
-            const stoppedMs = watch.look(performance.now());
+            const stoppedMs = fresh.look(performance.now());
             if (stoppedMs < silenceMs) return;
             end(stopped(stoppedMs, address));
             channel.cut();

@@ -21,7 +21,10 @@ describe("RankWatch", () => {
       onMessage: ({ hello }: RankConnection) => heard.push(`${hello.rank} speaks`),
       onEnd: ({ hello }: RankConnection, reason?: string) => heard.push(`${hello.rank} is gone: ${reason ?? ""}`),
     };
-    watch = new RankWatch(target, { silenceMs: 4000, watch: (tag) => ({ look: () => stopped.get(tag) ?? 0 }) });
+    watch = new RankWatch(target, {
+      silenceMs: 4000,
+      watch: (tag) => ({ look: () => stopped.get(tag) ?? 0, heard: () => heard.push(`${tag} is heard`) }),
+    });
   });
   afterEach(() => watch.close());
 
@@ -31,7 +34,7 @@ describe("RankWatch", () => {
     watch.onMessage(connection, { type: "leave" });
     watch.onEnd(connection);
     watch.onEnd(connection);
-    expect(heard).to.deep.equal(["1 joins", "1 speaks", "1 is gone: "]);
+    expect(heard).to.deep.equal(["1 joins", "tag 1 is heard", "1 speaks", "1 is gone: "]);
   });
 
   it("gives up a rank that stands still longer than the bound, and nothing of it counts any more", () => {

@@ -27,6 +27,18 @@ describe("StoppedWatch", () => {
     expect(watch.look(60_000)).to.equal(2000);
   });
 
+  it("does not ask the kernel about a process that has been heard since the last look", () => {
+    let asked = 0;
+    const watch = new StoppedWatch("", 1000, () => {
+      asked += 1;
+      return true;
+    });
+    expect([1000, 2000].map((nowMs) => watch.look(nowMs))).to.deep.equal([1000, 2000]);
+    watch.heard();
+    expect([3000, 4000].map((nowMs) => watch.look(nowMs))).to.deep.equal([0, 1000]);
+    expect(asked).to.equal(3);
+  });
+
   it("sees nothing in names that tell no process, or one of another machine, boot or start", () => {
     for (const tag of ["", "0", "incarnation", uniqueTag(), uniqueTag().replace(/^(\d+)-\d+/, "$1-1")]) {
       expect(new StoppedWatch(tag, 1000).look(1000), tag).to.equal(0);
