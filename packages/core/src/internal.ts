@@ -88,13 +88,14 @@ export { type DcpLeaf, nestLeaves } from "./format/dcp-tree.ts";
 export { discoverEntry } from "./format/discover-entry.ts";
 export { gguf } from "./format/gguf.ts";
 export { JsonScanner } from "./format/json-scanner.ts";
+export { moveStorages } from "./format/move-storages.ts";
 export { npy } from "./format/npy.ts";
 export { npz } from "./format/npz.ts";
 export { crc32OfTail } from "./format/npz-checksum.ts";
 export { plainPickle } from "./format/plain-pickle.ts";
 export { type ReadCheckpointOptions, readCheckpoint } from "./format/read-checkpoint.ts";
 export { readFirstMatch, readHead } from "./format/read-first-match.ts";
-export { rebaseSources, shiftSources } from "./format/rebase-sources.ts";
+export { rebaseSources } from "./format/rebase-sources.ts";
 export { safetensors } from "./format/safetensors.ts";
 export { openSafetensors } from "./format/safetensors-file.ts";
 export { shardedFormat } from "./format/sharded.ts";
@@ -128,6 +129,7 @@ export {
   type TreeValue,
   type Warning,
 } from "./manifest/checkpoint-tree.ts";
+export { copyStorage } from "./manifest/copy-storage.ts";
 export { describeExtraState } from "./manifest/describe-extra-state.ts";
 export { type ExtraRow, type ExtraState, NO_EXTRA_STATE } from "./manifest/extra-state.ts";
 export type { FlatTensor } from "./manifest/flat-tensors.ts";
@@ -265,6 +267,7 @@ export { type OpenFileOptions, openFile } from "./source/file-source.ts";
 export { type HttpOptions, openHttpSession } from "./source/http-session.ts";
 export { openHttp } from "./source/http-source.ts";
 export { parseHttpUrl, readableName, redact, urlKey } from "./source/http-url.ts";
+export { letGo } from "./source/let-go.ts";
 export { resolveLocalPath } from "./source/local-path.ts";
 export { makeDirectories } from "./source/make-directories.ts";
 export { memorySource } from "./source/memory-source.ts";

@@ -78,6 +78,7 @@ export { importReaders } from "./load/import-readers.ts";
 export { type OpenedWeights, openWeights } from "./load/open-weights.ts";
 export { FETCH_OPTIONS } from "./load/option-names.ts";
 export { requireFetchOptions } from "./load/require-fetch-options.ts";
+export { copyStorage } from "./manifest/copy-storage.ts";
 export type { StateDictManifest } from "./manifest/manifest.ts";
 export { decodeManifest, encodeManifest } from "./manifest/manifest-codec.ts";
 export { extraStateDigest, layoutDigest, manifestDigest } from "./manifest/manifest-digest.ts";

@@ -28,7 +28,7 @@ const ROWS: readonly (readonly [limit: keyof typeof DEFAULT_LIMITS, lowered: Rea
   ["pickleValueBytes", { pickleValueBytes: 100 }, STATE],
   ["pickleValueRatio", { pickleValueRatio: 0.001, pickleValueBytesFloor: 1 }, STATE],
   ["treeDepth", { treeDepth: 1 }, "torch-zip/py_containers.pt"],
-  ["treeHeapRatio", { treeHeapRatio: 0.001, treeHeapBytesFloor: 1, pickleValueRatio: 0.001, pickleValueBytesFloor: 96_000 }, STATE],
+  ["treeHeapRatio", { treeHeapRatio: 0.001, treeHeapBytesFloor: 1, pickleValueRatio: 0.001, pickleValueBytesFloor: 94_000 }, STATE],
   ["treeNamesBytes", { treeNamesBytes: 3 }, STATE],
   ["pickleStringBytes", { pickleStringBytes: 3 }, STATE],
   ["nestedStreams", { nestedStreams: 0.5 }, "pickle/state_dict_p2_t113.pkl"],

@@ -1,6 +1,6 @@
 /**
  * Reading takes at most twice the file and 64 MiB, whatever the file says: measured from outside in fresh processes, on pickles that make as many
- * values as bytes allow. The young generation is small, so that what is measured is what lives and not what waits to be collected.
+ * values as bytes allow.
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";

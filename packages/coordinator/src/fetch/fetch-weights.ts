@@ -4,6 +4,7 @@ import {
   addReadStats,
   buildSegments,
   compareOnce,
+  copyStorage,
   decodeManifest,
   encodeManifest,
   flattenPlacements,
@@ -226,5 +227,5 @@ export function publishedWeights(
 
 /** What ranks need: the bytes are in segments now, so where they came from stays here (and inline bytes do not travel twice). */
 function withoutFiles(manifest: StateDictManifest): StateDictManifest {
-  return { ...manifest, sources: [], storages: manifest.storages.map((storage) => ({ ...storage, pieces: [] })) };
+  return { ...manifest, sources: [], storages: manifest.storages.map((storage) => copyStorage(storage, { pieces: [] })) };
 }

@@ -8,6 +8,7 @@ import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { Warning } from "../manifest/checkpoint-tree.ts";
 import { type ByteSource, readBytes } from "../source/byte-source.ts";
+import { letGo } from "../source/let-go.ts";
 import type { Container, ContainerEntry } from "./container.ts";
 import { inflateExactly } from "./inflate.ts";
 import { type DirectoryRow, directoryHeapBytes, readDirectory } from "./zip-directory.ts";
@@ -47,12 +48,14 @@ export async function openZip(source: ByteSource, { limits, heap, signal }: Open
   const entries = byUniqueName(source, rows);
   enforceInflatedTotal(source, rows, limits);
   await locateRecords({ source, directoryOffset: end.directoryOffset, known, limits, signal }, rows);
+  if (known !== tail) letGo(known.bytes);
+  heap?.release(end.directoryBytes);
   return {
     type: "zip",
     source,
     entries,
     warnings: trailingWarnings(end),
-    heapBytes,
+    heapBytes: heapBytes - end.directoryBytes,
     read: async (entry, readSignal) => {
       enforceLimit(limits, "pickleBytes", Math.max(entry.nbytes, entry.storedBytes), { file: source.name, record: entry.name });
       return readRecord(source, entry, readSignal);

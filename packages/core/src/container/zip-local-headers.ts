@@ -7,6 +7,7 @@
  */
 import type { Limits } from "../limits/limits.ts";
 import type { ByteSource } from "../source/byte-source.ts";
+import { letGo } from "../source/let-go.ts";
 import type { DirectoryRow } from "./zip-directory.ts";
 import { zipError } from "./zip-error.ts";
 import { windowOver, ZipWindow } from "./zip-window.ts";
@@ -64,6 +65,7 @@ export async function locateRecords(extent: ArchiveExtent, rows: readonly Direct
       streamed = locate(extent, window, row);
       before = row;
     }
+    if (window !== extent.known) letGo(window.bytes);
   }
   if (before !== null && !endsBefore(extent.known, before, streamed, extent.directoryOffset)) {
     await requireEnd(extent, extent.known, before, streamed, extent.directoryOffset);

@@ -7,6 +7,7 @@ import { FormatError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
 import { type CheckpointTree, TensorRef, TreeDict } from "../manifest/checkpoint-tree.ts";
+import { runTraits } from "../manifest/storage-ref.ts";
 import type { ByteSource } from "../source/byte-source.ts";
 import type { FormatInput } from "./checkpoint-format.ts";
 import { assembleChunks, type DcpChunk } from "./dcp-chunks.ts";
@@ -72,13 +73,14 @@ function collectChunks(shards: readonly ShardFile[], { limits, heap }: Pick<Form
   for (const [index, { source, file }] of shards.entries()) {
     const sharding = parseSharding(source.name, file, { limits, heap });
     const charge = (nbytes: number): void => heap.charge(nbytes, source.name);
+    const traits = runTraits(index);
     let row = 0;
     for (const name of file.table.names.keys()) {
       const entry = file.table.entry(row, name);
       row += 1;
       // What the chunk is joined to, and a list of chunks.
       charge(leafBytes(entry.shape.length, Number(entry.end) - Number(entry.begin)) + CHUNK_BYTES);
-      const leaf = safetensorsLeaf(file, entry, index, charge);
+      const leaf = safetensorsLeaf(file, entry, traits, charge);
       if (!(leaf instanceof TensorRef)) return fail(source.name, `${quote(entry.name)} has rows that end inside a byte`);
       const offsets =
         sharding?.get(entry.name) ??
@@ -90,6 +92,7 @@ function collectChunks(shards: readonly ShardFile[], { limits, heap }: Pick<Form
       tensors.set(entry.name, chunks);
       chunks.push({ offsets, sizes: leaf.shape, leaf });
     }
+    file.table.letGo();
   }
   return tensors;
 }

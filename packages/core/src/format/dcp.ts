@@ -5,16 +5,17 @@
 import { FormatError } from "../errors/checkpoint-error.ts";
 import { printable, quote } from "../errors/quote.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
-import { type CheckpointTree, type StoragePiece, TensorRef, type TreeValue, type Warning } from "../manifest/checkpoint-tree.ts";
+import { type CheckpointTree, TensorRef, type TreeValue, type Warning } from "../manifest/checkpoint-tree.ts";
 import { readPickle } from "../pickle/read-pickle.ts";
 import { type ByteSource, readBytes } from "../source/byte-source.ts";
+import { letGo } from "../source/let-go.ts";
 import { sliceSource } from "../source/slice-source.ts";
 import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
 import { assembleChunks, type DcpChunk } from "./dcp-chunks.ts";
 import { type DcpItem, type DcpMetadata, type DcpSlice, parseDcpMetadata } from "./dcp-metadata.ts";
 import { mergeRanks, otherRanks, RANK_METADATA } from "./dcp-ranks.ts";
 import { nestLeaves } from "./dcp-tree.ts";
-import { type MovePiece, rebaseSources } from "./rebase-sources.ts";
+import { moveStorages } from "./move-storages.ts";
 import { inOrder, openPart, partInput } from "./sharded-parts.ts";
 import { torchZip } from "./torch-zip.ts";
 
@@ -64,10 +65,12 @@ async function readMetadata(input: FormatInput, source: ByteSource): Promise<Dcp
   const passing = heap.passing();
   passing.charge(source.sizeBytes, source.name);
   const pickled = readPickle(bytes, { limits, heap: passing, where: { file: source.name, baseOffset: 0 } });
-  return parseDcpMetadata(pickled.value, source.name, limits, (nbytes) => {
+  const metadata = parseDcpMetadata(pickled.value, source.name, limits, (nbytes) => {
     passing.charge(nbytes, source.name);
     heap.charge(nbytes, source.name);
   });
+  letGo(bytes);
+  return metadata;
 }
 
 /**
@@ -150,7 +153,8 @@ class ItemReader {
     const tree = await torchZip.read(part);
     this.#checksums.add(tree.checksums);
     this.warnings.push(...tree.warnings);
-    return rebaseSources(tree.root, movedTo(index, slice.offset), (nbytes) => this.#input.heap.charge(nbytes, file.name));
+    moveStorages(tree.root, { sources: index, bytes: slice.offset }, (nbytes) => this.#input.heap.charge(nbytes, file.name));
+    return tree.root;
   }
 
   #fail(name: string, slice: DcpSlice, problem: string): never {
@@ -184,10 +188,4 @@ function requireRoom(input: FormatInput, slices: readonly DcpSlice[], sources: R
       },
     );
   }
-}
-
-/** Pieces of an archive inside a file, as pieces of the file. */
-function movedTo(source: number, begin: number): MovePiece {
-  return (piece): StoragePiece =>
-    piece.extent.type === "inline" ? piece : { ...piece, extent: { ...piece.extent, source, offset: piece.extent.offset + begin } };
 }

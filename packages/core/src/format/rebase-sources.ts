@@ -1,8 +1,8 @@
 /** Trees of several files joined into one: each tree counts its sources from 0, the joined one counts them all. */
 import {
   OpaqueValue,
+  type SourceMove,
   SparseRef,
-  type StoragePiece,
   StorageRef,
   TensorRef,
   TreeDict,
@@ -10,22 +10,13 @@ import {
   TreeList,
   type TreeValue,
 } from "../manifest/checkpoint-tree.ts";
-
+import { movePiece } from "../manifest/storage-ref.ts";
 import { ELEMENT_BYTES, ENTRY_BYTES } from "../pickle/heap-costs.ts";
-
-/** How the pieces of one tree find their place in another. */
-export type MovePiece = (piece: StoragePiece) => StoragePiece;
-
-/** Adds `shift` to the source index of a piece. */
-export function shiftSources(shift: number): MovePiece {
-  return (piece) =>
-    piece.extent.type === "inline" ? piece : { ...piece, extent: { ...piece.extent, source: piece.extent.source + shift } };
-}
 
 /**
  * A copy of `root`, charged as heap, whose storages have their pieces moved. What was one object stays one object, so aliases and cycles survive. Not recursive.
  */
-export function rebaseSources(root: TreeValue, move: MovePiece, charge: (nbytes: number) => void): TreeValue {
+export function rebaseSources(root: TreeValue, move: SourceMove, charge: (nbytes: number) => void): TreeValue {
   return new Rebase(move, charge).run(root);
 }
 
@@ -35,13 +26,13 @@ const COPY_BYTES = 200;
 type Node = Exclude<TreeValue, null | boolean | number | bigint | string | Uint8Array>;
 
 class Rebase {
-  readonly #move: MovePiece;
+  readonly #move: SourceMove;
   readonly #charge: (nbytes: number) => void;
   readonly #copies = new Map<object, TreeValue>();
   /** Copies whose content is still to be filled. */
   readonly #open: (() => void)[] = [];
 
-  constructor(move: MovePiece, charge: (nbytes: number) => void) {
+  constructor(move: SourceMove, charge: (nbytes: number) => void) {
     this.#move = move;
     this.#charge = charge;
   }
@@ -74,7 +65,7 @@ class Rebase {
 
   #storage(from: StorageRef): StorageRef {
     const { nbytes, swapBytes, savedDevice, meta, key } = from;
-    return new StorageRef({ nbytes, swapBytes, savedDevice, meta, key, pieces: from.pieces.map(this.#move) });
+    return new StorageRef({ nbytes, swapBytes, savedDevice, meta, key, pieces: from.pieces.map((piece) => movePiece(piece, this.#move)) });
   }
 
   #tensor(from: TensorRef): TensorRef {

@@ -3,13 +3,15 @@ import { FormatError } from "../errors/checkpoint-error.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
 import { DEFAULT_LIMITS } from "../limits/limits.ts";
 import { OpaqueValue, type StoragePiece, StorageRef, TensorRef, TreeList } from "../manifest/checkpoint-tree.ts";
+import type { StorageTraits } from "../manifest/storage-ref.ts";
 import { type ByteSource, readBytes } from "../source/byte-source.ts";
+import { letGo } from "../source/let-go.ts";
 import type { FormatInput } from "./checkpoint-format.ts";
 import { failSafetensors } from "./safetensors-fault.ts";
 import { parseSafetensorsHeader, type SafetensorsHeader } from "./safetensors-header.ts";
 import { validateSafetensorsLayout } from "./safetensors-layout.ts";
 import type { SafetensorsEntry } from "./safetensors-table.ts";
-import { arrayBytes, runBytes } from "./table-costs.ts";
+import { arrayBytes, RUN_BYTES } from "./table-costs.ts";
 
 const LENGTH_BYTES = 8;
 const NO_PIECES: readonly StoragePiece[] = [];
@@ -52,32 +54,28 @@ export async function openSafetensors(
   heap.charge(length, file);
   const bytes = dataBegin <= head.length ? head.subarray(LENGTH_BYTES, dataBegin) : await readBytes(source, LENGTH_BYTES, length, signal);
   const header = parseSafetensorsHeader(bytes, { file, limits, heap });
-  // The text is no longer needed; it is counted among what there was at a time.
+  // It is counted among what there was at a time.
+  letGo(bytes);
   heap.release(length);
   requireCovered(source, dataBegin, validateSafetensorsLayout(header.table, file));
   return { ...header, dataBegin };
 }
 
-/** One tensor of a validated file as a leaf of the tree, charged as heap; `source` is the index of the file among the tree's sources. */
+/** One tensor of a validated file as a leaf of the tree, charged as heap; `traits`: those of runs of the file. */
 export function safetensorsLeaf(
   file: SafetensorsFile,
   entry: SafetensorsEntry,
-  source: number,
+  traits: StorageTraits,
   charge: (nbytes: number) => void,
 ): TensorRef | OpaqueValue {
   const shape = torchShape(entry);
   const nbytes = Number(entry.end) - Number(entry.begin);
-  charge(runBytes(nbytes) + (shape === entry.shape ? 0 : arrayBytes(entry.shape.length)));
+  charge(RUN_BYTES + (shape === entry.shape ? 0 : arrayBytes(entry.shape.length)));
   if (shape === undefined) return new OpaqueValue(`safetensors.${entry.dtype.name}`, [new TreeList("Size", [...entry.shape])]);
-  const extent = {
-    type: "range",
-    source,
-    offset: file.dataBegin + Number(entry.begin),
-    storedBytes: nbytes,
-    encoding: "stored",
-    crc32: null,
-  } as const;
-  const storage = new StorageRef({ nbytes, pieces: nbytes === 0 ? NO_PIECES : [{ at: 0, nbytes, extent }], key: entry.name });
+  const storage = new StorageRef(
+    { nbytes, pieces: nbytes === 0 ? NO_PIECES : file.dataBegin + Number(entry.begin), key: entry.name },
+    traits,
+  );
   const stride = file.slots.stridesOf(shape);
   if (file.slots.made) charge(arrayBytes(shape.length));
   return new TensorRef({ dtype: entry.dtype.dtype, shape, stride, storageOffset: 0, storage });

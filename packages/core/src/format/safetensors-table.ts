@@ -3,6 +3,7 @@
  * object per row, and an array per shape, it would be as large again as the tensors that are made of it.
  */
 import type { TreeValue } from "../manifest/checkpoint-tree.ts";
+import { letGo } from "../source/let-go.ts";
 import { SAFETENSORS_DTYPES, type SafetensorsDType } from "./safetensors-dtype.ts";
 
 /** Sizes as a header writes them: unsigned 64-bit; a bigint is above 2^53-1. */
@@ -98,6 +99,12 @@ export class SafetensorsTable {
       end: this.end(row),
       at: this.places[row] as number,
     };
+  }
+
+  /** Frees the columns; only the names may be looked at from then on. */
+  letGo(): void {
+    this.shapes = [];
+    for (const column of [this.dtypes, this.spans, this.places]) letGo(column);
   }
 
   private nameOf(row: number): string {

@@ -2,6 +2,7 @@
 import { FormatError } from "../errors/checkpoint-error.ts";
 import { quote } from "../errors/quote.ts";
 import { type CheckpointTree, TensorRef, TreeDict, type Warning } from "../manifest/checkpoint-tree.ts";
+import { runTraits } from "../manifest/storage-ref.ts";
 import type { ByteSource } from "../source/byte-source.ts";
 import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
 import { isShardFile, readSafetensorsShards } from "./dcp-safetensors.ts";
@@ -33,16 +34,18 @@ async function readSafetensors(input: FormatInput): Promise<CheckpointTree> {
   const { table } = file;
   const warnings: Warning[] = [];
   const charge = (nbytes: number): void => input.heap.charge(nbytes, input.source.name);
+  const traits = runTraits(0);
   let row = 0;
   // The table of names becomes the dict: a second one would be as large as the tensors.
   table.names.forEach((_, name, names) => {
     const entry = table.entry(row, name);
     requireRepresentable(input.source, entry);
-    const leaf = safetensorsLeaf(file, entry, 0, charge);
+    const leaf = safetensorsLeaf(file, entry, traits, charge);
     if (leaf.kind === "opaque") warnings.push(packedWarning(entry));
     names.set(name, leaf);
     row += 1;
   });
+  table.letGo();
   const root = new TreeDict("dict", table.names);
   restoreTied(root, file.metadata);
   return { format: "safetensors", root, sources: [input.source], checksums: "absent", fileMetadata: file.metadata, warnings };

@@ -10,7 +10,7 @@ import { type CheckpointTree, TreeDict, type TreeValue, type Warning } from "../
 import type { ByteSource } from "../source/byte-source.ts";
 import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
 import { type RootNames, readDocument, rootNames } from "./json-scanner-document.ts";
-import { rebaseSources, shiftSources } from "./rebase-sources.ts";
+import { moveStorages } from "./move-storages.ts";
 import { parseShardIndex, type ShardIndex } from "./sharded-index.ts";
 import { inOrder, openPart, partInput } from "./sharded-parts.ts";
 
@@ -86,8 +86,8 @@ function joinShards(input: FormatInput, index: ShardIndex, shards: readonly Shar
   const warnings: Warning[] = [];
   const fileMetadata = new Map<string, string>();
   for (const shard of shards) {
-    const moved = rebaseSources(shard.tree.root, shiftSources(sources.length), (nbytes) => input.heap.charge(nbytes, file));
-    const extra = takeNames({ file, index, shard, wanted: owned.get(shard.name) ?? new Set(), root }, moved);
+    moveStorages(shard.tree.root, { sources: sources.length, bytes: 0 }, (nbytes) => input.heap.charge(nbytes, file));
+    const extra = takeNames({ file, index, shard, wanted: owned.get(shard.name) ?? new Set(), root }, shard.tree.root);
     sources.push(...shard.tree.sources);
     warnings.push(...shard.tree.warnings, ...extra);
     for (const [key, value] of shard.tree.fileMetadata) if (!fileMetadata.has(key)) fileMetadata.set(key, value);

@@ -13,9 +13,8 @@ const ROW_BYTES = 88;
 /** An array of numbers without them. */
 const ARRAY_BYTES = 32;
 const NUMBER_BYTES = 8;
-/** A tensor and its storage, with an array of strides or without. */
+/** A tensor and its storage, with an array of strides. */
 const TENSOR_BYTES = 210;
-const LEAN_TENSOR_BYTES = 136;
 /** Where bytes are: a list, a piece and its extent. */
 const PIECE_BYTES = 170;
 
@@ -39,10 +38,8 @@ export function arrayBytes(rank: number): number {
   return ARRAY_BYTES + 2 * NUMBER_BYTES + NUMBER_BYTES * rank;
 }
 
-/** A tensor of a run of `nbytes` bytes whose name, shape and strides were there. */
-export function runBytes(nbytes: number): number {
-  return LEAN_TENSOR_BYTES + (nbytes === 0 ? 0 : PIECE_BYTES + 8);
-}
+/** A tensor of a run of bytes whose name, shape and strides were there; where the run is, its storage says without an object. */
+export const RUN_BYTES = 136;
 
 /** A name and a text, in a table and in a list of what the file says about itself. */
 export function pairBytes(textBytes: number): number {

@@ -8,7 +8,7 @@ import { quote } from "../errors/quote.ts";
 import { type CheckpointTree, TreeDict, type TreeValue } from "../manifest/checkpoint-tree.ts";
 import type { ByteSource } from "../source/byte-source.ts";
 import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
-import { rebaseSources, shiftSources } from "./rebase-sources.ts";
+import { rebaseSources } from "./rebase-sources.ts";
 import type { ReadShard } from "./sharded.ts";
 import { inOrder, openPart, partInput } from "./sharded-parts.ts";
 import { requireSafePath } from "./sharded-path.ts";
@@ -88,7 +88,7 @@ interface Whole {
 function wholeModule([file]: readonly ZeroFile[], charge: Charge): Whole {
   if (file === undefined) return { root: new TreeDict(), fileMetadata: new Map() };
   return {
-    root: rebaseSources(moduleOf(file), shiftSources(file.sourceShift), charge) as TreeDict,
+    root: rebaseSources(moduleOf(file), { sources: file.sourceShift, bytes: 0 }, charge) as TreeDict,
     fileMetadata: new Map([["zero_stage", "0"]]),
   };
 }
@@ -122,7 +122,7 @@ function mergedModule(entry: string, modelFiles: readonly ZeroFile[], optimizerF
 function buffersOf({ module, bufferNames, file }: ModelState, charge: Charge): [string, TreeValue][] {
   const buffers = new TreeDict();
   for (const [name, value] of module.entries) if (typeof name === "string" && bufferNames.has(name)) buffers.entries.set(name, value);
-  return [...(rebaseSources(buffers, shiftSources(file.sourceShift), charge) as TreeDict).entries] as [string, TreeValue][];
+  return [...(rebaseSources(buffers, { sources: file.sourceShift, bytes: 0 }, charge) as TreeDict).entries] as [string, TreeValue][];
 }
 
 /** Order of rank numbers, not of their digits: rank 10 comes after rank 9. */

@@ -54,12 +54,11 @@ export class HeapBudget {
     if (this.usedBytes > this.allowedBytes) throw this.exceeded(file);
   }
 
-  /** A budget for values that are gone before anything is listed: what is left of this one, and the listing's share. */
+  /** A budget for values that are gone before anything is listed: what is left of this one, and the listing's share of the files. */
   passing(): HeapBudget {
-    const { pickleValueBytes, treeHeapRatio, treeHeapBytesFloor } = this.limits;
+    const { pickleValueBytes, treeHeapRatio } = this.limits;
     const made = new HeapBudget(this.limits, this.inputBytes);
-    const share = treeHeapBytesFloor + treeHeapRatio * this.inputBytes;
-    made.allowedBytes = Math.min(pickleValueBytes, this.allowedBytes - this.usedBytes + share);
+    made.allowedBytes = Math.min(pickleValueBytes, this.allowedBytes - this.usedBytes + treeHeapRatio * this.inputBytes);
     return made;
   }
 

@@ -33,10 +33,11 @@ export const DEFAULT_LIMITS = {
   pickleValueBytes: 2_000_000_000,
   /**
    * The same against the size of the files, so that a small one cannot take much: with what is listed (`treeHeapRatio`), reading takes at most twice
-   * the files and 64 MiB. `pickleValueBytesFloor` is always allowed; the rest of the 64 MiB is the listing's and the program's.
+   * the files and 64 MiB. `pickleValueBytesFloor` is always allowed; the rest of the 64 MiB is the listing's and V8's young generation, which grows to
+   * 32 MiB when much is kept.
    */
   pickleValueRatio: 1.5,
-  pickleValueBytesFloor: 44 * MIB,
+  pickleValueBytesFloor: 28 * MIB,
   /** Number keys of one dict in one hash bucket, above chance: engines hash numbers without a secret, so chosen ones collide. */
   collidingNumberKeys: 64,
   /** Containers inside containers when walking a decoded tree. */

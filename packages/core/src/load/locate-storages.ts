@@ -1,4 +1,5 @@
 /** A manifest with `mapLocation` applied: storages that are not to be read lose their bytes, shared ones are listed. */
+import { copyStorage } from "../manifest/copy-storage.ts";
 import type { StateDictManifest } from "../manifest/manifest.ts";
 import type { CompiledMapLocation } from "../map-location/compile-map-location.ts";
 
@@ -19,7 +20,7 @@ export function locateStorages(manifest: StateDictManifest, mapLocation: Compile
   const storages = manifest.storages.map((storage, index) => {
     const memory = locations[index]?.memory;
     if (memory === "shared") shared.push(index);
-    return memory === "none" && !storage.meta ? { ...storage, pieces: [], meta: true as const } : storage;
+    return memory === "none" && !storage.meta ? copyStorage(storage, { pieces: [], meta: true }) : storage;
   });
   return { manifest: { ...manifest, storages }, shared };
 }

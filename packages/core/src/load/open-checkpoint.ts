@@ -6,6 +6,7 @@ import { printable, quote } from "../errors/quote.ts";
 import { type OptionShapes, oneOf } from "../errors/require-options.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { ArrivingTree } from "../manifest/checkpoint-tree.ts";
+import { copyStorage } from "../manifest/copy-storage.ts";
 import type { StateDictManifest, StorageDescriptor, TensorDescriptor } from "../manifest/manifest.ts";
 import { layoutDigest } from "../manifest/manifest-digest.ts";
 import { bytesOf } from "../tensor/dtype.ts";
@@ -222,7 +223,7 @@ async function proveStorage(storage: StorageDescriptor, arriving: ArrivingTree):
   const pieces = storage.pieces.map(async (piece) =>
     piece.extent.type === "range" ? { ...piece, extent: await arriving.prove(piece.extent) } : piece,
   );
-  return { ...storage, pieces: await Promise.all(pieces) };
+  return copyStorage(storage, { pieces: await Promise.all(pieces) });
 }
 
 /** The bytes of a view as a storage of their own, where the file has them in one plain run; null where the storage must be read whole. */
@@ -232,5 +233,5 @@ function partOf(storage: StorageDescriptor, begin: number, nbytes: number): Stor
   if (begin === 0 && nbytes === storage.nbytes) return storage;
   // A part of a record cannot be compared with the record's checksum.
   const extent = { ...piece.extent, offset: piece.extent.offset + begin, storedBytes: nbytes, crc32: null };
-  return { ...storage, nbytes, pieces: [{ at: 0, nbytes, extent }] };
+  return copyStorage(storage, { nbytes, pieces: [{ at: 0, nbytes, extent }] });
 }

@@ -151,7 +151,10 @@ function describeTensor(name: string, ref: TensorRef, storage: number, extra: bo
   };
 }
 
-function describeStorage({ nbytes, pieces, swapBytes, savedDevice, meta }: StorageRef): StorageDescriptor {
+/** A storage that makes its pieces describes itself: with a description that keeps them, a file of many small tensors takes twice as much. */
+function describeStorage(ref: StorageRef): StorageDescriptor {
+  if (ref.makesPieces) return ref;
+  const { nbytes, pieces, swapBytes, savedDevice, meta } = ref;
   return meta ? { nbytes, pieces, swapBytes, savedDevice, meta } : { nbytes, pieces, swapBytes, savedDevice };
 }
 

@@ -7,7 +7,7 @@ import type { ByteSource } from "../source/byte-source.ts";
 import type { StorageRef } from "./storage-ref.ts";
 import type { TensorRef } from "./tensor-ref.ts";
 
-export { StorageRef } from "./storage-ref.ts";
+export { type SourceMove, StorageRef, type StorageTraits } from "./storage-ref.ts";
 export { type Quantisation, TensorRef } from "./tensor-ref.ts";
 
 /** Bytes of a file. */

@@ -141,8 +141,8 @@ const ROW_BYTES = 136;
 
 /** Of a tensor: its description, its storage's, and their places in lists. */
 const TENSOR_ROW_BYTES = 176;
-/** Where its bytes are: a list, a piece and its extent. */
-const PIECE_BYTES = 170;
+/** The same where the storage describes itself. */
+const LEAN_ROW_BYTES = 116;
 
 interface HeapBounds {
   readonly heapBytesMax: number;
@@ -236,7 +236,7 @@ class Listing implements FlatTree {
   #addTensor(name: string, ref: TensorRef, extra: boolean): void {
     // By their names: a table of limits asked for a name that varies is the slowest step here, and this runs once per tensor.
     if (name.length > this.#limits.tensorNameBytes) this.enforce("tensorNameBytes", name.length, "a tensor's name");
-    this.charge(ref.storage.makesPieces ? TENSOR_ROW_BYTES + PIECE_BYTES : TENSOR_ROW_BYTES);
+    this.charge(ref.storage.makesPieces ? LEAN_ROW_BYTES : TENSOR_ROW_BYTES);
     this.tensors.add(this.#named(name), ref, extra);
     if (this.tensors.length > this.#limits.tensors) this.enforce("tensors", this.tensors.length, "tensors of the checkpoint");
   }

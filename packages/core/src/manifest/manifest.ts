@@ -1,5 +1,6 @@
 /**
- * Waist 1, output side: what the bytes mean, as plain data that survives msgpack and structured clone. Left of it nobody knows
+ * Waist 1, output side: what the bytes mean, without an object that does anything. `encodeManifest` makes bytes of it; storages may make what they say
+ * when they are asked (`copyStorage` copies them), everything else is plain. Left of it nobody knows
  * ranks, right of it nobody knows file formats.
  */
 import type { SourceVersion } from "../source/byte-source.ts";
@@ -25,13 +26,13 @@ export interface TensorDescriptor {
   readonly extra?: true;
 }
 
-/** One storage and where its bytes are. */
+/** One storage and where its bytes are. Read its fields; `copyStorage` copies it. */
 export interface StorageDescriptor {
   readonly nbytes: number;
   readonly pieces: readonly StoragePiece[];
   readonly swapBytes: 1 | 2 | 4 | 8;
   readonly savedDevice: string;
-  readonly meta?: true;
+  readonly meta?: boolean;
 }
 
 /** One file that pieces point into. */

@@ -1,6 +1,7 @@
 /** A storage as a checkpoint names it. There is one per tensor in most files, so it is as small as it can be. */
 import type { StoragePiece } from "./checkpoint-tree.ts";
-import { isRecord, piecesOf, type StorageRecord } from "./storage-record.ts";
+import type { StorageDescriptor } from "./manifest.ts";
+import { isRecord, pieceOfRun, piecesOf, type StoragePlace } from "./storage-record.ts";
 
 /** What is the same for most storages of a file. Never written once made: storages share it. */
 export interface StorageTraits {
@@ -8,16 +9,26 @@ export interface StorageTraits {
   readonly swapBytes: 1 | 2 | 4 | 8;
   readonly savedDevice: string;
   readonly meta: boolean;
+  /** File of storages that are a run of bytes: an index into the tree's sources. Default 0. */
+  readonly source?: number;
 }
 
 const HOST_TRAITS: ReadonlyMap<number, StorageTraits> = new Map(
   ([1, 2, 4, 8] as const).map((swapBytes) => [swapBytes, { swapBytes, savedDevice: "cpu", meta: false }]),
 );
 
+/** How places in the files of a tree become places in the files of a larger one. */
+export interface SourceMove {
+  /** Added to the index of a file. */
+  readonly sources: number;
+  /** Added to the offset in it. */
+  readonly bytes: number;
+}
+
 /** What a storage is made of. */
 export interface StorageParts {
   readonly nbytes: number;
-  readonly pieces: readonly StoragePiece[] | StorageRecord;
+  readonly pieces: StoragePlace;
   readonly swapBytes?: 1 | 2 | 4 | 8;
   readonly savedDevice?: string;
   readonly meta?: boolean;
@@ -25,10 +36,13 @@ export interface StorageParts {
   readonly key?: string;
 }
 
-/** A storage before its bytes are read. Identity matters: tensors that share the object alias each other. */
-export class StorageRef {
+/**
+ * A storage before its bytes are read. Identity matters: tensors that share the object alias each other. It is its own description in a manifest where
+ * that saves memory; a copy of its fields is none, for they are made when they are asked for.
+ */
+export class StorageRef implements StorageDescriptor {
   readonly nbytes: number;
-  protected placed: readonly StoragePiece[] | StorageRecord;
+  protected placed: StoragePlace;
   protected traits: StorageTraits;
   private readonly named: string;
   /** Place in the list of storages that was made last, for whoever makes one: a table of all storages would be the largest thing beside them. */
@@ -65,15 +79,42 @@ export class StorageRef {
     return this.traits.meta;
   }
 
-  /** Whether `pieces` are made whenever they are asked for, and so are new objects in every description. */
+  /** Whether `pieces` are made whenever they are asked for, and so would be kept by a description that has them. */
   get makesPieces(): boolean {
-    return this.nbytes > 0 && isRecord(this.placed);
+    return this.nbytes > 0 && (typeof this.placed === "number" || isRecord(this.placed));
+  }
+
+  /** Says where the bytes are in a larger tree; `traits` has those that were moved alike. */
+  move(move: SourceMove, traits: Map<StorageTraits, StorageTraits>): void {
+    if (typeof this.placed !== "number") {
+      this.placed = this.pieces.map((piece) => movePiece(piece, move));
+      return;
+    }
+    this.placed += move.bytes;
+    const source = (this.traits.source ?? 0) + move.sources;
+    const moved = traits.get(this.traits) ?? { ...this.traits, source };
+    traits.set(this.traits, moved);
+    this.traits = moved;
   }
 
   /** Empty for a meta storage (size known, no bytes) and for storages of 0 bytes. */
   get pieces(): readonly StoragePiece[] {
-    return isRecord(this.placed) ? piecesOf(this.placed) : this.placed;
+    const { placed } = this;
+    if (typeof placed === "number") return pieceOfRun(this.traits.source ?? 0, placed, this.nbytes);
+    return isRecord(placed) ? piecesOf(placed) : placed;
   }
+}
+
+/** Of storages that are stored runs of bytes of one file, an index into the tree's sources. */
+export function runTraits(source: number): StorageTraits {
+  return { swapBytes: 1, savedDevice: "cpu", meta: false, source };
+}
+
+/** The piece in the files of the larger tree. */
+export function movePiece(piece: StoragePiece, { sources, bytes }: SourceMove): StoragePiece {
+  const { extent } = piece;
+  if (extent.type === "inline") return piece;
+  return { ...piece, extent: { ...extent, source: extent.source + sources, offset: extent.offset + bytes } };
 }
 
 function traitsOf({ swapBytes = 1, savedDevice = "cpu", meta = false }: StorageParts): StorageTraits {

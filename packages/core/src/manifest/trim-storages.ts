@@ -5,6 +5,7 @@
 import { traitsOf } from "../tensor/dtype.ts";
 import { elementSpan } from "../tensor/strides.ts";
 import type { StorageExtent, StoragePiece } from "./checkpoint-tree.ts";
+import { copyStorage } from "./copy-storage.ts";
 import type { StateDictManifest, StorageDescriptor, TensorDescriptor } from "./manifest.ts";
 
 /** Smaller storages are not worth the loss: part of a record cannot be checked against the record's checksum. */
@@ -141,7 +142,7 @@ function trimStorage(storage: StorageDescriptor, trim: Trim | undefined): Storag
       if (piece) kept.push(cutPiece(piece, run));
     }
   }
-  return { ...storage, nbytes: trim.nbytes, pieces: kept };
+  return copyStorage(storage, { nbytes: trim.nbytes, pieces: kept });
 }
 
 function endOf(piece: StoragePiece | undefined): number {

@@ -1,6 +1,6 @@
 /** Storages as torch's pickles name them: bytes with an element type, or a window of such bytes. */
 import { type StoragePiece, StorageRef } from "../manifest/checkpoint-tree.ts";
-import type { StorageRecord } from "../manifest/storage-record.ts";
+import type { StoragePlace } from "../manifest/storage-record.ts";
 import type { StorageTraits } from "../manifest/storage-ref.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { traitsOf } from "../tensor/dtype.ts";
@@ -27,7 +27,7 @@ export interface TypedTraits extends StorageTraits {
 /** What a storage of a torch file is made of. */
 interface TypedParts {
   readonly nbytes: number;
-  readonly pieces: readonly StoragePiece[] | StorageRecord;
+  readonly pieces: StoragePlace;
   readonly elementType: DType | "untyped";
   readonly bigEndian?: boolean;
   readonly savedDevice?: string;
@@ -70,7 +70,7 @@ export class TypedStorage extends StorageRef implements StorageWindow {
   }
 
   /** Says where the bytes are: old streams, and archives that are still arriving, do so only after the pickle. */
-  place(pieces: readonly StoragePiece[] | StorageRecord): void {
+  place(pieces: StoragePlace): void {
     this.placed = pieces;
     for (const tell of this.waiting ?? []) tell(this.pieces);
   }

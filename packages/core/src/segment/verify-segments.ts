@@ -6,6 +6,7 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { SourceError } from "../errors/checkpoint-error.ts";
 import { type ErrorRecord, fromErrorRecord } from "../errors/error-record.ts";
+import { copyStorage } from "../manifest/copy-storage.ts";
 import type { StateDictManifest } from "../manifest/manifest.ts";
 import type { NativeMemory } from "../memory/native-memory.ts";
 import type { PoolChecksum } from "../memory/pool-checksum.ts";
@@ -96,7 +97,7 @@ function cutShares(placements: LoadPlan["placements"], count: number): LoadPlan[
 async function inThread(share: VerifyShare, signal: AbortSignal): Promise<ReadStats> {
   signal.throwIfAborted();
   const worker = new Worker(new URL("./verify-thread.js", import.meta.url), {
-    workerData: share,
+    workerData: { ...share, storages: share.storages.map((storage) => copyStorage(storage)) } satisfies VerifyShare,
     env: {},
     execArgv: [],
     name: "rankcast-verify",

@@ -3,12 +3,14 @@ import { CheckpointError, FormatError, SourceError } from "@rankcast/core";
 import {
   type CheckpointTree,
   type FormatInput,
+  moveStorages,
+  OpaqueValue,
   rebaseSources,
+  SparseRef,
   StorageRef,
   safetensors,
   shardedFormat,
-  shiftSources,
-  type TensorRef,
+  TensorRef,
   TreeDict,
   TreeList,
 } from "@rankcast/core/internal";
@@ -244,7 +246,7 @@ describe("sharded", () => {
     root.entries.set("list", list).set("again", list);
     root.attributes = new TreeDict();
     root.attributes.entries.set("storage", storage);
-    const copy = rebaseSources(root, shiftSources(3), () => undefined) as TreeDict;
+    const copy = rebaseSources(root, { sources: 3, bytes: 0 }, () => undefined) as TreeDict;
     const inner = copy.entries.get("list") as TreeList;
     expect([copy.type, inner === copy.entries.get("again"), inner.elements[1] === copy, inner === list]).to.deep.equal([
       "OrderedDict",
@@ -254,5 +256,27 @@ describe("sharded", () => {
     ]);
     expect(inner.elements[0]).to.equal(copy.attributes?.entries.get("storage"));
     expect((inner.elements[0] as StorageRef).pieces[0]?.extent).to.deep.equal({ ...extent, source: 4 });
+  });
+
+  it("moves storages of a tree wherever they are, once each", () => {
+    const run = (offset: number): StorageRef => new StorageRef({ nbytes: 4, pieces: offset });
+    const ofStorage = (storage: StorageRef): TensorRef =>
+      new TensorRef({ dtype: "float32", shape: [1], stride: [1], storageOffset: 0, storage });
+    const [shared, keyed, state, scale, sparse] = [run(0), run(4), run(8), run(12), run(16)];
+    const inline = new StorageRef({ nbytes: 1, pieces: [{ at: 0, nbytes: 1, extent: { type: "inline", bytes: new Uint8Array(1) } }] });
+    const quantisation = { scheme: "per_channel_affine", scale: ofStorage(scale), zeroPoint: 0 };
+    const root = new TreeDict();
+    root.attributes = new TreeDict("dict", new Map([["root", root]]));
+    root.entries
+      .set("a", ofStorage(shared))
+      .set("b", new TreeList("list", [ofStorage(shared).with({ quantisation }), inline, root]))
+      .set(new OpaqueValue("a.Key", [keyed]), new OpaqueValue("a.Value", [], false, state))
+      .set("sparse", new SparseRef("coo", [1], new Map([["values", ofStorage(sparse)]])));
+    moveStorages(root, { sources: 3, bytes: 100 }, () => undefined);
+    const places = [shared, keyed, state, scale, sparse].map(({ pieces }) => pieces[0]?.extent);
+    expect(places).to.deep.equal(
+      [100, 104, 108, 112, 116].map((offset) => ({ type: "range", source: 3, offset, storedBytes: 4, encoding: "stored", crc32: null })),
+    );
+    expect(inline.pieces[0]?.extent.type).to.equal("inline");
   });
 });

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type CheckpointHandle, digestTensor, type FormatError, inspectCheckpoint, openCheckpoint } from "@rankcast/core";
-import { openWeights, type StateDictManifest } from "@rankcast/core/internal";
+import { encodeManifest, openWeights, type StateDictManifest } from "@rankcast/core/internal";
 import { expect } from "chai";
 import { expectError } from "../../support/expect-error.ts";
 import { FIXTURES, fixtureBytes } from "../../support/fixtures.ts";
@@ -151,7 +151,8 @@ describe("decoding while downloading", () => {
       if (path.includes("t113")) gate.open();
       const opened = await openWeights(url, { cacheDir: join(directory(), path), onManifest });
       const again = await openWeights(url, { cacheDir: join(directory(), path), offline: true });
-      expect(opened.manifest).to.deep.equal(again.manifest);
+      // Storages may make what they say when they are asked, so the bytes are compared that are made of it.
+      expect(Buffer.from(encodeManifest(opened.manifest))).to.deep.equal(Buffer.from(encodeManifest(again.manifest)));
       expect(opened.manifest.sources[0]?.immutable).to.equal(true);
       expect((seen as StateDictManifest | null)?.tensors).to.deep.equal(opened.manifest.tensors);
       await opened.close();

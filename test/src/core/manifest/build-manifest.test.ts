@@ -1,5 +1,16 @@
 import { DEFAULT_LIMITS } from "@rankcast/core";
-import { aliasesOf, buildManifest, type ManifestOptions, StorageRef, TensorRef, type TreeValue } from "@rankcast/core/internal";
+import {
+  aliasesOf,
+  buildManifest,
+  copyStorage,
+  encodeManifest,
+  type ManifestOptions,
+  manifestDigest,
+  type StateDictManifest,
+  StorageRef,
+  TensorRef,
+  type TreeValue,
+} from "@rankcast/core/internal";
 import { expect } from "chai";
 import { dict, storage, treeOf, vector } from "../../support/build-tree.ts";
 import { expectError } from "../../support/expect-error.ts";
@@ -19,6 +30,21 @@ describe("buildManifest", () => {
       ["c", 1, 0],
     ]);
     expect(aliasesOf(manifest)).to.deep.equal([["a", "b"]]);
+  });
+
+  it("storages that make their pieces say the same as plain ones, also when they are copied or encoded", () => {
+    const plain = storage(16, 100);
+    const run = new StorageRef({ nbytes: 16, pieces: 100 });
+    const manifests = [plain, run].map((each) => build(dict({ a: vector(4, { storage: each }) })));
+    expect(manifests[1]?.storages[0]).to.equal(run);
+    const [first, second] = manifests.map(({ storages }) => storages.map((each) => copyStorage(each)));
+    expect(first).to.deep.equal(second);
+    expect(first).to.deep.equal([{ nbytes: 16, pieces: plain.pieces, swapBytes: 1, savedDevice: "cpu" }]);
+    expect(copyStorage(run, { nbytes: 0, pieces: [] })).to.deep.equal({ nbytes: 0, pieces: [], swapBytes: 1, savedDevice: "cpu" });
+    expect(manifests.map(manifestDigest)[0]).to.equal(manifests.map(manifestDigest)[1]);
+    expect(Buffer.from(encodeManifest(manifests[0] as StateDictManifest))).to.deep.equal(
+      Buffer.from(encodeManifest(manifests[1] as StateDictManifest)),
+    );
   });
 
   it("names tensors relative to the state dict, or to the file", () => {

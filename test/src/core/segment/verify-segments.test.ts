@@ -3,7 +3,7 @@ import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { FormatError } from "@rankcast/core";
-import { nativeMemory, type StorageDescriptor, verifySegments } from "@rankcast/core/internal";
+import { nativeMemory, type StorageDescriptor, StorageRef, verifySegments } from "@rankcast/core/internal";
 import { expect } from "chai";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 
@@ -19,15 +19,12 @@ describe("verifySegments", function () {
     const path = join(directory(), "weights");
     const pieces = Array.from({ length: PIECES }, (_, index) => new Uint8Array(PIECE_BYTES).fill(index));
     const storages = pieces.map((bytes, index): StorageDescriptor => {
-      const range = {
-        type: "range" as const,
-        source: 0,
-        offset: index * PIECE_BYTES,
-        storedBytes: PIECE_BYTES,
-        encoding: "stored" as const,
-      };
-      const piece = { at: 0, nbytes: PIECE_BYTES, extent: { ...range, crc32: crc32(bytes), record: `data/${index}` } };
-      return { nbytes: PIECE_BYTES, pieces: [piece], meta: false, swapBytes: 1, savedDevice: "cpu" } as unknown as StorageDescriptor;
+      const place = { offset: index * PIECE_BYTES, storedBytes: PIECE_BYTES, encoding: "stored" as const, crc32: crc32(bytes) };
+      const record = { ...place, name: `data/${index}`, nbytes: PIECE_BYTES };
+      const { pieces: made, swapBytes, savedDevice } = new StorageRef({ nbytes: PIECE_BYTES, pieces: record });
+      // As a manifest has them: plain, and making its pieces when they are asked for, which threads must be told of as well.
+      if (index % 3 === 0) return { nbytes: PIECE_BYTES, pieces: made, swapBytes, savedDevice };
+      return new StorageRef({ nbytes: PIECE_BYTES, pieces: record });
     });
     if (broken !== null) pieces[broken]?.fill(99, 100, 101);
     writeFileSync(path, Buffer.concat(pieces));
