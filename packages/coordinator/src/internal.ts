@@ -28,7 +28,6 @@ export { NodeCaster } from "./cluster/node-caster.ts";
 export { RelayWeights } from "./cluster/relay-weights.ts";
 export { RoundLineage } from "./cluster/round-lineage.ts";
 export { type FetchedWeights, type FetchWeights, fetchWeights } from "./fetch/fetch-weights.ts";
-export { rehearseFetch } from "./fetch/rehearse-fetch.ts";
 export { openClusterChannel } from "./grpc/cluster-channel.ts";
 export type { HeadMessage, NodeMessage } from "./grpc/cluster-server.ts";
 export { type ClusterServer, startClusterServer } from "./grpc/cluster-server.ts";
@@ -70,6 +69,7 @@ export { readLinkConnections } from "./link/read-link-connections.ts";
 export { readLinkKey } from "./link/read-link-key.ts";
 export { NodeCoordinator, type NodeCoordinatorOptions } from "./node/node-coordinator.ts";
 export { RankWatch } from "./node/rank-watch.ts";
+export { rehearseRounds } from "./node/rehearse-rounds.ts";
 // round
 export type { LiveNodes } from "./round/live-carriages.ts";
 export { LiveWeights } from "./round/live-weights.ts";

@@ -15,13 +15,13 @@ import {
 import { type CompiledCoordinatorOptions, type CoordinatorOptions, compileCoordinatorOptions } from "./coordinator-options.ts";
 import { fetchAndCast } from "./fetch/cast-weights.ts";
 import { type FetchWeights, fetchWeights } from "./fetch/fetch-weights.ts";
-import { rehearseFetch } from "./fetch/rehearse-fetch.ts";
 import { startCoordinationServer } from "./grpc/coordination-server.ts";
 import { launcherVariables } from "./launch/environment.ts";
 import { serveMetrics } from "./metrics/serve-metrics.ts";
 import type { CoordinatorEvent } from "./node/coordinator-event.ts";
 import { NodeCoordinator } from "./node/node-coordinator.ts";
 import { RankWatch } from "./node/rank-watch.ts";
+import { rehearseRounds } from "./node/rehearse-rounds.ts";
 import type { CoordinatedNode, RankHost } from "./rank-host.ts";
 
 /** A coordinator that listens. */
@@ -94,7 +94,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     const server = await startCoordinationServer(address, token, watch, { nodeRank: place?.nodeRank });
     undo.splice(1, 0, () => server.close());
     // Ranks are being started, or are on their way here. A rank that is alone comes as soon as it can, and nobody waits with it.
-    setImmediate(() => void (compiled.worldSize > 1 ? rehearseFetch() : importReaders()));
+    setImmediate(() => void (compiled.worldSize > 1 ? rehearseRounds() : importReaders()));
     let closing: Promise<void> | null = null;
     const close = (): Promise<void> => {
       closing ??= host.settled().then(unwind);

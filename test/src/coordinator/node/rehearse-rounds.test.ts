@@ -1,10 +1,10 @@
 import { readdirSync, readlinkSync } from "node:fs";
-import { rehearseFetch } from "@rankcast/coordinator/internal";
+import { rehearseRounds } from "@rankcast/coordinator/internal";
 import { nativeMemory, readEnvironment } from "@rankcast/core/runtime";
 import { expect } from "chai";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
-describe("rehearseFetch", () => {
+describe("rehearseRounds", () => {
   const home = temporaryDirectory();
   const before = process.env["RANKCAST_HOME"];
   beforeEach(function () {
@@ -16,12 +16,15 @@ describe("rehearseFetch", () => {
     else process.env["RANKCAST_HOME"] = before;
   });
 
-  it("fetches both ways, and leaves no file, memory or cache entry", async () => {
+  it("loads both ways, and leaves no file, memory or cache entry", async () => {
     const others = openMemoryFiles();
-    const ways = await rehearseFetch();
-    expect(ways).to.deep.equal([
-      { kind: "file", tensors: ["module.a", "module.b", "module.c"] },
-      { kind: "memfd", tensors: ["module.a", "module.b", "module.c"] },
+    const reports = await rehearseRounds();
+    expect(
+      reports.map(({ generation, format, bytes, segments, ranks }) => [generation, format, bytes > 256, segments[0]?.kind, ranks.length]),
+    ).to.deep.equal([
+      [0, "torch-zip", true, "memfd", 4],
+      [1, "torch-zip", true, "file", 4],
+      [2, "torch-zip", true, "file", 4],
     ]);
     expect(openMemoryFiles()).to.deep.equal(others);
     expect(readdirSync(home())).to.deep.equal([]);
