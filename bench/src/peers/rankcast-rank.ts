@@ -5,7 +5,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { Module, Parameter } from "@rankcast/core";
-import { joinGroup } from "@rankcast/worker";
+import { type GroupLoadOptions, joinGroup } from "@rankcast/worker";
 
 /** What a rank is told. Plain data. */
 export interface PeersOrder {
@@ -21,8 +21,10 @@ export interface PeersOrder {
 
 /** What a rank says. */
 export interface PeersRankResult {
-  /** When it left the barrier "ready", in milliseconds since 1970. */
+  /** When it left the barrier "ready", by the machine's monotonic clock, which all processes share. */
   readonly readyMs: number;
+  /** When it was released from the load's last barrier, by the same clock. What it then reports (memory, digests) is not loading. */
+  readonly loadedMs: number;
   /** Of the whole job with its coordinator. */
   readonly pssBytes: number | null;
   readonly peakRssBytes: number;
@@ -35,20 +37,34 @@ const PAGE_ELEMENTS = 1024;
 const order = JSON.parse(process.env["RANKCAST_PEERS_ORDER"] ?? "null") as PeersOrder;
 const copy = order.how === "copy";
 // A copy touches every page of the model by itself.
-const options = { immutable: true, strict: true, prefault: !copy, assign: copy ? ("never" as const) : ("auto" as const) };
+const options: GroupLoadOptions = {
+  immutable: true,
+  strict: true,
+  prefault: !copy,
+  assign: copy ? "never" : "auto",
+  onProgress: ({ phase }) => {
+    if (phase === "reporting") loadedMs = monotonicMs();
+  },
+};
+let loadedMs = Number.NaN;
 await using group = await joinGroup();
 const model = buildModel();
 const pool = order.replicas === 0 ? null : await group.createPool({ replicas: order.replicas });
 await group.barrier("ready");
-const readyMs = performance.timeOrigin + performance.now();
+const readyMs = monotonicMs();
 const report = await (pool ? pool.load(order.path, options) : group.loadModelCheckpoint(model, order.path, options));
 const result: PeersRankResult = {
   readyMs,
+  loadedMs,
   pssBytes: report.memory.pssBytes,
   peakRssBytes: process.resourceUsage().maxRSS * 1024,
   touched: pool ? null : touch(model),
 };
 writeFileSync(`${order.result}.${group.rank}`, JSON.stringify(result));
+
+function monotonicMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
 
 function buildModel(): Module {
   const root = new Module();

@@ -19,8 +19,8 @@ export interface RankcastCase {
 const RANK = fileURLToPath(new URL("./rankcast-rank.js", import.meta.url));
 
 /**
- * The clock starts when the first rank has left the barrier "ready" and stops when the last one was released from the load's last barrier; what
- * ranks then report (memory, digests) is not loading.
+ * The clock starts when the first rank has left the barrier "ready" and stops when the last one was released from the load's last barrier, both by the
+ * ranks' own word; torch_ranks.py does the same.
  * @throws {CheckpointError} what the job failed with.
  */
 export async function runRankcast(
@@ -30,7 +30,6 @@ export async function runRankcast(
 ): Promise<PeersCost> {
   const result = join(directory, "rank");
   const order: PeersOrder = { path: checkpoint.pt, how, replicas, tensors: checkpoint.tensors, result };
-  let releasedMs = 0;
   await launch({
     script: RANK,
     nprocPerNode: ranks,
@@ -41,13 +40,10 @@ export async function runRankcast(
       process.env["RANKCAST_HOME"] = home;
       return {};
     },
-    onCoordinatorEvent: (event) => {
-      if (event.type === "rank" && event.phase === "reporting") releasedMs = performance.timeOrigin + performance.now();
-    },
   });
   const results = Array.from({ length: ranks }, (_, rank) => JSON.parse(readFileSync(`${result}.${rank}`, "utf8")) as PeersRankResult);
   return {
-    ms: releasedMs - Math.min(...results.map(({ readyMs }) => readyMs)),
+    ms: Math.max(...results.map(({ loadedMs }) => loadedMs)) - Math.min(...results.map(({ readyMs }) => readyMs)),
     pssBytes: results[0]?.pssBytes ?? Number.NaN,
     peakRssBytes: Math.max(...results.map(({ peakRssBytes }) => peakRssBytes)),
     touched: results[0]?.touched ?? null,

@@ -173,6 +173,7 @@ export class Collectives {
         sequence,
         digest,
         replicas,
+        isAlone: this.#identity.worldSize === 1,
         options: replicaOptions,
         withDigest: options.digest ?? false,
         generation: this.#generation + 1,

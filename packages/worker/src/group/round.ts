@@ -2,7 +2,7 @@
  * One collective load or update, as seen by one rank. Five barriers, each with the same outcome on every rank:
  * begin (all want the same) → weights published → prepared (nothing touched yet) → committed → reported (not part of the load's time).
  */
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import { type CheckpointError, DistributionError, LoadReport, type LoadReportFields, type ReplicaReport } from "@rankcast/core";
 import { type MemoryMeter, type MemoryUse, nativeMemory, type PlacedSegments } from "@rankcast/core/runtime";
 import type { Published } from "../grpc/coordinator-channel.ts";
@@ -10,6 +10,9 @@ import { prepareDelivery } from "../replica/delivery.ts";
 import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import type { RankSession } from "../session/rank-session.ts";
+
+/** Hearing a decision takes less than half a millisecond of processor time per rank. */
+const RELEASE_MS = 2;
 
 /** What a round needs. */
 export interface Round {
@@ -19,6 +22,8 @@ export interface Round {
   /** Equal on all ranks, or the round fails at its first barrier. */
   readonly digest: string;
   readonly replicas: ReplicaSet;
+  /** Whether there is no other rank. */
+  readonly isAlone: boolean;
   readonly options: ReplicaLoadOptions;
   /** Compute a digest of each replica's state after the load. */
   readonly withDigest: boolean;
@@ -84,8 +89,9 @@ export async function runRound(round: Round): Promise<LoadReport> {
 async function reportRound(round: Round, reports: readonly ReplicaReport[], before: MemoryUse): Promise<LoadReport> {
   round.session.reportPhase("reporting");
   round.onPhase("reporting");
-  // What was said has to leave before measuring blocks this thread.
-  await nextTurn();
+  // What was said has to leave before measuring blocks this thread, and other ranks have to hear that they may go on: measuring takes a processor for
+  // longer than they need.
+  await (round.isAlone ? nextTurn() : pause(RELEASE_MS));
   const facts = await attempt(() => round.replicas.facts(round.withDigest));
   const after = round.memory.after();
   const replicas = reports.map((report, index) => {
