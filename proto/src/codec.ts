@@ -103,11 +103,11 @@ export function decodeRankMessage(bytes: Uint8Array): RankMessage {
 /** A rank's message of the generated shape. @throws {WireFormatError} for one of an unknown kind. */
 export function rankMessageOf(wire: rankcast.v1.FromRank.$Shape): RankMessage {
   switch (wire.message) {
-    case "hello":
-      return withOptional(
-        { type: "hello", ...fill(HELLO_DEFAULTS, wire.hello) },
-        { token: wire.hello.token || undefined, takesLane: wire.hello.takesLane || undefined },
-      );
+    case "hello": {
+      const { token, takesLane, takesArriving } = wire.hello;
+      const given = { token: token || undefined, takesLane: takesLane || undefined, takesArriving: takesArriving || undefined };
+      return withOptional({ type: "hello", ...fill(HELLO_DEFAULTS, wire.hello) }, given);
+    }
     case "arrive":
       return arriveIn(wire.arrive);
     case "load": {
@@ -172,6 +172,8 @@ export function coordinatorShape(message: CoordinatorMessage): rankcast.v1.ToRan
       return { aborted: { cause: errorOut(message.cause) } };
     case "published":
       return { published: { sequence: message.sequence, manifest: message.manifest, placement: toJson(message.placement) } };
+    case "arriving":
+      return { arriving: { sequence: message.sequence, manifest: message.manifest, placement: toJson(message.placement) } };
     case "offered":
       return { offered: { ...message, placement: toJson(message.placement) } };
     case "newest":
@@ -202,12 +204,12 @@ export function coordinatorMessageOf(wire: rankcast.v1.ToRank.$Shape): Coordinat
       return decisionIn(wire.decision);
     case "published":
       return { type: "published", ...publicationIn(wire.published) };
+    case "arriving":
+      return { type: "arriving", ...publicationIn(wire.arriving) };
     case "aborted":
       return { type: "aborted", cause: causeIn(wire.aborted.cause) };
-    case "offered": {
-      const plain = fill({ subscription: 0, number: 0, version: "", ageMs: 0 }, wire.offered);
-      return { type: "offered", ...plain, ...weightsIn(wire.offered) };
-    }
+    case "offered":
+      return { type: "offered", ...fill(OFFERED_DEFAULTS, wire.offered), ...weightsIn(wire.offered) };
     case "newest":
       return { type: "newest", ...fill({ subscription: 0, number: 0 }, wire.newest) };
     case "freed":
@@ -230,6 +232,7 @@ export function decode<T>(read: () => T): T {
   }
 }
 
+const OFFERED_DEFAULTS = { subscription: 0, number: 0, version: "", ageMs: 0 };
 const WELCOME_DEFAULTS = { protocol: 0, jobId: "", epoch: 0, nodeRank: 0, nodeCount: 0 };
 
 const HELLO_DEFAULTS = {

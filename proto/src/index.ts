@@ -34,6 +34,7 @@ export {
   type Abort,
   type Aborted,
   type Arrive,
+  type Arriving,
   type CoordinatorMessage,
   type Decision,
   type Freed,

@@ -25,6 +25,8 @@ export interface Hello {
   readonly token?: string;
   /** The rank can take a lane. */
   readonly takesLane?: boolean;
+  /** The rank understands `Arriving`. */
+  readonly takesArriving?: boolean;
 }
 
 /** A rank stands at a barrier with its outcome so far. */
@@ -158,6 +160,16 @@ export interface Published {
   readonly placement: unknown;
 }
 
+/** Weights of a round that are still being downloaded. */
+export interface Arriving {
+  readonly type: "arriving";
+  readonly sequence: number;
+  /** Empty when it was said before. */
+  readonly manifest: Uint8Array;
+  /** JSON value: where storages lie, or which of them are here. */
+  readonly placement: unknown;
+}
+
 /** Nothing can succeed any more in this epoch. */
 export interface Aborted {
   readonly type: "aborted";
@@ -197,7 +209,17 @@ export interface SubscriptionEnded {
 }
 
 /** Everything a coordinator says. */
-export type CoordinatorMessage = Welcome | LaneOpen | Decision | Published | Aborted | Offered | Newest | Freed | SubscriptionEnded;
+export type CoordinatorMessage =
+  | Welcome
+  | LaneOpen
+  | Decision
+  | Arriving
+  | Published
+  | Aborted
+  | Offered
+  | Newest
+  | Freed
+  | SubscriptionEnded;
 
 /** Raised when both sides speak different versions of this contract. */
 export const PROTOCOL_VERSION = 2;

@@ -46,6 +46,7 @@ describe("wire contract", () => {
     { type: "decision", barrier: "b", generation: 1, passed: true, payload: [1] },
     { type: "decision", barrier: "b", generation: 1, passed: false, cause },
     { type: "published", sequence: 1, manifest: new Uint8Array(0), placement: null },
+    { type: "arriving", sequence: 2, manifest: new Uint8Array([7]), placement: { files: ["a.part"], flat: [0, 64], castTo: null } },
     { type: "aborted", cause },
   ];
   for (const message of toRank) {

@@ -16,6 +16,7 @@ import type { Arrive, CoordinatorMessage, LoadRequest, Publication } from "../gr
 import type { CoordinatorMemory } from "../round/coordinator-memory.ts";
 import { type DescribedWeights, describeDelta, describeWeights, type NodeFacts, type ReceivedWeights } from "../round/other-nodes.ts";
 import { toWireError } from "../round/root-cause.ts";
+import { fetchAndTell, type ToldRound } from "../round/tell-arrivals.ts";
 import { weightsDigest } from "../round/weights-digest.ts";
 import { type OriginPart, openOriginPart } from "./open-origin-part.ts";
 import { type IncomingWeights, receiveWeights } from "./receive-weights.ts";
@@ -44,6 +45,8 @@ interface Round {
   /** Somebody has asked for the weights here, or offered them. */
   begun: boolean;
   published: CoordinatorMessage | null;
+  /** What ranks are told before that, where this node fetches. */
+  told: ToldRound | null;
   placed: PlacedSegments | null;
   /** What other nodes pull when that is not the weights themselves. */
   delta: SegmentDescriptor | null;
@@ -114,7 +117,7 @@ export class RelayWeights {
 
   /** What a rank that joins now has missed. */
   missed(): CoordinatorMessage[] {
-    return [...this.#rounds.values()].flatMap(({ published }) => published ?? []);
+    return [...this.#rounds.values()].flatMap(({ published, told }) => published ?? told?.arrivals?.missed() ?? []);
   }
 
   /** The arrival as it goes on to the head: one rank of the node brings the growth of this process along. */
@@ -158,6 +161,7 @@ export class RelayWeights {
       pssBytes: this.#host.memory().before().pssBytes,
       begun: true,
       published: null,
+      told: null,
       placed: null,
       delta: null,
       held: undefined,
@@ -191,11 +195,13 @@ export class RelayWeights {
   }
 
   async #fetch(sequence: number, round: Round, weights: string, options: FetchOptions): Promise<NodeFacts> {
-    const fetched = await this.#host.fetch(weights, options, this.#host.listener, round.cancel.signal);
+    const { fetch, listener } = this.#host;
+    round.told = { sequence, weights, cancel: round.cancel, arrivals: null };
+    const fetched = await fetchAndTell(round.told, { fetch, listener, broadcast: (message) => this.#host.tellRanks(message) }, options);
     round.release = () => fetched.release();
     if (!this.#rounds.has(sequence)) fetched.release();
     else this.#publish(sequence, round, fetched.manifestBytes, fetched.placed);
-    this.#host.listener.onPhase("verifying and loading");
+    listener.onPhase("verifying and loading");
     const digest = await weightsDigest(fetched, round.cancel.signal);
     await fetched.verify();
     return { digest, origin: fetched.origin(), sharedBytes: sharedBytesOf(fetched.placed) };

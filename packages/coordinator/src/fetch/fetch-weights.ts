@@ -8,6 +8,7 @@ import {
   decodeManifest,
   encodeManifest,
   flattenPlacements,
+  isAsItArrived,
   nativeMemory,
   newReadStats,
   type OpenedWeights,
@@ -19,6 +20,7 @@ import {
   readEnvironment,
   type SegmentDescriptor,
   type StateDictManifest,
+  type StorageArrivals,
   type StripePlan,
   verifySegments,
 } from "@rankcast/core/runtime";
@@ -32,6 +34,8 @@ export interface FetchedWeights {
   origin(): ReadStats;
   /** Every node has read a part and has everything: nothing is left to offer. */
   readonly striped?: true;
+  /** What `onArriving` told of them was true to the end: copies that were made by it are right. */
+  readonly asItArrived?: true;
   /** For reports; no secrets. */
   readonly name: string;
   /** Size of the checkpoint's files. */
@@ -50,6 +54,8 @@ export interface FetchListener {
   onBytes(bytes: number, totalBytes: number | null): void;
   /** What the checkpoint says, when that is known before its download is complete. */
   onManifest?(manifest: StateDictManifest): void;
+  /** Which tensors are here, when some can be read before the download is complete. */
+  onArriving?(arriving: StorageArrivals): void;
 }
 
 /** Fetches weights; replaced in tests. With `readers`, nodes of the job can share the reading; whether they do is the fetch's to decide. */
@@ -93,9 +99,20 @@ export async function fetchWeights(
   signal: AbortSignal,
   readers?: StripeReaders,
 ): Promise<FetchedWeights> {
+  let arrivals: StorageArrivals | null = null;
+  const onArriving = (arriving: StorageArrivals): void => {
+    arrivals = arriving;
+    listener.onArriving?.(arriving);
+  };
   const open = (access: "download" | "stripes"): Promise<OpenedWeights> =>
-    openWeights(weights, { ...openOptions(options, listener, signal), access });
-  if (!readers) return buildOpened(await open("download"), options, listener, signal);
+    openWeights(weights, { ...openOptions(options, listener, signal), access, onArriving });
+  const download = async (): Promise<FetchedWeights> => {
+    const opened = await open("download");
+    const built = await buildOpened(opened, options, listener, signal);
+    const kept = arrivals !== null && isAsItArrived(arrivals, opened.manifest, opened.sources);
+    return kept ? { ...built, asItArrived: true } : built;
+  };
+  if (!readers) return download();
   const opened = await open("stripes");
   if (opened.sources.every(({ file }) => file !== undefined)) return buildOpened(opened, options, listener, signal);
   const stripes = await planOrClose(opened, readers.nodeCount);
@@ -103,7 +120,7 @@ export async function fetchWeights(
   // Large enough, but not to be read in parts: headers are read once more.
   const asked = opened.origin();
   await opened.close();
-  const whole = await buildOpened(await open("download"), options, listener, signal);
+  const whole = await download();
   return { ...whole, origin: () => addReadStats({ ...asked }, whole.origin()) };
 }
 
@@ -226,6 +243,6 @@ export function publishedWeights(
 }
 
 /** What ranks need: the bytes are in segments now, so where they came from stays here (and inline bytes do not travel twice). */
-function withoutFiles(manifest: StateDictManifest): StateDictManifest {
+export function withoutFiles(manifest: StateDictManifest): StateDictManifest {
   return { ...manifest, sources: [], storages: manifest.storages.map((storage) => copyStorage(storage, { pieces: [] })) };
 }

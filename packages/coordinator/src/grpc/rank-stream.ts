@@ -41,6 +41,7 @@ export class RankStream implements RankConnection {
   }
 
   send(message: CoordinatorMessage): void {
+    if (message.type === "arriving" && !this.hello.takesArriving) return;
     if (!this.#lane) {
       this.#call.write(message.type === "welcome" ? this.#welcome(message) : message);
       return;

@@ -294,7 +294,7 @@ export class NodeCoordinator implements ConnectionListener {
       else near.push(connection);
     }
     // Other nodes first: they have a hop and ranks of their own to go, while this node writes to its ranks.
-    if (message.type !== "published") for (const each of far) each.sendToRanks(message);
+    if (message.type !== "published" && message.type !== "arriving") for (const each of far) each.sendToRanks(message);
     for (const connection of near) connection.send(message);
   }
 }

@@ -9,8 +9,9 @@ import type { Arrive, CoordinatorMessage, Hello, LoadRequest, Publication } from
 import type { CoordinatorMemory } from "./coordinator-memory.ts";
 import { mergeRankResults, type RankResult } from "./merge-rank-results.ts";
 import type { DescribedWeights, NodeFacts, OtherNodes } from "./other-nodes.ts";
-import { beginVerifying, isReport, newRound, nodesDiffer, type Round, type Stage } from "./round.ts";
+import { beginVerifying, isReport, newRound, nodesDiffer, noteLoaded, type Round, type Stage } from "./round.ts";
 import { stripeReaders } from "./stripe-readers.ts";
+import { fetchAndTell } from "./tell-arrivals.ts";
 import { weightsDigest } from "./weights-digest.ts";
 
 /** What the owner of the rounds does for them. */
@@ -110,7 +111,7 @@ export class LoadRounds {
 
   /** What a rank that joins now has missed: ranks start at their own pace, and the first one's request starts the fetch. */
   missed(): CoordinatorMessage[] {
-    return [...this.#rounds.values()].flatMap(({ published }) => published ?? []);
+    return [...this.#rounds.values()].flatMap(({ published, arrivals }) => published ?? arrivals?.missed() ?? []);
   }
 
   /** A rank stands at a barrier: admitted at once, except that nothing may be committed before its bytes are verified. */
@@ -122,8 +123,7 @@ export class LoadRounds {
     const sequence = Number.parseInt(arrival.digest, 10);
     const round = sequence > this.#lastOver ? this.#open(sequence) : undefined;
     const stage = arrival.barrier.slice(PREFIX.length);
-    if (round && stage === "committed")
-      round.loadMs = Math.max(round.loadMs, (arrival.payload as { loadMs?: number } | undefined)?.loadMs ?? 0);
+    if (round && stage === "committed") noteLoaded(round, arrival.payload);
     if (round && stage === "reported") round.pssGrowthBytes ??= this.#pssGrowth(round);
     if (round && stage === "prepared" && !this.#isEverywhere(round) && arrival.failure === undefined) round.held.push({ rank, arrival });
     else this.#host.admit(rank, arrival);
@@ -240,7 +240,7 @@ export class LoadRounds {
       const everyNodeFetches = (options.fetch ?? "once-per-job") !== "once-per-job";
       const { others } = this.#host;
       const readers = everyNodeFetches || others.count === 0 ? undefined : stripeReaders(round, { others, now: () => this.#host.now() });
-      const fetched = await this.#host.fetch(round.weights, options, this.#host.listener, round.cancel.signal, readers);
+      const fetched = await fetchAndTell(round, this.#host, options, readers);
       round.fetched = fetched;
       if (round.sequence <= this.#lastOver) {
         fetched.release();
@@ -281,6 +281,7 @@ export class LoadRounds {
       totalMs: (committedMs ?? 0) - (beginMs ?? 0),
       loadMs,
       verifyMs: round.verifyMs,
+      aheadMs: round.aheadMs,
       coordinatorPssBytes: round.pssGrowthBytes,
       members: this.#host.members(),
       nodeCount: this.#host.nodeCount,

@@ -30,6 +30,8 @@ export interface RoundFacts {
   readonly loadMs: number;
   /** Checking what is mapped and making casts, beside whatever ranks do. */
   readonly verifyMs: number;
+  /** Copying while files arrived, of the slowest rank. */
+  readonly aheadMs: number;
   /** Growth of the coordinator's own process; 0 when it is a thread of a rank, which counts it. */
   readonly coordinatorPssBytes: number | null;
   readonly members: ReadonlyMap<number, Hello>;
@@ -73,6 +75,7 @@ export function mergeRankResults(results: ReadonlyMap<number, RankResult>, facts
       decodeMs,
       broadcastMs: broadcastMs + facts.castMs,
       verifyMs: facts.verifyMs,
+      ...(facts.aheadMs > 0 ? { aheadMs: facts.aheadMs } : {}),
       loadMs,
       barrierMs: Math.max(0, totalMs - loadMs),
       totalMs,

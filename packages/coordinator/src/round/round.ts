@@ -19,6 +19,8 @@ export interface Round {
   fetched: FetchedWeights | null;
   /** What every rank of the node is told, those that join later too. */
   published: CoordinatorMessage | null;
+  /** What ranks are told before that. */
+  arrivals: { missed(): readonly CoordinatorMessage[] } | null;
   verified: boolean;
   /** Of this node's weights, where every node gets its own. */
   contentDigest: string | null;
@@ -34,6 +36,8 @@ export interface Round {
   begin(): void;
   committedMs: number | null;
   loadMs: number;
+  /** The longest time that a rank spent copying while files arrived. */
+  aheadMs: number;
   verifyMs: number;
   /** Proportional set size of this process when the round began. */
   pssBytes: number | null;
@@ -55,6 +59,7 @@ export function newRound(sequence: number): Round {
     digest: "",
     fetched: null,
     published: null,
+    arrivals: null,
     verified: false,
     contentDigest: null,
     ready: new Map(),
@@ -64,6 +69,7 @@ export function newRound(sequence: number): Round {
     beginMs: null,
     committedMs: null,
     loadMs: 0,
+    aheadMs: 0,
     verifyMs: 0,
     pssBytes: null,
     pssGrowthBytes: null,
@@ -90,6 +96,13 @@ export function nodesDiffer({ contentDigest, ready, weights }: Round): Distribut
   if (nodes.length === 0) return null;
   const text = `node${nodes.length === 1 ? "" : "s"} ${rankRanges(nodes)} read other weights than node 0 from ${quote(weights)}`;
   return new DistributionError("RANKCAST_NODES_DIFFER", text, { details: { nodes } });
+}
+
+/** A rank has loaded: the slowest one counts. */
+export function noteLoaded(round: Round, payload: unknown): void {
+  const { loadMs = 0, aheadMs = 0 } = (payload ?? {}) as { readonly loadMs?: number; readonly aheadMs?: number };
+  round.loadMs = Math.max(round.loadMs, loadMs);
+  round.aheadMs = Math.max(round.aheadMs, aheadMs);
 }
 
 /** Whether ranks have brought their part of the report. */

@@ -115,6 +115,8 @@ export const DEFAULT_LIMITS = {
   replicaValueDepth: 1000,
   /** Loads and partial updates that are kept so that a replica can be restarted; an update of all keys makes it one again. */
   replicaReloadSteps: 16,
+  /** What a replica copies ahead, while files arrive, for parameters that are written in place: it holds this much more until they are. */
+  replicaAheadBytes: 2 * GIB,
   /** Bytes in flight between source and shared memory. */
   inFlightBytes: 256 * MIB,
   /** One mapped window; a Node 20 view may not exceed 4 GiB, and one storage must fit a window. */

@@ -18,6 +18,7 @@ import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { locateStorages } from "./locate-storages.ts";
 import { selectedPath } from "./require-fetch-options.ts";
 import { type ResolvedFiles, resolveFiles } from "./resolve-files.ts";
+import { type StorageArrivals, storageArrivals } from "./storage-arrivals.ts";
 import { treeFromStateDict } from "./tree-from-state-dict.ts";
 
 /** Which part of the checkpoint the manifest describes, and how remote bytes are reached. */
@@ -28,6 +29,8 @@ export interface OpenOptions extends FetchOptions, FetchHooks {
   readonly access?: Access;
   /** What the checkpoint says, when that is known before its download is complete. It is proved before the load goes on. */
   readonly onManifest?: ((manifest: StateDictManifest) => void) | undefined;
+  /** Told behind `onManifest` when tensors can be read before their files are complete. */
+  readonly onArriving?: ((arriving: StorageArrivals) => void) | undefined;
 }
 
 /** What a checkpoint says. */
@@ -79,7 +82,7 @@ export async function beginWeights(weights: string, options: OpenOptions = {}): 
       if (arrivals.size === 0 || !(error instanceof CheckpointError)) throw error;
       return null;
     });
-    if (early !== null && arrivals.size > 0) options.onManifest?.(early.manifest);
+    if (early !== null && arrivals.size > 0) tellEarly(early, options);
     return {
       name,
       limits,
@@ -105,6 +108,12 @@ export async function beginWeights(weights: string, options: OpenOptions = {}): 
     await close();
     throw error;
   }
+}
+
+function tellEarly({ manifest, tree }: DescribedWeights, { onManifest, onArriving }: OpenOptions): void {
+  onManifest?.(manifest);
+  const arriving = onArriving ? storageArrivals(manifest, tree.sources) : null;
+  if (arriving !== null) onArriving?.(arriving);
 }
 
 /** Where no tensor byte is wanted, no more of a remote file is fetched than its headers; by several nodes, each for itself. */

@@ -51,7 +51,8 @@ export function commitStateDict(plan: StateDictPlan): void {
 export function stageStateDict(plan: StateDictPlan): void {
   for (const planned of plan.planned) {
     const { mode, dtype } = planned.plan;
-    if (mode !== "fresh" || planned.source === planned.held || plan.castOf(planned.source, dtype) !== null) continue;
+    if (plan.staged.has(planned) || mode !== "fresh" || planned.source === planned.held || plan.castOf(planned.source, dtype) !== null)
+      continue;
     plan.staged.set(planned, castedCopy(planned.source, dtype, plan.allocate));
   }
 }
@@ -109,7 +110,7 @@ function writeInPlace(plan: StateDictPlan, aside: ReadonlyMap<PlannedKey, Tensor
   for (const planned of plan.planned) {
     if (planned.plan.mode !== "copy") continue;
     const target = planned.held as Tensor;
-    const source = aside.get(planned) ?? planned.source;
+    const source = aside.get(planned) ?? plan.staged.get(planned) ?? planned.source;
     if (target.elementCount === 0 || isSameView(target, source)) continue;
     if (keepOld) {
       const old = castedCopy(target, target.dtype);

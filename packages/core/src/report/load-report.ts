@@ -41,6 +41,8 @@ export interface TimingReport {
   readonly decodeMs: number;
   readonly broadcastMs: number;
   readonly verifyMs: number;
+  /** What ranks copied beside `fetchMs`, while files arrived: the slowest one's time. Absent when they copied nothing then. */
+  readonly aheadMs?: number;
   readonly loadMs: number;
   readonly barrierMs: number;
   readonly totalMs: number;

@@ -115,6 +115,8 @@ export interface ReplicaReport {
   readonly adopted: number;
   /** Tensors whose bytes were copied or cast. */
   readonly copied: number;
+  /** Those of them that were copied while the files were still arriving; absent when none was. */
+  readonly copiedAhead?: number;
   readonly hints?: LoadHints;
   /** SHA-256 over the replica's whole state, when asked for. */
   readonly digest?: string;

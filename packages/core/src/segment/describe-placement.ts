@@ -16,6 +16,8 @@ export interface PlacedSegments {
   readonly reuse?: SegmentReuse;
   /** The user's opaque label of an update. */
   readonly version?: string;
+  /** The round that told ranks what was here before all was, and right to the end: what they copied ahead holds the bytes of these segments. */
+  readonly foreseen?: number;
   /** Set when the bytes came from another node: what went over the network. */
   readonly travelled?: { readonly bytes: number; readonly encoding: "full" | "delta" };
 }

@@ -55,6 +55,7 @@ class ArrivalWatch implements PartialWatcher {
   readonly #onFirst: (remote: RemoteVersion) => void;
   readonly #waiters = new Set<Waiter>();
   readonly #listeners = new Set<() => void>();
+  readonly #growth = new Set<() => void>();
   #begun = false;
   #failure: { readonly error: unknown } | null = null;
 
@@ -80,6 +81,12 @@ class ArrivalWatch implements PartialWatcher {
       this.#waiters.delete(each);
       each.resolve();
     }
+    for (const listener of this.#growth) listener();
+  }
+
+  onGrown(listener: () => void): () => void {
+    this.#growth.add(listener);
+    return () => void this.#growth.delete(listener);
   }
 
   dropped(): void {
@@ -161,6 +168,10 @@ class ArrivingSource implements ByteSource {
       get restarted() {
         return watch.restarted;
       },
+      get path() {
+        return watch.partial?.path ?? null;
+      },
+      onGrown: (listener) => watch.onGrown(listener),
       bytesAt: (offset) => (this.#complete ? this.sizeBytes - offset : (watch.partial?.bytesAt(offset) ?? 0)),
     };
   }

@@ -24,8 +24,12 @@ export interface Arrival {
   readonly complete: Promise<void>;
   /** The download began anew with another content, so what was read before may be of another version. */
   readonly restarted: boolean;
+  /** The file that the bytes are written to; null before there is one, and when what was in it was dropped. */
+  readonly path: string | null;
   /** How many bytes from `offset` on are here, without a gap. */
   bytesAt(offset: number): number;
+  /** Calls `listener` whenever more bytes are here. Returns what ends that. */
+  onGrown(listener: () => void): () => void;
 }
 
 /** Four methods; features (retry, cache, counting) are wrappers around it, faults are injected the same way. */

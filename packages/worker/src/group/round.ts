@@ -10,6 +10,7 @@ import { prepareDelivery } from "../replica/delivery.ts";
 import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import type { RankSession } from "../session/rank-session.ts";
+import { type CopyingAhead, copyAhead } from "./copy-ahead.ts";
 
 /** Hearing a decision takes less than half a millisecond of processor time per rank. */
 const RELEASE_MS = 2;
@@ -53,13 +54,17 @@ export async function runRound(round: Round): Promise<LoadReport> {
   const doomed = session.nextDecision("round/prepared");
   doomed.catch(() => undefined);
   let endTurn = (): void => undefined;
+  let ahead: CopyingAhead | null = null;
+  let aheadMs = 0;
   try {
     round.announce();
     await arrive(round, "begin", cancelled(round));
     round.onPhase("waiting for weights");
+    ahead = copyAhead(round);
     // A failure of this rank is carried by the next barrier; throwing it here would leave the others waiting.
     const prepared = await attempt(async () => {
       const published = await Promise.race([round.deliver(), rejectionOf(doomed)]);
+      aheadMs = (await ahead?.stop()) ?? 0;
       round.onPhase("preparing");
       endTurn = await replicas.turns.take();
       const startMs = performance.now();
@@ -71,12 +76,13 @@ export async function runRound(round: Round): Promise<LoadReport> {
     const commitStartMs = performance.now();
     const committed = await attempt(() => replicas.commit({ generation: round.generation, version: "", number: null }));
     const loadMs = (prepared.value ?? 0) + performance.now() - commitStartMs;
-    await arrive(round, "committed", committed.failure, { loadMs });
+    await arrive(round, "committed", committed.failure, { loadMs, aheadMs });
     const report = await reportRound(round, committed.value ?? [], before);
     session.reportPhase("idle");
     return report;
   } catch (error) {
     session.forget(round.sequence);
+    await ahead?.stop();
     await replicas.discard();
     session.reportPhase("idle");
     throw error;

@@ -18,6 +18,7 @@ import { dialRankLane, type RankLane } from "./rank-lane.ts";
 
 export {
   type Arrive,
+  type Arriving,
   type CoordinatorMessage,
   type Decision,
   type Hello,

@@ -1,6 +1,7 @@
 /** The replicas of a pool as rounds and subscriptions see them: each step goes to all of them, and what a restart repeats follows. */
 import type { DType, ReplicaReport, StateDict } from "@rankcast/core";
 import type { OrderWish } from "@rankcast/core/runtime";
+import type { Foreseen } from "../replica/ahead-copies.ts";
 import type { Delivery, KeptSet, ReplicaFacts, ReplicaLoadOptions } from "../replica/replica-host.ts";
 import type { ReplicaSet } from "../replica/replica-set.ts";
 import { WeightTurns } from "../replica/weight-turns.ts";
@@ -40,6 +41,15 @@ export class PooledReplicaSet implements ReplicaSet {
 
   orderWish(): Promise<OrderWish> {
     return this.#first.run({ type: "orderWish" }, { first: true });
+  }
+
+  async foresee(foreseen: Foreseen, options: ReplicaLoadOptions): Promise<readonly number[]> {
+    requireCloneable(options);
+    return (await this.#each({ type: "foresee", foreseen, options })).flat();
+  }
+
+  copyAhead(storages: readonly number[]): Promise<void> {
+    return this.#eachAlive({ type: "copyAhead", storages });
   }
 
   async prepare(delivery: Delivery, options: ReplicaLoadOptions): Promise<void> {
@@ -103,9 +113,7 @@ export class PooledReplicaSet implements ReplicaSet {
 
   async discard(): Promise<void> {
     this.#reload.withdraw();
-    // Whatever comes of it: cleaning up waits for no restart.
-    const alive = this.#replicas.filter(({ thread }) => thread !== null);
-    await Promise.allSettled(alive.map((replica) => replica.run({ type: "discard" }, { only: replica.thread })));
+    await this.#eachAlive({ type: "discard" });
   }
 
   facts(digest: boolean): Promise<readonly ReplicaFacts[]> {
@@ -124,6 +132,12 @@ export class PooledReplicaSet implements ReplicaSet {
     const report = await replica.run({ type: "commit", label }, { only: thread, first: true });
     this.#committed[replica.index] = thread;
     return report;
+  }
+
+  /** One task for every replica that has a thread, whatever comes of it: cleaning up waits for no restart. */
+  async #eachAlive(task: ThreadTask & { readonly type: "discard" | "copyAhead" }): Promise<void> {
+    const alive = this.#replicas.filter(({ thread }) => thread !== null);
+    await Promise.allSettled(alive.map((replica) => replica.run(task, { only: replica.thread })));
   }
 
   /** One task for every replica at once; waits for all, so that no thread still works when the first failure is reported. */

@@ -42,6 +42,11 @@ async function perform(task: ThreadTask): Promise<unknown> {
       host = new ReplicaHost(userModule && task.module !== null ? await createModel(userModule, task.module, task.context) : null);
       return null;
     }
+    case "foresee":
+      return started().ahead.foresee(started().model, task.foreseen, task.options);
+    case "copyAhead":
+      host?.ahead.copy(task.storages);
+      return null;
     case "prepare":
       started().prepare(task.delivery, task.options);
       return null;

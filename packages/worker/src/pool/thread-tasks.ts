@@ -1,6 +1,7 @@
 /** What a pool asks of a replica's thread and what comes back. Crosses threads by structured clone. */
 import type { DType, ReplicaReport } from "@rankcast/core";
 import { type ErrorRecord, type OrderWish, quote } from "@rankcast/core/runtime";
+import type { Foreseen } from "../replica/ahead-copies.ts";
 import type { ReplicaContext } from "../replica/replica-context.ts";
 import type { Delivery, ExportedTensor, KeptSet, ReplicaFacts, ReplicaLoadOptions } from "../replica/replica-host.ts";
 import type { WeightsLabel } from "../replica/weights-label.ts";
@@ -10,6 +11,8 @@ import type { PackedValue } from "./pack-value.ts";
 export type ThreadTask =
   | { readonly type: "boot"; readonly noMmap: boolean }
   | { readonly type: "start"; readonly noMmap: boolean; readonly module: string | null; readonly context: ReplicaContext }
+  | { readonly type: "foresee"; readonly foreseen: Foreseen; readonly options: ReplicaLoadOptions }
+  | { readonly type: "copyAhead"; readonly storages: readonly number[] }
   | { readonly type: "prepare"; readonly delivery: Delivery; readonly options: ReplicaLoadOptions }
   | { readonly type: "castWish"; readonly options: ReplicaLoadOptions }
   | { readonly type: "orderWish" }
@@ -26,6 +29,8 @@ export type ThreadTask =
 export interface ThreadValues {
   readonly boot: null;
   readonly start: null;
+  readonly foresee: readonly number[];
+  readonly copyAhead: null;
   readonly prepare: null;
   readonly castWish: DType | null;
   readonly orderWish: OrderWish;
@@ -65,6 +70,8 @@ export function taskName(task: ThreadTask): string {
 const TASK_NAMES: { readonly [type in Exclude<ThreadTask["type"], "call">]: string } = {
   boot: "its boot",
   start: "its start",
+  foresee: "the plan of a load",
+  copyAhead: "copying ahead of a load",
   prepare: "the preparation of a load",
   castWish: "a look at its types",
   orderWish: "a look at its order",

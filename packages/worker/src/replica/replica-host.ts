@@ -36,6 +36,7 @@ import {
 } from "@rankcast/core/runtime";
 import { type Delivery, receiveDelivery } from "./delivery.ts";
 import { digestModule } from "./digest-module.ts";
+import { ForeseenLoad } from "./foreseen-load.ts";
 import { receiveCasts } from "./receive-casts.ts";
 import { ownPages, touchPages } from "./touch-pages.ts";
 import { layOver, namesNotGiven, type WeightLayer } from "./weight-layers.ts";
@@ -91,6 +92,8 @@ interface Prepared {
   readonly stateDict: StateDict;
   readonly options: ReplicaLoadOptions;
   readonly reuse: SegmentReuse | null;
+  /** Tensors that are copied already. */
+  readonly copiedAhead: number;
 }
 
 /** One tensor of a replica, copied into shared memory: crosses threads without another copy. */
@@ -109,6 +112,8 @@ export class ReplicaHost {
   model: Module | null;
   /** For a model of the main thread; those of a pool take turns there. */
   readonly turns = new WeightTurns();
+  /** Copies that are made while a load's files arrive. */
+  readonly ahead = new ForeseenLoad();
   #warnings: readonly string[] = [];
   #prepared: Prepared | null = null;
   /** What the sets of one layout of updates were bound to; only the last layout's. */
@@ -138,11 +143,12 @@ export class ReplicaHost {
     const model = this.model ?? moduleFromStateDict(stateDict, { meta: true });
     const { castOf, castStorages } = receiveCasts(delivery, manifest, storages);
     const plan = planStateDict(model, stateDict, { ...options, castOf });
+    const copiedAhead = this.ahead.handOver(delivery.placed.foreseen, plan, storages);
     // Both here and not in the commit: the coordinator verifies meanwhile, and nobody waits at the last barrier.
     stageStateDict(plan);
     if (options.prefault) touchPages([...storages, ...castStorages]);
     this.#warnings = warnings;
-    this.#prepared = { plan, model, renamed, stateDict, options, reuse: delivery.reuse };
+    this.#prepared = { plan, model, renamed, stateDict, options, reuse: delivery.reuse, copiedAhead };
   }
 
   /** The type that a load would have to make new tensors of; advice for whoever fetches. */
@@ -168,7 +174,8 @@ export class ReplicaHost {
     this.model = prepared.model;
     this.#copied = looksAtSources(plan) ? null : stateDict;
     this.#keep({ stateDict, options, label, isRewritten: (reuse?.set ?? null) !== null }, plan.report, reuse);
-    return { ...plan.report, renamed: prepared.renamed };
+    const { renamed, copiedAhead } = prepared;
+    return { ...plan.report, renamed, ...(copiedAhead > 0 ? { copiedAhead } : {}) };
   }
 
   /**
@@ -245,6 +252,7 @@ export class ReplicaHost {
   discard(): void {
     this.#prepared = null;
     this.#before = null;
+    this.ahead.forget();
   }
 
   /** A copy of the model's state, row-major. Empty before the first load. */

@@ -1,6 +1,7 @@
 /** What a collective load needs of the replicas of a rank, wherever they live. */
 import { type DType, type ReplicaReport, StateDict } from "@rankcast/core";
 import type { OrderWish } from "@rankcast/core/runtime";
+import type { Foreseen } from "./ahead-copies.ts";
 import type { Delivery, KeptSet, ReplicaFacts, ReplicaHost, ReplicaLoadOptions } from "./replica-host.ts";
 import type { WeightTurns } from "./weight-turns.ts";
 import type { WeightsLabel } from "./weights-label.ts";
@@ -14,6 +15,10 @@ export interface ReplicaSet {
   castWish(options: ReplicaLoadOptions): Promise<DType | null>;
   /** In which order the first replica's model has its weights, where that is another library's. */
   orderWish(): Promise<OrderWish>;
+  /** Plans to copy from weights that are arriving; gives the storages that some replica copies from. @throws {CheckpointError} when none can. */
+  foresee(foreseen: Foreseen, options: ReplicaLoadOptions): Promise<readonly number[]>;
+  /** Copies from storages that are here now. What fails is copied by the load. */
+  copyAhead(storages: readonly number[]): Promise<void>;
   /** @throws {CheckpointError} the first replica's failure. */
   prepare(delivery: Delivery, options: ReplicaLoadOptions): Promise<void>;
   /** Reports by replica index. @throws {CheckpointError} when a replica crashed. */
@@ -40,6 +45,8 @@ export function localReplicaSet(host: ReplicaHost): ReplicaSet {
     turns: host.turns,
     castWish: async (options) => host.castWish(options),
     orderWish: async () => host.orderWish(),
+    foresee: async (foreseen, options) => host.ahead.foresee(host.model, foreseen, options),
+    copyAhead: async (storages) => host.ahead.copy(storages),
     prepare: async (delivery, options) => host.prepare(delivery, options),
     commit: async (label) => [host.commit(label)],
     swap: async (kept, options, attach, label) => {

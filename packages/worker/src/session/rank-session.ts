@@ -14,6 +14,7 @@ import {
   openCoordinatorChannel,
   type Published,
 } from "../grpc/coordinator-channel.ts";
+import { ArrivalBoard } from "./arrival-board.ts";
 import { type FailureListener, FailureListeners } from "./failure-listeners.ts";
 import { fromWireError, toWireError } from "./wire-error.ts";
 
@@ -66,6 +67,8 @@ export class RankSession {
   readonly #publications = new Map<number, Waiter<Published>>();
   // Publications that came before anyone asked: another rank started the round.
   readonly #early = new Map<number, Published>();
+  /** What is here of weights that are not published yet. */
+  readonly arrivals = new ArrivalBoard();
   readonly #subscriptions = new Map<number, SubscriptionListener>();
   #subscriptionCount = 0;
   #freed: ((offer: number) => void) | null = null;
@@ -88,7 +91,7 @@ export class RankSession {
     let session: RankSession | undefined;
     await new Promise<void>((resolve, reject) => {
       session = new RankSession(address, token, { resolve, reject }, open);
-      session.#channel.send(hello);
+      session.#channel.send({ ...hello, takesArriving: true });
     });
     return session as RankSession;
   }
@@ -188,6 +191,7 @@ export class RankSession {
   forget(sequence: number): void {
     this.#publications.delete(sequence);
     this.#early.delete(sequence);
+    this.arrivals.over(sequence);
   }
 
   /** Says what this rank is doing; shown to people and named when it holds others up. */
@@ -235,6 +239,9 @@ export class RankSession {
         this.#place = { nodeRank: message.nodeRank, nodeCount: message.nodeCount };
         this.#welcome?.resolve();
         this.#welcome = null;
+        return;
+      case "arriving":
+        this.arrivals.hear(message);
         return;
       case "published": {
         const waiter = this.#publications.get(message.sequence);
