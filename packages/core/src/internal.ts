@@ -61,6 +61,9 @@ export type { SenderEvent, SenderInstruction } from "./broadcast/sender-event.ts
 export { createSenderState, type SenderOptions, type SenderState, type Subscription } from "./broadcast/sender-state.ts";
 export { stepReceiver } from "./broadcast/step-receiver.ts";
 export { stepSender } from "./broadcast/step-sender.ts";
+export { crc32OfBoth, crc32OfTail } from "./checksum/combine-crc32.ts";
+export { crc32, prepareCrc32 } from "./checksum/crc32.ts";
+export { openFastCrc32 } from "./checksum/fast-crc32.ts";
 // Containers
 export type { Container, ContainerEntry } from "./container/container.ts";
 export { inflateExactly } from "./container/inflate.ts";
@@ -91,7 +94,6 @@ export { JsonScanner } from "./format/json-scanner.ts";
 export { moveStorages } from "./format/move-storages.ts";
 export { npy } from "./format/npy.ts";
 export { npz } from "./format/npz.ts";
-export { crc32OfTail } from "./format/npz-checksum.ts";
 export { plainPickle } from "./format/plain-pickle.ts";
 export { type ReadCheckpointOptions, readCheckpoint } from "./format/read-checkpoint.ts";
 export { readFirstMatch, readHead } from "./format/read-first-match.ts";

@@ -1,4 +1,5 @@
 /** Names that only the sister packages may use (imported as `@rankcast/core/runtime`): what ranks and coordinators run on. No promise of stability. */
+
 export type { BarrierDecision, FailDecision } from "./barrier/barrier-decision.ts";
 export { decisionError } from "./barrier/barrier-error.ts";
 export type { ArrivalOutcome, BarrierEvent, MemberPlace } from "./barrier/barrier-event.ts";
@@ -37,6 +38,7 @@ export type { SenderEvent, SenderInstruction } from "./broadcast/sender-event.ts
 export { createSenderState, type SenderOptions, type SenderState, type Subscription } from "./broadcast/sender-state.ts";
 export { stepReceiver } from "./broadcast/step-receiver.ts";
 export { stepSender } from "./broadcast/step-sender.ts";
+export { crc32, prepareCrc32 } from "./checksum/crc32.ts";
 export { applyDelta } from "./delta/apply-delta.ts";
 export { type ByteRun, type ByteRuns, blocksOf, noPages, type PageMap } from "./delta/delta-format.ts";
 export { type EncodedDelta, encodeDelta } from "./delta/encode-delta.ts";

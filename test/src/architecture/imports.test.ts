@@ -21,6 +21,7 @@ const FOLDER_ORDER = new Map([
       "environment",
       "observe",
       "topology",
+      "checksum",
       "tensor",
       "memory",
       "source",
@@ -57,6 +58,7 @@ const DOORS = new Map<string, RegExp>([
   ["node-fetch", /^packages\/core\/src\/source\/http-[a-z-]+\.ts$/],
   ["msgpackr", /^packages\/core\/src\/manifest\/manifest-codec\.ts$/],
   ["koffi", /^packages\/core\/src\/memory\/native-memory\.ts$/],
+  ["@node-rs/crc32", /^packages\/core\/src\/checksum\/fast-crc32\.ts$/],
   ["prom-client", /^packages\/coordinator\/src\/metrics\/job-metrics\.ts$/],
   ["piscina", /^packages\/worker\/src\/pool\/[a-z-]+\.ts$/],
   ["@grpc/grpc-js", /^packages\/(worker|coordinator)\/src\/grpc\/[a-z-]+\.ts$/],
@@ -130,6 +132,14 @@ describe("architecture: imports", () => {
     const wrong = files
       .filter((file) => !file.path.startsWith("packages/worker/src/adapter/"))
       .flatMap((file) => file.imports.filter((specifier) => specifier.includes("/adapter/")).map((each) => `${file.path} imports ${each}`));
+    expect(wrong).to.deep.equal([]);
+  });
+
+  it("CRC-32 is computed behind one door", () => {
+    const zlib = /import\s*\{[^}]*\bcrc32\b[^}]*\}\s*from "node:zlib"/;
+    const wrong = files
+      .filter((file) => zlib.test(file.text) && !/^packages\/core\/src\/checksum\//.test(file.path))
+      .map((file) => file.path);
     expect(wrong).to.deep.equal([]);
   });
 

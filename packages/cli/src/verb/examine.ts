@@ -2,7 +2,7 @@
 import { readFileSync, statfsSync } from "node:fs";
 import { cpus, freemem, totalmem } from "node:os";
 import { readLinkKey } from "@rankcast/coordinator/internal";
-import { describeError, detectRank, nativeMemory, readEnvironment, readHostFacts } from "@rankcast/core/runtime";
+import { describeError, detectRank, nativeMemory, prepareCrc32, readEnvironment, readHostFacts } from "@rankcast/core/runtime";
 import { findHead, jobIdOf } from "@rankcast/worker/internal";
 import { allVariables } from "../environment/environment.ts";
 import { formatBytes } from "../terminal/format-bytes.ts";
@@ -18,7 +18,7 @@ export interface DoctorFinding {
 
 /** Looks at everything; changes nothing. */
 export function examine(): DoctorFinding[] {
-  return [node(), memory(), sharedMemory(), limits(), mapping(), proxies(), launcher(), nodes(), secret()];
+  return [node(), memory(), sharedMemory(), limits(), mapping(), checksums(), proxies(), launcher(), nodes(), secret()];
 }
 
 function node(): DoctorFinding {
@@ -96,6 +96,17 @@ function mapping(): DoctorFinding {
     status: "note",
     found: "koffi is not installed for this platform",
     remedy: "Install koffi: without it every rank reads its own copy.",
+  };
+}
+
+function checksums(): DoctorFinding {
+  const name = "checksums";
+  if (prepareCrc32()) return { name, status: "ok", found: "@node-rs/crc32 is installed: CRC-32 is computed as fast as memory is read" };
+  return {
+    name,
+    status: "note",
+    found: "@node-rs/crc32 is not installed for this platform",
+    remedy: "Install it: without it CRC-32 is computed by Node's zlib, up to four times slower.",
   };
 }
 

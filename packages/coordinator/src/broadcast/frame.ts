@@ -11,7 +11,7 @@
  * `connection` say what a connection is part of (subscribe, join); a link's first one subscribes, so that a sender that knows no links serves that one.
  * Payloads beside chunks are bitmaps of chunks: what is wanted (subscribe, join, probe) or missing (lost).
  */
-import { crc32 } from "node:zlib";
+import { crc32 } from "@rankcast/core/runtime";
 
 /** Length of a head. */
 export const HEAD_BYTES = 64;

@@ -1,8 +1,15 @@
 /** By which nodes that fetched for themselves find out whether they have the same weights. */
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
-import { crc32 } from "node:zlib";
-import { attachStorages, extraStateDigest, layoutDigest, nativeMemory, readEnvironment, unflattenPlacements } from "@rankcast/core/runtime";
+import {
+  attachStorages,
+  crc32,
+  extraStateDigest,
+  layoutDigest,
+  nativeMemory,
+  readEnvironment,
+  unflattenPlacements,
+} from "@rankcast/core/runtime";
 import type { FetchedWeights } from "../fetch/fetch-weights.ts";
 
 /** Checked between two turns of the event loop: a few milliseconds. */

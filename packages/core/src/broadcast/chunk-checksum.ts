@@ -2,7 +2,7 @@
  * The checksum of a chunk: CRC-32 over what the chunk is (content digest, index, segment, offset, length) and then its bytes. Right bytes
  * in a wrong place, or of another broadcast, do not pass. It detects faults and does not authenticate: the lane does that.
  */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../checksum/crc32.ts";
 import type { Chunk } from "./chunk-layout.ts";
 
 const BOUND_BYTES = 56;

@@ -2,7 +2,7 @@
  * Opens a zip archive over random-access reads. Everything about the archive is proved before the first payload byte is used, and whatever
  * two zip readers could read differently is refused.
  */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../checksum/crc32.ts";
 import { enforceLimit } from "../limits/exceeded.ts";
 import type { HeapBudget } from "../limits/heap-budget.ts";
 import type { Limits } from "../limits/limits.ts";

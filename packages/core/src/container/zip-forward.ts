@@ -2,7 +2,7 @@
  * Records of an archive read from its beginning, before its directory is here: only local headers and the data descriptors behind payloads tell of
  * them. Nothing read this way is trusted for good; `openZip` proves the archive when it is complete. Layout: PKWARE APPNOTE 4.3.7 and 4.3.9.
  */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../checksum/crc32.ts";
 import { type ByteSource, readBytes } from "../source/byte-source.ts";
 import { ZipWindow } from "./zip-window.ts";
 

@@ -1,6 +1,7 @@
 /** From an old state and a difference to the new state. */
 import { promisify } from "node:util";
-import { crc32, inflateRaw } from "node:zlib";
+import { inflateRaw } from "node:zlib";
+import { crc32 } from "../checksum/crc32.ts";
 import { DistributionError } from "../errors/checkpoint-error.ts";
 import {
   BITMAP_BYTES,

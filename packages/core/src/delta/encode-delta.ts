@@ -1,7 +1,8 @@
 /** From two states to their difference. */
 import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
-import { constants, crc32, deflateRaw } from "node:zlib";
+import { constants, deflateRaw } from "node:zlib";
+import { crc32 } from "../checksum/crc32.ts";
 import {
   BITMAP_BYTES,
   BLOCK_BYTES,

@@ -6,7 +6,9 @@
  *     deflated record: [header + elements]   one storage over the inflated record, the tensor starts behind the header
  */
 import { promisify } from "node:util";
-import { constants, crc32, inflateRaw } from "node:zlib";
+import { constants, inflateRaw } from "node:zlib";
+import { crc32OfTail } from "../checksum/combine-crc32.ts";
+import { crc32 } from "../checksum/crc32.ts";
 import type { Container, ContainerEntry } from "../container/container.ts";
 import { openZip } from "../container/open-zip.ts";
 import { FormatError } from "../errors/checkpoint-error.ts";
@@ -25,7 +27,6 @@ import { bytesOf } from "../tensor/dtype.ts";
 import type { CheckpointFormat, FormatInput } from "./checkpoint-format.ts";
 import { type NpyArray, npyArray } from "./npy-array.ts";
 import { describePlace, type NpyHeader, type NpyPlace, npyHeaderBytes, parseNpyHeader } from "./npy-header.ts";
-import { crc32OfTail } from "./npz-checksum.ts";
 import { leafBytes, rowBytes } from "./table-costs.ts";
 
 const SUFFIX = ".npy";

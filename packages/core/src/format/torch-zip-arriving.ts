@@ -8,7 +8,7 @@
  * Sources: torch `caffe2/serialize/inline_container.cc` (`getPadding`), `serialization.py` (`_get_offset`), pytorch#143880. Sizes and checksums stand
  * behind the payloads and in the directory, not in the local headers. Whatever does not look like this is read when it is complete.
  */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../checksum/crc32.ts";
 import { openZip } from "../container/open-zip.ts";
 import { zipError } from "../container/zip-error.ts";
 import { folderOf } from "../container/zip-folder.ts";

@@ -1,5 +1,5 @@
 /** Checks a piece against the CRC-32 its writer stored, while the bytes are hot in the cache. */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../checksum/crc32.ts";
 import { FormatError } from "../errors/checkpoint-error.ts";
 import { printable, quote } from "../errors/quote.ts";
 import type { StorageExtent } from "../manifest/checkpoint-tree.ts";

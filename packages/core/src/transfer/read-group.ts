@@ -1,5 +1,5 @@
 /** Small neighbours: one read into scratch memory, then each to its place. */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../checksum/crc32.ts";
 import { inflateExactly } from "../container/inflate.ts";
 import { checksumError, pieceError } from "./piece-checksum.ts";
 import { pieceTarget } from "./piece-target.ts";

@@ -5,7 +5,7 @@
  *
  *     local header, name, [zip64 field], "FB" field that pads to the alignment, payload, data descriptor with signature
  */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../checksum/crc32.ts";
 import type { FileSink } from "./file-sink.ts";
 
 /** Payloads start on multiples of this (`.storage_alignment`). */
