@@ -19,9 +19,9 @@ const OURS = /^@rankcast\/(core|worker|coordinator)(\/|$)/;
  */
 const PACKAGES = {
   "packages/core": {
-    entries: ["index", "runtime", "launcher", "internal", "source/file-thread", "segment/verify-thread", "memory/copy-thread"],
+    entries: ["index", "runtime", "launcher", "internal", "source/file-thread", "checksum/checksum-thread", "memory/copy-thread"],
     inline: /^msgpackr(\/|$)/,
-    together: [["launcher"], ["verify-thread", "copy-thread"], ["runtime", "index"]],
+    together: [["launcher"], ["checksum-thread", "copy-thread"], ["runtime", "index"]],
   },
   "packages/worker": {
     entries: ["index", "internal", "pool/thread-main"],

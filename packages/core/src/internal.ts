@@ -61,6 +61,7 @@ export type { SenderEvent, SenderInstruction } from "./broadcast/sender-event.ts
 export { createSenderState, type SenderOptions, type SenderState, type Subscription } from "./broadcast/sender-state.ts";
 export { stepReceiver } from "./broadcast/step-receiver.ts";
 export { stepSender } from "./broadcast/step-sender.ts";
+export { ChecksumCrew, sharedChecksumCrew } from "./checksum/checksum-crew.ts";
 export { crc32OfBoth, crc32OfTail } from "./checksum/combine-crc32.ts";
 export { crc32, prepareCrc32 } from "./checksum/crc32.ts";
 export { openFastCrc32 } from "./checksum/fast-crc32.ts";

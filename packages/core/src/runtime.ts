@@ -38,6 +38,7 @@ export type { SenderEvent, SenderInstruction } from "./broadcast/sender-event.ts
 export { createSenderState, type SenderOptions, type SenderState, type Subscription } from "./broadcast/sender-state.ts";
 export { stepReceiver } from "./broadcast/step-receiver.ts";
 export { stepSender } from "./broadcast/step-sender.ts";
+export { rehearseChecksums } from "./checksum/checksum-crew.ts";
 export { crc32, prepareCrc32 } from "./checksum/crc32.ts";
 export { applyDelta } from "./delta/apply-delta.ts";
 export { type ByteRun, type ByteRuns, blocksOf, noPages, type PageMap } from "./delta/delta-format.ts";

@@ -1,9 +1,10 @@
 /**
  * Loads of a tiny checkpoint through all that a coordinator does of one (messages, barriers, fetching, the report), while ranks are being started:
- * the first time takes several times as long as the others (code is compiled, doors are opened), and every rank waits for it.
+ * the first time takes several times as long as the others (code is compiled, doors are opened), and every rank waits for it. Threads for the checksums
+ * of files that were never seen are started behind it.
  */
 import type { FetchOptions, LoadReportFields } from "@rankcast/core";
-import { importReaders, MemoryMeter } from "@rankcast/core/runtime";
+import { importReaders, MemoryMeter, rehearseChecksums } from "@rankcast/core/runtime";
 import { fetchAndCast } from "../fetch/cast-weights.ts";
 import { fetchWeights } from "../fetch/fetch-weights.ts";
 import { openRehearsedCheckpoint } from "../fetch/rehearsed-checkpoint.ts";
@@ -44,6 +45,8 @@ export async function rehearseRounds(): Promise<readonly LoadReportFields[]> {
   } catch {
     // The first load says what is wrong.
   }
+  // Last, because they take a processor from ranks that start. A rank that comes before them does without.
+  rehearseChecksums();
   return reports;
 }
 

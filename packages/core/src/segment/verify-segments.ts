@@ -1,43 +1,44 @@
 /**
- * Checks stored checksums of complete segments on as many processors as the bytes are worth: on Node's thread pool, or in threads of their own where
- * there are more processors than the pool has threads and enough bytes to pay for starting them, or no function for the pool.
+ * Checks stored checksums of complete segments on as many processors as the bytes are worth: in threads that take portions together with this one, or,
+ * where CRC-32 is Node's zlib's, on Node's own thread pool.
  */
 import { availableParallelism } from "node:os";
-import { Worker } from "node:worker_threads";
-import { SourceError } from "../errors/checkpoint-error.ts";
-import { type ErrorRecord, fromErrorRecord } from "../errors/error-record.ts";
-import { copyStorage } from "../manifest/copy-storage.ts";
+import { crewFor, sharedChecksumCrew } from "../checksum/checksum-crew.ts";
+import { prepareCrc32 } from "../checksum/crc32.ts";
 import type { StateDictManifest } from "../manifest/manifest.ts";
+import { attachStorages } from "../memory/attach-storages.ts";
 import type { NativeMemory } from "../memory/native-memory.ts";
 import type { PoolChecksum } from "../memory/pool-checksum.ts";
 import type { SegmentDescriptor } from "../memory/segment.ts";
 import type { LoadPlan } from "../plan/load-plan.ts";
 import { addReadStats, newReadStats, type ReadStats } from "../source/counting-source.ts";
-import { type VerifyShare, verifyShare } from "./verify-share.ts";
+import { requireChecksum } from "../transfer/piece-checksum.ts";
+import type { StorageRead } from "../transfer/read-tasks.ts";
+import { checkedPieces, verifyStorages } from "../transfer/verify-storages.ts";
 
-/** What a thread says, once. */
-export type VerifyAnswer = { readonly stats: ReadStats } | { readonly error: ErrorRecord };
+/** Who computes: `crew`: threads and this one; `pool`: Node's thread pool, by zlib; `alone`: this thread, in turns with whatever else it does. */
+export type VerifyWay = "crew" | "pool" | "alone";
 
 /** How to verify. */
 export interface VerifySegmentsOptions {
   readonly native: NativeMemory | null;
   readonly signal?: AbortSignal | undefined;
-  /** Bytes that are worth a share of their own. */
-  readonly shareBytes?: number;
-  /** Whether Node's thread pool may be used. Default true. */
-  readonly pool?: boolean;
+  /** Default: what is fastest for as many bytes. What cannot be had here is replaced. */
+  readonly way?: VerifyWay;
 }
 
-/** What sharing the work out costs is less than the CRC-32 of this many bytes. */
+/** Fewer this thread computes before others are awake. */
+const CREW_BYTES_MIN = 32 * 2 ** 20;
+/** What sharing the work out over the pool costs is less than the CRC-32 of this many bytes. */
 const SHARE_BYTES_MIN = 128 * 2 ** 20;
 /** Threads of Node's pool, unless UV_THREADPOOL_SIZE says otherwise. */
 const POOL_THREADS = 4;
-/** From here on threads of their own, of which each costs about 65 ms, are faster than the pool where eight or more processors are there. */
+/** From here on threads of our own are faster than the pool where more processors are there than it has threads. */
 const POOL_BYTES_MAX = 2 ** 31;
 
 /**
- * Of the storages that `placements` names, whose bytes are as the file has them. Without the pool this thread takes a share of its own, in turns with
- * whatever else it does. @throws {FormatError} class integrity; as `attachStorages`.
+ * Of the storages that `placements` names, whose bytes are as the file has them.
+ * @throws {FormatError} class integrity; as `attachStorages`; the signal's reason.
  */
 export async function verifySegments(
   { storages, sources }: Pick<StateDictManifest, "storages" | "sources">,
@@ -47,76 +48,91 @@ export async function verifySegments(
 ): Promise<ReadStats> {
   const { native, signal } = options;
   signal?.throwIfAborted();
-  const { count, crc32Aside } = divide(placements, options);
-  const names = sources.map(({ name }) => ({ name }));
-  const shares = cutShares(placements, count).map((share): VerifyShare => ({ storages, placements: share, sources: names, segments }));
-  const stop = new AbortController();
-  const signals = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  const attached = attachStorages(segments, placements, native).storages;
   try {
-    const checked = shares.map((share, index) =>
-      index === 0 || crc32Aside ? verifyShare(share, native, { signal: signals, crc32Aside }) : inThread(share, signals),
-    );
-    const stats = await Promise.all(checked);
-    return stats.reduce((sum, one) => addReadStats(sum, one), newReadStats());
+    const reads: StorageRead[] = [];
+    placements.forEach((placement, index) => {
+      const [storage, target] = [storages[index], attached[index]];
+      if (placement && storage && target) reads.push({ storage, target });
+    });
+    const { way, crc32Aside } = chooseWay(reads, options);
+    if (way === "crew") return await verifyWithCrew(reads, sources, signal);
+    const shares = crc32Aside ? cutShares(reads) : [reads];
+    return await verifyShares(shares, sources, { signal, crc32Aside });
   } finally {
-    stop.abort();
+    for (const buffer of new Set(attached.map((storage) => storage.buffer))) if (native?.isMapped(buffer)) native.unmap(buffer);
   }
 }
 
-/** Into how many shares, and by what they are computed where that is not a thread each. */
-function divide(
-  placements: LoadPlan["placements"],
-  { native, shareBytes = SHARE_BYTES_MIN, pool = true }: VerifySegmentsOptions,
-): { readonly count: number; readonly crc32Aside: PoolChecksum | undefined } {
-  // Where nothing is mapped each share would read what it shares with another.
-  if (!native) return { count: 1, crc32Aside: undefined };
-  const nbytes = placements.reduce((sum, placement) => sum + (placement?.nbytes ?? 0), 0);
-  const count = Math.max(1, Math.min(availableParallelism(), Math.floor(nbytes / shareBytes)));
-  // What this thread does alone needs no other.
-  const pays = pool && count > 1 && (count <= POOL_THREADS || nbytes < POOL_BYTES_MAX);
-  const crc32Aside = pays ? (native.poolChecksum() ?? undefined) : undefined;
-  return { count: crc32Aside ? Math.min(count, POOL_THREADS) : count, crc32Aside };
+interface ChosenWay {
+  readonly way: VerifyWay;
+  readonly crc32Aside?: PoolChecksum | undefined;
+}
+
+function chooseWay(reads: readonly StorageRead[], { native, way: wished }: VerifySegmentsOptions): ChosenWay {
+  const nbytes = reads.reduce((sum, { target }) => sum + target.nbytes, 0);
+  const way = wished ?? fastestWay(nbytes);
+  // Memory that is not shared would be copied for another thread; without the kernel door what is read here is.
+  if (way === "crew" && reads.every(({ target }) => target.buffer instanceof SharedArrayBuffer)) return { way };
+  const crc32Aside = way === "alone" || !native ? undefined : (native.poolChecksum() ?? undefined);
+  return { way: crc32Aside ? "pool" : "alone", crc32Aside };
+}
+
+function fastestWay(nbytes: number): VerifyWay {
+  if (nbytes < CREW_BYTES_MIN) return "alone";
+  if (prepareCrc32()) return "crew";
+  if (nbytes < 2 * SHARE_BYTES_MIN) return "alone";
+  return nbytes < POOL_BYTES_MAX || availableParallelism() <= POOL_THREADS ? "pool" : "crew";
+}
+
+async function verifyWithCrew(
+  reads: readonly StorageRead[],
+  sources: readonly { readonly name: string }[],
+  signal: AbortSignal | undefined,
+): Promise<ReadStats> {
+  const stats = newReadStats();
+  const pieces = [...checkedPieces(reads, sources, stats)];
+  const runs = pieces.map(({ target, at, nbytes }) => ({
+    buffer: target.buffer as SharedArrayBuffer,
+    byteOffset: target.byteOffset + at,
+    nbytes,
+  }));
+  for (const { nbytes } of runs) stats.bytesRead += nbytes;
+  const crew = sharedChecksumCrew();
+  crew.start(crewFor(stats.bytesRead));
+  const found = await crew.compute(runs, signal);
+  pieces.forEach(({ place }, index) => {
+    requireChecksum(place, found[index] ?? 0);
+  });
+  return stats;
+}
+
+/** All at once; the first that fails stops the others, and is thrown when they have ended: nobody may look at memory that is unmapped. */
+async function verifyShares(
+  shares: readonly StorageRead[][],
+  sources: readonly { readonly name: string }[],
+  { signal, crc32Aside }: { readonly signal: AbortSignal | undefined; readonly crc32Aside: PoolChecksum | undefined },
+): Promise<ReadStats> {
+  const stop = new AbortController();
+  const signals = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  const checking = shares.map((share) => verifyStorages(share, sources, { signal: signals, crc32Aside }));
+  try {
+    return (await Promise.all(checking)).reduce((sum, one) => addReadStats(sum, one), newReadStats());
+  } finally {
+    stop.abort();
+    await Promise.allSettled(checking);
+  }
 }
 
 /** Storages go to whoever has least, the largest first. */
-function cutShares(placements: LoadPlan["placements"], count: number): LoadPlan["placements"][] {
-  const shares = Array.from({ length: count }, () => ({
-    nbytes: 0,
-    placements: placements.map((): LoadPlan["placements"][number] => null),
-  }));
-  const order = placements.flatMap((placement, index) => (placement ? [{ placement, index }] : []));
-  order.sort((a, b) => b.placement.nbytes - a.placement.nbytes || a.index - b.index);
-  for (const { placement, index } of order) {
+function cutShares(reads: readonly StorageRead[]): StorageRead[][] {
+  const nbytes = reads.reduce((sum, { target }) => sum + target.nbytes, 0);
+  const count = Math.max(1, Math.min(availableParallelism(), POOL_THREADS, Math.floor(nbytes / SHARE_BYTES_MIN)));
+  const shares = Array.from({ length: count }, () => ({ nbytes: 0, reads: [] as StorageRead[] }));
+  for (const read of [...reads].sort((a, b) => b.target.nbytes - a.target.nbytes)) {
     const share = shares.reduce((least, one) => (one.nbytes < least.nbytes ? one : least));
-    share.placements[index] = placement;
-    share.nbytes += placement.nbytes;
+    share.reads.push(read);
+    share.nbytes += read.target.nbytes;
   }
-  return shares.map((share) => share.placements);
-}
-
-async function inThread(share: VerifyShare, signal: AbortSignal): Promise<ReadStats> {
-  signal.throwIfAborted();
-  const worker = new Worker(new URL("./verify-thread.js", import.meta.url), {
-    workerData: { ...share, storages: share.storages.map((storage) => copyStorage(storage)) } satisfies VerifyShare,
-    env: {},
-    execArgv: [],
-    name: "rankcast-verify",
-  });
-  const stop = (): void => void worker.terminate();
-  signal.addEventListener("abort", stop, { once: true });
-  try {
-    const answer = await new Promise<VerifyAnswer>((resolve, reject) => {
-      worker.once("message", resolve);
-      worker.once("error", reject);
-      worker.once("exit", () => {
-        const ended = new SourceError("RANKCAST_INTERNAL", "a thread that checks checksums ended without an answer", {});
-        reject(signal.aborted ? signal.reason : ended);
-      });
-    });
-    if ("error" in answer) throw fromErrorRecord(answer.error);
-    return answer.stats;
-  } finally {
-    signal.removeEventListener("abort", stop);
-    await worker.terminate();
-  }
+  return shares.map((share) => share.reads);
 }

@@ -32,7 +32,7 @@ export class PieceChecksum {
     if (this.#expected !== null) this.#found = crc32(bytes, this.#found);
   }
 
-  /** The same beside this thread, one call after the other. */
+  /** The same on Node's thread pool, one call after the other. */
   async updateAside(bytes: Uint8Array, crc32Aside: PoolChecksum): Promise<void> {
     if (this.#expected !== null) this.#found = await crc32Aside(bytes, this.#found);
   }
@@ -41,6 +41,12 @@ export class PieceChecksum {
   finish(): void {
     if (this.#expected !== null && this.#found !== this.#expected) throw checksumError(this.#place, this.#expected, this.#found);
   }
+}
+
+/** @throws {FormatError} RANKCAST_CHECKSUM when there is a stored CRC-32 and `found` is another. */
+export function requireChecksum(place: PiecePlace, found: number): void {
+  const { crc32: stored } = place.extent;
+  if (stored !== null && found !== stored) throw checksumError(place, stored, found);
 }
 
 /** A refusal of bytes whose CRC-32 is not the stored one. */

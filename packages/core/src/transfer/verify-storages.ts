@@ -2,7 +2,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { PoolChecksum } from "../memory/pool-checksum.ts";
 import { newReadStats, type ReadStats } from "../source/counting-source.ts";
-import { PieceChecksum } from "./piece-checksum.ts";
+import type { Storage } from "../tensor/storage.ts";
+import { PieceChecksum, type PiecePlace } from "./piece-checksum.ts";
 import type { StorageRead } from "./read-tasks.ts";
 
 /** How to verify. */
@@ -31,28 +32,48 @@ export async function verifyStorages(
 ): Promise<ReadStats> {
   const stats = newReadStats();
   let sinceTurn = 0;
-  for (const { storage, target } of reads) {
-    for (const piece of storage.meta ? [] : storage.pieces) {
-      if (piece.extent.type !== "range") continue;
-      stats.bytesNeeded += piece.extent.storedBytes;
-      const checksum = new PieceChecksum({ extent: piece.extent, file: sources[piece.extent.source]?.name ?? "" }, true);
-      // Only plain stored pieces can be used where they lie.
-      if (!checksum.active || piece.extent.encoding !== "stored" || piece.rectangle) continue;
-      for (let at = 0; at < piece.nbytes; at += PORTION_BYTES) {
-        const length = Math.min(PORTION_BYTES, piece.nbytes - at);
-        const bytes = target.bytes(piece.at + at, length);
-        if (crc32Aside && length >= ASIDE_BYTES_MIN) await checksum.updateAside(bytes, crc32Aside);
-        else checksum.update(bytes);
-        stats.bytesRead += length;
-        sinceTurn += length;
-        if (sinceTurn < PORTION_BYTES) continue;
-        sinceTurn = 0;
-        onProgress?.(stats.bytesRead);
-        await nextTurn();
-        signal?.throwIfAborted();
-      }
-      checksum.finish();
+  for (const { place, target, at: begin, nbytes } of checkedPieces(reads, sources, stats)) {
+    const checksum = new PieceChecksum(place, true);
+    for (let at = 0; at < nbytes; at += PORTION_BYTES) {
+      const length = Math.min(PORTION_BYTES, nbytes - at);
+      const bytes = target.bytes(begin + at, length);
+      if (crc32Aside && length >= ASIDE_BYTES_MIN) await checksum.updateAside(bytes, crc32Aside);
+      else checksum.update(bytes);
+      stats.bytesRead += length;
+      sinceTurn += length;
+      if (sinceTurn < PORTION_BYTES) continue;
+      sinceTurn = 0;
+      onProgress?.(stats.bytesRead);
+      await nextTurn();
+      signal?.throwIfAborted();
     }
+    checksum.finish();
   }
   return stats;
+}
+
+/** A piece in memory that has a CRC-32 in its file. */
+export interface CheckedPiece {
+  readonly place: PiecePlace;
+  readonly target: Storage;
+  /** Where it begins in `target`. */
+  readonly at: number;
+  readonly nbytes: number;
+}
+
+/** What is to be compared; counts all of it, and what has no checksum, in `stats.bytesNeeded`. */
+export function* checkedPieces(
+  reads: readonly StorageRead[],
+  sources: readonly { readonly name: string }[],
+  stats: ReadStats,
+): Generator<CheckedPiece> {
+  for (const { storage, target } of reads) {
+    for (const { extent, rectangle, at, nbytes } of storage.meta ? [] : storage.pieces) {
+      if (extent.type !== "range") continue;
+      stats.bytesNeeded += extent.storedBytes;
+      // Only plain stored pieces can be used where they lie.
+      if (extent.crc32 === null || extent.encoding !== "stored" || rectangle) continue;
+      yield { place: { extent, file: sources[extent.source]?.name ?? "" }, target, at, nbytes };
+    }
+  }
 }

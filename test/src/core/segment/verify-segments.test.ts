@@ -7,9 +7,9 @@ import { nativeMemory, type StorageDescriptor, StorageRef, verifySegments } from
 import { expect } from "chai";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 
-/** Enough to be given to another thread. */
 const PIECE_BYTES = 300_000;
 const PIECES = 9;
+const WAYS = ["crew", "pool", "alone"] as const;
 
 describe("verifySegments", function () {
   this.timeout(60_000);
@@ -32,12 +32,12 @@ describe("verifySegments", function () {
     const segment = { kind: "file" as const, path, offset: 0, nbytes: size, sizeBytes: size, mtimeMs, inode: ino };
     const placements = storages.map((_, index) => ({ segment: 0, byteOffset: index * PIECE_BYTES, nbytes: PIECE_BYTES }));
     const sources = [{ name: "weights" }] as unknown as Parameters<typeof verifySegments>[0]["sources"];
-    return [{ storages, sources }, placements, [segment], { native: nativeMemory(false), shareBytes: PIECE_BYTES }];
+    return [{ storages, sources }, placements, [segment], { native: nativeMemory(false) }];
   }
 
   it("looks at every byte once, whoever does", async () => {
     const [manifest, placements, segments, options] = written(null);
-    const ways = [{ pool: true }, { pool: false }, { native: null }];
+    const ways = [{ way: "pool" }, { way: "crew" }, { way: "alone" }, { native: null }, { native: null, way: "crew" }, {}] as const;
     for (const way of ways) {
       const { bytesRead, bytesNeeded } = await verifySegments(manifest, placements, segments, { ...options, ...way });
       expect([bytesRead, bytesNeeded]).to.deep.equal([PIECES * PIECE_BYTES, PIECES * PIECE_BYTES]);
@@ -47,13 +47,12 @@ describe("verifySegments", function () {
   for (let broken = 0; broken < PIECES; broken += 1) {
     it(`one byte of piece ${broken} is enough to refuse`, async () => {
       const [manifest, placements, segments, options] = written(broken);
-      // Every other piece is refused by a thread of its own.
-      const thrown: unknown = await verifySegments(manifest, placements, segments, { ...options, pool: broken % 2 === 0 }).catch(
-        (error: unknown) => error,
-      );
-      expect(thrown).to.be.instanceOf(FormatError);
-      expect((thrown as FormatError).code).to.equal("RANKCAST_CHECKSUM");
-      expect((thrown as FormatError).details["record"]).to.equal(`data/${broken}`);
+      for (const way of WAYS) {
+        const thrown: unknown = await verifySegments(manifest, placements, segments, { ...options, way }).catch((error: unknown) => error);
+        expect(thrown, way).to.be.instanceOf(FormatError);
+        expect((thrown as FormatError).code, way).to.equal("RANKCAST_CHECKSUM");
+        expect((thrown as FormatError).details["record"], way).to.equal(`data/${broken}`);
+      }
     });
   }
 
@@ -66,12 +65,13 @@ describe("verifySegments", function () {
     expect(await aside(bytes.subarray(1000), first)).to.equal(crc32(bytes));
   });
 
-  it("stops when it is told to", async () => {
-    const [manifest, placements, segments, options] = written(null);
-    const reason = new Error("enough");
-    const thrown: unknown = await verifySegments(manifest, placements, segments, { ...options, signal: AbortSignal.abort(reason) }).catch(
-      (e: unknown) => e,
-    );
-    expect(thrown).to.equal(reason);
-  });
+  for (const way of WAYS) {
+    it(`stops when it is told to (${way})`, async () => {
+      const [manifest, placements, segments, options] = written(null);
+      const reason = new Error("enough");
+      const signal = AbortSignal.abort(reason);
+      const thrown: unknown = await verifySegments(manifest, placements, segments, { ...options, way, signal }).catch((e: unknown) => e);
+      expect(thrown).to.equal(reason);
+    });
+  }
 });
