@@ -97,6 +97,7 @@ export type { SegmentDescriptor } from "./memory/segment.ts";
 export { openSegmentBytes, type SegmentBytes } from "./memory/segment-bytes.ts";
 export { TensorCopier, type TensorCopy } from "./memory/tensor-copier.ts";
 export { createWrittenSegment, type WrittenSegment } from "./memory/written-segment.ts";
+export { Adoption } from "./module/adoption.ts";
 export { castWish } from "./module/cast-wish.ts";
 export { commitStateDict, stageStateDict } from "./module/commit-state-dict.ts";
 export { KeyedModule } from "./module/keyed-module.ts";

@@ -3,10 +3,11 @@
  * at a time; a round that failed leaves nothing behind.
  */
 import { type CheckpointError, DistributionError, type FetchOptions, type LoadReportFields } from "@rankcast/core";
-import { asCheckpointError, type PlacedSegments, type StateDictManifest } from "@rankcast/core/runtime";
+import { asCheckpointError, type PlacedSegments } from "@rankcast/core/runtime";
 import { type FetchedWeights, type FetchListener, type FetchWeights, publishedWeights } from "../fetch/fetch-weights.ts";
 import type { Arrive, CoordinatorMessage, Hello, LoadRequest, Publication } from "../grpc/coordination-server.ts";
 import type { CoordinatorMemory } from "./coordinator-memory.ts";
+import { KnownLayouts } from "./known-layouts.ts";
 import { mergeRankResults, type RankResult } from "./merge-rank-results.ts";
 import type { DescribedWeights, NodeFacts, OtherNodes } from "./other-nodes.ts";
 import { beginVerifying, isReport, newRound, nodesDiffer, noteLoaded, type Round, type Stage } from "./round.ts";
@@ -40,8 +41,7 @@ export class LoadRounds {
   readonly #rounds = new Map<number, Round>();
   readonly #startMs: number;
   #generation = -1;
-  /** The layout of the last update. */
-  #layout: { readonly id: string; readonly manifest: StateDictManifest } | null = null;
+  readonly #layouts = new KnownLayouts();
   /** Rounds up to this one are over: what still arrives for them changes nothing. */
   #lastOver = 0;
 
@@ -99,14 +99,9 @@ export class LoadRounds {
 
   /** An update's weights; its manifest is left out when every rank has it. */
   #described(manifest: Uint8Array, placed: PlacedSegments): FetchedWeights {
-    const fetched = publishedWeights(manifest, placed, manifest.byteLength > 0 ? null : this.#keptManifest(placed));
-    if (placed.reuse) this.#layout = { id: placed.reuse.layout, manifest: fetched.manifest };
+    const fetched = publishedWeights(manifest, placed, manifest.byteLength > 0 ? null : this.#layouts.manifestOf(placed.reuse));
+    if (placed.reuse) this.#layouts.keep(placed.reuse, fetched.manifest);
     return fetched;
-  }
-
-  #keptManifest({ reuse }: PlacedSegments): StateDictManifest {
-    if (reuse !== undefined && this.#layout?.id === reuse.layout) return this.#layout.manifest;
-    throw new DistributionError("RANKCAST_PROTOCOL", "a publication without a manifest is of an unknown layout", {});
   }
 
   /** What a rank that joins now has missed: ranks start at their own pace, and the first one's request starts the fetch. */

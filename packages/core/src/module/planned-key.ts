@@ -178,7 +178,7 @@ export function isPlain(tensor: Tensor): boolean {
 }
 
 /** Whether the source lies in memory as the model declared it; axes of one element have no stride to speak of. */
-function sameLayout(held: Tensor | OpenTensor, source: Tensor): boolean {
+export function sameLayout(held: Tensor | OpenTensor, source: Tensor): boolean {
   if (held.shape === null) return source.isContiguous;
   if (source.shape.includes(0)) return true;
   return source.stride.every((step, axis) => step === held.stride[axis] || source.shape[axis] === 1);

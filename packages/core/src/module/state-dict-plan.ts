@@ -36,6 +36,8 @@ export class StateDictPlan {
   readonly policy: VerdictPolicy;
   /** Whether planning was skipped because keys, shapes and model were those of the plan before. */
   readonly reused: boolean;
+  /** Whether a plan for the same keys and the same model would be this one: nobody's own code took part in it. */
+  readonly repeatable: boolean;
   readonly planned: readonly PlannedKey[];
   readonly extraStates: readonly PlannedExtraState[];
   readonly actions: readonly CommitAction[];
@@ -50,6 +52,7 @@ export class StateDictPlan {
     this.report = parts.report;
     this.policy = parts.policy;
     this.reused = parts.reused;
+    this.repeatable = parts.reused || parts.remember !== undefined;
     this.#remember = parts.remember;
     this.planned = parts.planned;
     this.extraStates = parts.extraStates;

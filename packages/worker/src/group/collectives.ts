@@ -19,12 +19,16 @@ import type { RankSession } from "../session/rank-session.ts";
 import { checkGroupLoadOptions, fetchOptionsOf, type GroupLoadOptions, replicaOptionsOf, roundDigest } from "./load-options.ts";
 import { PublicationRing } from "./publication-ring.ts";
 import { runRound } from "./round.ts";
-import { type KeptLayout, runUpdate } from "./update-round.ts";
+import { type KnownLayouts, runUpdate } from "./update-round.ts";
 
 // A rank may wait this long for another without a sign of progress where waiting is what it is there for.
 const PATIENCE_MS = 2 ** 31 - 1;
 
 const NO_ORDER: OrderWish = new Map();
+
+const NO_LAYOUTS: KnownLayouts = new Map();
+/** As many as a source and every replica keep. */
+const LAYOUTS_MAX = 2;
 
 const STATE_DICT_OR_NULL: OptionShape = { expected: "a StateDict or null", fits: (value) => value === null || value instanceof Map };
 
@@ -46,8 +50,8 @@ export class Collectives {
   #sequence = 0;
   #generation = -1;
   #last: ReplicaSet | null = null;
-  /** Layout of the last update, if it was the last collective: its sets are attached by every replica of every rank. */
-  #layout: KeptLayout | null = null;
+  /** Layouts of the last updates, if no other collective came after them: their sets are attached by every replica of every rank. */
+  #layouts: KnownLayouts = NO_LAYOUTS;
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(session: RankSession, identity: RankIdentity, noMmap: boolean, copier: TensorCopier) {
@@ -125,10 +129,10 @@ export class Collectives {
     }
     return this.#inTurn(async () => {
       const sequence = this.#nextSequence();
-      const known = this.#layout;
+      const known = this.#layouts;
       const order = stateDict && !this.#ring.knows(stateDict) ? await replicas.orderWish().catch(() => NO_ORDER) : NO_ORDER;
       // Until it has succeeded on every rank nobody may count on it.
-      this.#layout = null;
+      this.#layouts = NO_LAYOUTS;
       const { report, layout, manifest } = await runUpdate({
         session,
         sequence,
@@ -138,11 +142,11 @@ export class Collectives {
         options: { revKeys: [], strict: false },
         noMmap: this.#noMmap,
         generation: this.#generation + 1,
-        manifest: known?.manifest ?? null,
-        publish: stateDict ? () => this.#publish(sequence, stateDict, { lastLayout: known?.layout ?? null, order, version }) : null,
+        layouts: known,
+        publish: stateDict ? () => this.#publish(sequence, stateDict, { known, order, version }) : null,
       });
       if (stateDict) this.#ring.accepted(layout ?? undefined);
-      this.#finish(replicas, report, layout === null ? null : { layout, manifest });
+      this.#finish(replicas, report, layout === null ? NO_LAYOUTS : knownAfter(known, layout, manifest));
       return report;
     });
   }
@@ -150,9 +154,9 @@ export class Collectives {
   #publish(
     sequence: number,
     stateDict: StateDict,
-    { lastLayout, order, version }: { readonly lastLayout: string | null; readonly order: OrderWish; readonly version: string | undefined },
+    { known, order, version }: { readonly known: KnownLayouts; readonly order: OrderWish; readonly version: string | undefined },
   ): void {
-    const { manifest, placed } = this.#ring.publish(stateDict, lastLayout, order);
+    const { manifest, placed } = this.#ring.publish(stateDict, known, order);
     this.#session.publish(sequence, manifest, version === undefined ? placed : { ...placed, version });
   }
 
@@ -185,7 +189,7 @@ export class Collectives {
         announce: () => delivery.announce(sequence, castTo),
         deliver: async () => delivery.deliver(sequence),
       });
-      this.#finish(replicas, report, null);
+      this.#finish(replicas, report, NO_LAYOUTS);
       return report;
     });
   }
@@ -202,10 +206,10 @@ export class Collectives {
     return this.#sequence;
   }
 
-  #finish(replicas: ReplicaSet, report: LoadReport, layout: KeptLayout | null): void {
+  #finish(replicas: ReplicaSet, report: LoadReport, layouts: KnownLayouts): void {
     this.#generation = report.generation;
     this.#last = replicas;
-    this.#layout = layout;
+    this.#layouts = layouts;
   }
 
   /**
@@ -227,4 +231,11 @@ export class Collectives {
   release(): void {
     this.#ring.release();
   }
+}
+
+/** Every rank has taken an update of this layout. */
+function knownAfter(before: KnownLayouts, layout: string, manifest: Uint8Array): KnownLayouts {
+  if ([...before.keys()].at(-1) === layout) return before;
+  const others = [...before].filter(([each]) => each !== layout);
+  return new Map([...others, [layout, manifest] as const].slice(-LAYOUTS_MAX));
 }

@@ -1,7 +1,7 @@
 /**
  * Weights of this rank's memory as segments that others can attach. As long as names, types and shapes stay the same, two sets of segments
  * are written in turn: the set that replicas look at is never the one being written (law L4 per generation), and nothing is allocated,
- * planned or described again.
+ * planned or described again. Two layouts are kept, because a learner may publish an adapter several times and then everything.
  */
 import type { StateDict } from "@rankcast/core";
 import {
@@ -23,6 +23,7 @@ export interface PublishedStateDict {
 }
 
 const SETS = 2;
+const LAYOUTS_MAX = 2;
 const NO_BYTES = new Uint8Array(0);
 
 /** A layout with its place in the turn. */
@@ -39,7 +40,7 @@ export class PublicationRing {
   readonly #noMmap: boolean;
   readonly #copier: TensorCopier;
   #turn: Turn | null = null;
-  /** What earlier layouts and portable publications left; given back once the next publication was accepted. */
+  /** Earlier layouts, the last one last, and what portable publications left; given back once the next publication was accepted. */
   #retired: Turn[] = [];
 
   constructor(noMmap: boolean, copier: TensorCopier) {
@@ -48,17 +49,18 @@ export class PublicationRing {
   }
 
   /**
-   * Copies the state dict once into shared memory and describes it. `lastLayout` is the layout of the last update that every rank took, null
-   * when there is none or weights came from elsewhere since. `order` is asked for with a layout that is new.
+   * Copies the state dict once into shared memory and describes it. `knownLayouts` are those that every rank keeps from earlier updates: none when
+   * weights came from elsewhere since. `order` is asked for with a layout that is new.
    * @throws {TensorError} RANKCAST_MEMORY_FULL when there is no room, RANKCAST_TENSOR_META for tensors without bytes.
    */
-  publish(stateDict: StateDict, lastLayout: string | null, order: OrderWish): PublishedStateDict {
+  publish(stateDict: StateDict, knownLayouts: ReadonlyMap<string, unknown>, order: OrderWish): PublishedStateDict {
     const native = nativeMemory(this.#noMmap);
     if (native === null || process.platform !== "linux") return this.#publishOnce(stateDict);
     const turn = this.#turnOf(stateDict, native, order);
     const { layout, next, kept } = turn;
-    if (layout.id !== lastLayout) kept.clear();
-    const known = layout.id !== lastLayout ? "nothing" : kept.has(next) ? "set" : "layout";
+    const isKnown = knownLayouts.has(layout.id);
+    if (!isKnown) kept.clear();
+    const known = !isKnown ? "nothing" : kept.has(next) ? "set" : "layout";
     const { placed, setId } = layout.write(stateDict, next);
     const reuse = { layout: layout.id, set: setId, known } as const;
     return { manifest: known === "nothing" ? layout.manifest : NO_BYTES, placed: { ...placed, reuse } };
@@ -72,8 +74,8 @@ export class PublicationRing {
 
   /** Every rank has taken the last publication: the next one may overwrite the weights before it. */
   accepted(layoutId: string | undefined): void {
-    const keep = layoutId === undefined ? 1 : 0;
-    for (const { layout } of this.#retired.splice(0, this.#retired.length - keep)) layout.release();
+    const surplus = Math.max(0, this.#retired.length - (LAYOUTS_MAX - 1));
+    for (const { layout } of this.#retired.splice(0, surplus)) layout.release();
     const turn = this.#turn;
     if (turn?.layout.id !== layoutId) return;
     turn?.kept.add(turn.next);

@@ -26,17 +26,14 @@ export interface UpdateRound {
   readonly noMmap: boolean;
   /** The generation this update makes, if it passes. */
   readonly generation: number;
-  /** msgpack manifest of the last update's layout, which a publication may leave out. */
-  readonly manifest: Uint8Array | null;
+  /** Of earlier updates; a publication may leave their manifests out. */
+  readonly layouts: KnownLayouts;
   /** Copies and offers this rank's weights; null on the ranks that receive. */
   readonly publish: (() => void) | null;
 }
 
-/** A layout whose sets every rank keeps, and its msgpack manifest, which the next publication may leave out. */
-export interface KeptLayout {
-  readonly layout: string;
-  readonly manifest: Uint8Array;
-}
+/** Layouts whose sets every rank keeps, and their msgpack manifests; the one that was used last is last. */
+export type KnownLayouts = ReadonlyMap<string, Uint8Array>;
 
 /** What an update leaves for the next one. */
 export interface UpdateOutcome {
@@ -114,7 +111,7 @@ async function receive(
   const published = await Promise.race([session.published(sequence), failed, rejectionOf(begin)]);
   const placed = published.placement as PlacedSegments;
   const { reuse = null } = placed;
-  const manifest = manifestOf(published, round);
+  const manifest = manifestOf(published, reuse, round);
   const received = { reuse, manifest, placed };
   if (reuse?.known !== "set") {
     // A turn that waited for a rank outside of the round would hold a subscription up, and that a publisher, who may be that rank.
@@ -131,8 +128,8 @@ function deliveryOf({ replicas, noMmap }: UpdateRound, received: Received | unde
   return prepareDelivery({ manifest, placed, limits: {} }, replicas.count, noMmap);
 }
 
-function manifestOf({ manifest }: Published, round: UpdateRound): Uint8Array {
-  return manifest.byteLength === 0 && round.manifest !== null ? round.manifest : manifest;
+function manifestOf({ manifest }: Published, reuse: SegmentReuse | null, { layouts }: UpdateRound): Uint8Array {
+  return manifest.byteLength === 0 && reuse ? (layouts.get(reuse.layout) ?? manifest) : manifest;
 }
 
 /** The rank's part of the report; memory is not measured, because reading it takes longer than an update. */

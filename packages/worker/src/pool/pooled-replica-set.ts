@@ -84,7 +84,7 @@ export class PooledReplicaSet implements ReplicaSet {
     this.#committed = [];
     const swapped = await allOrFirstFailure(
       this.#replicas.map(async (replica, index) => {
-        const report = await replica.run({ type: "swap", kept, options, label }, { first: true });
+        const report = await replica.run({ type: "swap", kept, label }, { first: true });
         if (report) this.#committed[index] = replica.thread;
         return { replica, report };
       }),

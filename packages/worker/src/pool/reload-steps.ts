@@ -8,7 +8,8 @@ import { isDeepStrictEqual } from "node:util";
 import { DEFAULT_LIMITS, DistributionError, type ReplicaReport } from "@rankcast/core";
 import type { PlacedSegments } from "@rankcast/core/runtime";
 import { type Delivery, prepareDelivery } from "../replica/delivery.ts";
-import type { KeptSet, ReplicaLoadOptions } from "../replica/replica-host.ts";
+import { type KeptSet, KeptSets } from "../replica/kept-sets.ts";
+import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
 import type { WeightsLabel } from "../replica/weights-label.ts";
 
 /** One load or update as a fresh replica repeats it. */
@@ -37,9 +38,6 @@ interface Reload {
   readonly gap: Gap | null;
 }
 
-/** As many as a replica keeps mapped. */
-const SETS_MAX = 8;
-
 const NOTHING: Reload = { steps: [], gap: null };
 
 /** See the module comment. */
@@ -49,8 +47,8 @@ export class ReloadSteps {
   /** For a round that is taken back after it was committed. */
   #before: Reload = NOTHING;
   #offered: { readonly step: OfferedStep | null; readonly gap: Gap | null } | null = null;
-  /** Sets of the last layout of updates, by number: they are written in turn, and a swap names only the number. */
-  readonly #sets = new Map<string, HeldStep>();
+  /** Sets of updates: they are written in turn, and a swap only names one. */
+  readonly #sets = new KeptSets<HeldStep>();
 
   constructor(noMmap: boolean) {
     this.#noMmap = noMmap;
@@ -58,6 +56,10 @@ export class ReloadSteps {
 
   /** Another load or update begins: those before it are not to be taken back any more, and what they replaced is let go. */
   begin(): void {
+    if (this.#offered === null && this.#isKept(this.#before)) {
+      this.#before = this.#now;
+      return;
+    }
     this.#change(() => {
       this.#offered = null;
       this.#before = this.#now;
@@ -87,9 +89,12 @@ export class ReloadSteps {
 
   /** Replicas went on to a set of an earlier update, or attached it by `attach`. */
   swap(kept: KeptSet, options: ReplicaLoadOptions, label: WeightsLabel, reports: readonly ReplicaReport[], attach: () => Delivery): void {
-    const known = kept.set === null ? undefined : this.#sets.get(setKey(kept));
+    const known = this.#sets.get(kept);
     if (known) {
-      this.#change(() => this.#take({ ...known, options, label }, reports));
+      const step = { ...known, options, label };
+      // Nearly all updates go to and fro between sets that stay open: then nothing is to be closed.
+      if (this.#isKept(this.#before)) this.#take(step, reports);
+      else this.#change(() => this.#take(step, reports));
       return;
     }
     this.offer(attach(), options);
@@ -147,9 +152,13 @@ export class ReloadSteps {
     });
   }
 
+  /** Whether letting go of it closes nothing, because its segments are those of sets of updates. */
+  #isKept({ steps }: Reload): boolean {
+    return steps.every((step) => this.#sets.get(reuseOf(step))?.descriptors === step.descriptors);
+  }
+
   #take(step: HeldStep, reports: readonly ReplicaReport[]): void {
-    const { reuse } = step.delivery.placed;
-    if (reuse && reuse.set !== null) this.#rememberSet(reuse, step);
+    this.#sets.keep(reuseOf(step), step);
     const whole = reports.every(({ missing, mismatched, ignored }) => missing.length + mismatched.length + ignored === 0);
     if (whole) {
       this.#move({ steps: [step], gap: null });
@@ -163,15 +172,6 @@ export class ReloadSteps {
         ? { steps: [], gap: { why: `more than ${DEFAULT_LIMITS.replicaReloadSteps} updates of different keys followed the last load` } }
         : { steps, gap: this.#now.gap },
     );
-  }
-
-  #rememberSet(reuse: KeptSet, step: HeldStep): void {
-    for (const key of [...this.#sets.keys()]) if (!key.startsWith(`${reuse.layout} `)) this.#sets.delete(key);
-    // The one that was not used for longest goes first.
-    this.#sets.delete(setKey(reuse));
-    this.#sets.set(setKey(reuse), step);
-    const [oldest] = this.#sets.keys();
-    if (this.#sets.size > SETS_MAX && oldest !== undefined) this.#sets.delete(oldest);
   }
 
   #move(next: Reload): void {
@@ -196,7 +196,9 @@ export class ReloadSteps {
 
 type SegmentDescriptor = PlacedSegments["segments"][number];
 
-const setKey = ({ layout, set }: KeptSet): string => `${layout} ${set}`;
+const NO_SET: KeptSet = { layout: "", set: null };
+
+const reuseOf = ({ delivery }: ReloadStep): KeptSet => delivery.placed.reuse ?? NO_SET;
 
 /** The same delivery by descriptors of this process. @throws {Error} when a segment is gone already. */
 function holdSegments(delivery: Delivery): Pick<HeldStep, "delivery" | "descriptors"> {

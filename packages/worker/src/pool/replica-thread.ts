@@ -3,12 +3,12 @@
  * pool, and a thread that ended is never used again: Piscina would start a fresh one that holds no replica. The only file that knows piscina.
  */
 import type { ResourceLimits, Worker } from "node:worker_threads";
-import { DistributionError } from "@rankcast/core";
+import { DistributionError, type ReplicaReport } from "@rankcast/core";
 import { fromErrorRecord } from "@rankcast/core/runtime";
 import { Piscina } from "piscina";
 import { type Crash, crashError, judgeCrash } from "./crash.ts";
 import { endInSpiteOfStuckThread } from "./stuck-threads.ts";
-import { isLastWords, type ThreadResult, type ThreadTask, type ThreadValues, taskName } from "./thread-tasks.ts";
+import { isLastWords, REPEATED, type ThreadResult, type ThreadTask, type ThreadValues, taskName } from "./thread-tasks.ts";
 import { unpackValue } from "./unpack-value.ts";
 
 /** How long a thread that is told to end may take; an endless loop ends within milliseconds, a system call never. */
@@ -27,6 +27,8 @@ export class ReplicaThread {
   #thrown: { readonly cause: unknown } | null = null;
   #closed: Crash | "closed" | null = null;
   #crash: Crash | null = null;
+  /** Of the thread's last swap. */
+  #swapReport: ReplicaReport | null = null;
 
   /** Starts the thread. @throws {DistributionError} RANKCAST_REPLICA_CRASHED when there is none to be had. */
   constructor(replica: number, resourceLimits: ResourceLimits | undefined) {
@@ -84,8 +86,8 @@ export class ReplicaThread {
     timeoutMs: number | undefined,
   ): Promise<ThreadValues[T]> {
     const result = await this.#withDeadline(this.#post(task), timeoutMs, taskName(task));
-    if (result.ok) return result.value as ThreadValues[T];
-    throw reviveError(result);
+    if (!result.ok) throw reviveError(result);
+    return (task.type === "swap" ? this.#reportOf(result.value) : result.value) as ThreadValues[T];
   }
 
   /**
@@ -103,6 +105,13 @@ export class ReplicaThread {
       endInSpiteOfStuckThread();
     }
     return ended;
+  }
+
+  /** The same objects again and again need not cross threads. */
+  #reportOf(swapped: unknown): ReplicaReport | null {
+    if (swapped === null) return null;
+    if (swapped !== REPEATED) this.#swapReport = swapped as ReplicaReport;
+    return this.#swapReport;
   }
 
   async #post(task: ThreadTask): Promise<ThreadResult> {

@@ -7,7 +7,7 @@ import { rehearse } from "../replica/rehearse.ts";
 import type { ReplicaModule } from "../replica/replica-context.ts";
 import { ReplicaHost } from "../replica/replica-host.ts";
 import { type PackedValue, packValue } from "./pack-value.ts";
-import type { LastWords, ThreadResult, ThreadTask } from "./thread-tasks.ts";
+import { type LastWords, REPEATED, type ThreadResult, type ThreadTask } from "./thread-tasks.ts";
 import { unpackValue } from "./unpack-value.ts";
 
 let host: ReplicaHost | null = null;
@@ -56,8 +56,10 @@ async function perform(task: ThreadTask): Promise<unknown> {
       return started().orderWish();
     case "commit":
       return started().commit(task.label);
-    case "swap":
-      return started().swap(task.kept, task.options, task.label);
+    case "swap": {
+      const swapped = started().swap(task.kept, task.label);
+      return swapped?.isRepeated ? REPEATED : (swapped?.report ?? null);
+    }
     case "rollBack":
       return host?.rollBack() ?? null;
     case "own":

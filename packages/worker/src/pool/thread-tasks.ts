@@ -17,13 +17,16 @@ export type ThreadTask =
   | { readonly type: "castWish"; readonly options: ReplicaLoadOptions }
   | { readonly type: "orderWish" }
   | { readonly type: "commit"; readonly label: WeightsLabel }
-  | { readonly type: "swap"; readonly kept: KeptSet; readonly options: ReplicaLoadOptions; readonly label: WeightsLabel }
+  | { readonly type: "swap"; readonly kept: KeptSet; readonly label: WeightsLabel }
   | { readonly type: "rollBack" }
   | { readonly type: "own" }
   | { readonly type: "discard" }
   | { readonly type: "facts"; readonly digest: boolean }
   | { readonly type: "state" }
   | { readonly type: "call"; readonly name: string; readonly args: PackedValue };
+
+/** Stands for the report of this thread's swap before, which is the same. */
+export const REPEATED = "repeated";
 
 /** What each task gives. */
 export interface ThreadValues {
@@ -35,6 +38,7 @@ export interface ThreadValues {
   readonly castWish: DType | null;
   readonly orderWish: OrderWish;
   readonly commit: ReplicaReport;
+  /** Null: the set is unknown. Between threads `REPEATED` may stand for it. */
   readonly swap: ReplicaReport | null;
   readonly rollBack: WeightsLabel | null;
   readonly own: null;

@@ -3,6 +3,7 @@
  * touches nothing, `commit` swaps or copies (law L10).
  */
 
+import { isDeepStrictEqual } from "node:util";
 import {
   compileLimits,
   DistributionError,
@@ -13,17 +14,16 @@ import {
   type ReplicaReport,
   type RevKeys,
   reviseKeys,
-  type StateDict,
   Storage,
   Tensor,
 } from "@rankcast/core";
 import {
+  Adoption,
   bindStateDict,
   castWish,
   commitStateDict,
   copyInto,
   decodeManifest,
-  extraTensors,
   looksAtSources,
   markRewritten,
   nativeMemory,
@@ -34,9 +34,11 @@ import {
   type StateDictPlan,
   stageStateDict,
 } from "@rankcast/core/runtime";
+import { type AttachedWeights, attachedWeights, forgetPages, storagesOf } from "./attached-weights.ts";
 import { type Delivery, receiveDelivery } from "./delivery.ts";
 import { digestModule } from "./digest-module.ts";
 import { ForeseenLoad } from "./foreseen-load.ts";
+import { type KeptSet, KeptSets } from "./kept-sets.ts";
 import { receiveCasts } from "./receive-casts.ts";
 import { ownPages, touchPages } from "./touch-pages.ts";
 import { layOver, namesNotGiven, type WeightLayer } from "./weight-layers.ts";
@@ -44,6 +46,7 @@ import { WeightTurns } from "./weight-turns.ts";
 import type { WeightsLabel } from "./weights-label.ts";
 
 export type { Delivery } from "./delivery.ts";
+export type { KeptSet } from "./kept-sets.ts";
 
 /** How weights go into a replica. Structured-cloneable when it is meant for a thread. */
 export interface ReplicaLoadOptions extends LoadStateDictOptions {
@@ -63,23 +66,19 @@ export interface ReplicaFacts {
   readonly warnings: readonly string[];
 }
 
-/** A set of segments that a replica has attached for an earlier update. */
-export interface KeptSet {
-  readonly layout: string;
-  /** Null: nothing is kept. */
-  readonly set: string | null;
-}
-
-/** Sets of one layout that a replica keeps mapped: those of several sources, or of a publisher with slow subscribers. */
-const KEPT_SETS_MAX = 8;
-
-/** Weights that a replica has attached. */
+/** Weights that the model was given. */
 interface BoundWeights {
-  readonly stateDict: StateDict;
-  readonly options: ReplicaLoadOptions;
+  readonly weights: AttachedWeights;
   readonly label: WeightsLabel;
   /** Whether its segments are written again for later updates. */
   readonly isRewritten: boolean;
+}
+
+/** What a swap did. */
+export interface Swapped {
+  readonly report: ReplicaReport;
+  /** Whether the report is that of the swap before. */
+  readonly isRepeated: boolean;
 }
 
 type Layers = readonly WeightLayer<BoundWeights>[];
@@ -89,8 +88,7 @@ interface Prepared {
   readonly plan: StateDictPlan;
   readonly model: Module;
   readonly renamed: number;
-  readonly stateDict: StateDict;
-  readonly options: ReplicaLoadOptions;
+  readonly weights: AttachedWeights;
   readonly reuse: SegmentReuse | null;
   /** Tensors that are copied already. */
   readonly copiedAhead: number;
@@ -116,13 +114,14 @@ export class ReplicaHost {
   readonly ahead = new ForeseenLoad();
   #warnings: readonly string[] = [];
   #prepared: Prepared | null = null;
-  /** What the sets of one layout of updates were bound to; only the last layout's. */
-  #kept: { readonly layout: string; readonly sets: Map<string, StateDict> } | null = null;
+  readonly #kept = new KeptSets<AttachedWeights>();
   #layers: Layers = [];
   /** Weights whose every tensor was copied: pages of theirs that are mapped here serve nobody. */
-  #copied: StateDict | null = null;
+  #copied: AttachedWeights | null = null;
   /** The layers before the commit or swap that was made last; null when there is nothing to take back. */
   #before: Layers | null = null;
+  /** Of the last swap. */
+  #swapReport: ReplicaReport | null = null;
 
   constructor(model: Module | null) {
     this.model = model;
@@ -148,7 +147,7 @@ export class ReplicaHost {
     stageStateDict(plan);
     if (options.prefault) touchPages([...storages, ...castStorages]);
     this.#warnings = warnings;
-    this.#prepared = { plan, model, renamed, stateDict, options, reuse: delivery.reuse, copiedAhead };
+    this.#prepared = { plan, model, renamed, weights: attachedWeights(stateDict, options), reuse: delivery.reuse, copiedAhead };
   }
 
   /** The type that a load would have to make new tensors of; advice for whoever fetches. */
@@ -169,11 +168,13 @@ export class ReplicaHost {
     const prepared = this.#prepared;
     if (!prepared) throw new DistributionError("RANKCAST_PROTOCOL", "commit without prepare", {});
     this.#prepared = null;
-    const { plan, stateDict, options, reuse } = prepared;
+    const { plan, model, weights, reuse } = prepared;
     commitStateDict(plan);
-    this.model = prepared.model;
-    this.#copied = looksAtSources(plan) ? null : stateDict;
-    this.#keep({ stateDict, options, label, isRewritten: (reuse?.set ?? null) !== null }, plan.report, reuse);
+    this.model = model;
+    this.#copied = looksAtSources(plan) ? null : weights;
+    const isRewritten = (reuse?.set ?? null) !== null;
+    if (isRewritten) weights.adoption = Adoption.of(model, plan);
+    this.#keep({ weights, label, isRewritten }, plan.report, reuse);
     const { renamed, copiedAhead } = prepared;
     return { ...plan.report, renamed, ...(copiedAhead > 0 ? { copiedAhead } : {}) };
   }
@@ -183,27 +184,29 @@ export class ReplicaHost {
    * younger, or another model).
    * @throws {StateDictError} when the model changed so that it does not fit any more.
    */
-  swap({ layout, set }: KeptSet, options: ReplicaLoadOptions, label: WeightsLabel): ReplicaReport | null {
+  swap(kept: KeptSet, label: WeightsLabel): Swapped | null {
     this.#before = null;
-    const stateDict = set !== null && this.#kept?.layout === layout ? this.#kept.sets.get(set) : undefined;
-    if (!stateDict || !this.model) return null;
+    const weights = this.#kept.get(kept);
+    if (!weights || !this.model) return null;
     // What the model wrote while it used this set two generations ago lies over the new bytes in pages of its own.
-    forgetPages(stateDict);
-    const bound: BoundWeights = { stateDict, options, label, isRewritten: true };
+    forgetPages(weights);
+    const bound: BoundWeights = { weights, label, isRewritten: true };
     const report = this.#adopt(bound);
-    this.#keep(bound, report, { layout, set });
-    return report;
+    this.#keep(bound, report, kept);
+    const isRepeated = this.#swapReport === report || isDeepStrictEqual(this.#swapReport, report);
+    this.#swapReport = report;
+    return { report, isRepeated };
   }
 
   /** Makes the pages of publications that the model looks at its own, so that their publishers may write over them. */
   own(): void {
     const published = this.#layers.filter(({ of }) => of.label.number !== null);
     if (published.length === 0) return;
-    for (const { of } of published) ownPages(storagesOf(of.stateDict));
+    for (const { of } of published) ownPages(storagesOf(of.weights.stateDict));
     this.#layers = this.#layers.map(({ of, notGiven }) => ({ of: { ...of, label: { ...of.label, number: null } }, notGiven }));
     this.#before = null;
     // Their sets must not be swapped to any more: what was copied would be dropped.
-    this.#kept = null;
+    this.#kept.clear();
   }
 
   /**
@@ -224,24 +227,22 @@ export class ReplicaHost {
     this.#before = this.#layers;
     this.#layers = layOver(this.#layers, { of: bound, notGiven: namesNotGiven(report) });
     if (reuse === null || reuse.set === null) return;
-    if (this.#kept?.layout !== reuse.layout) this.#kept = { layout: reuse.layout, sets: new Map() };
-    const { sets } = this.#kept;
-    // The one that was not used for longest goes first.
-    sets.delete(reuse.set);
-    sets.set(reuse.set, bound.stateDict);
-    const [oldest] = sets.keys();
-    if (sets.size > KEPT_SETS_MAX && oldest !== undefined) sets.delete(oldest);
+    const isNew = this.#kept.get(reuse) !== bound.weights;
+    this.#kept.keep(reuse, bound.weights);
     // Others that load from this model's state from now on get copies.
-    markRewritten(storagesOf(bound.stateDict), true);
+    if (isNew) markRewritten(storagesOf(bound.weights.stateDict), true);
   }
 
-  /** Plans and commits weights that this replica follows: it may adopt what will be rewritten. */
-  #adopt({ stateDict, options, isRewritten }: BoundWeights): ReplicaReport {
-    const storages = storagesOf(stateDict);
+  /** Commits weights that this replica follows, as often as they come: it may adopt what will be rewritten. */
+  #adopt({ weights, isRewritten }: BoundWeights): ReplicaReport {
+    if (weights.adoption?.repeat()) return weights.adoption.report;
+    const model = this.model as Module;
+    const storages = storagesOf(weights.stateDict);
     markRewritten(storages, false);
     try {
-      const plan = planStateDict(this.model as Module, stateDict, options);
+      const plan = planStateDict(model, weights.stateDict, weights.options);
       commitStateDict(plan);
+      weights.adoption = Adoption.of(model, plan);
       return plan.report;
     } finally {
       if (isRewritten) markRewritten(storages, true);
@@ -273,17 +274,4 @@ export class ReplicaHost {
     setTimeout(() => nativeMemory(false)?.settle(), SETTLE_MS).unref();
     return { digest: digest && this.model ? digestModule(this.model) : null, warnings: this.#warnings };
   }
-}
-
-/** Lets go of the pages of mappings, and of what was written to them; the next look reads them anew. */
-function forgetPages(stateDict: StateDict): void {
-  const native = nativeMemory(false);
-  for (const buffer of new Set([...storagesOf(stateDict)].map((storage) => storage.buffer))) {
-    if (buffer !== null && native?.isMapped(buffer)) native.forgetWrites(buffer);
-  }
-}
-
-function storagesOf(stateDict: StateDict): Set<Storage> {
-  const tensors = [...stateDict.values(), ...extraTensors(stateDict.extraState.values())];
-  return new Set(tensors.map(({ storage }) => storage));
 }

@@ -50,8 +50,8 @@ export function localReplicaSet(host: ReplicaHost): ReplicaSet {
     prepare: async (delivery, options) => host.prepare(delivery, options),
     commit: async (label) => [host.commit(label)],
     swap: async (kept, options, attach, label) => {
-      const swapped = host.swap(kept, options, label);
-      if (swapped) return [swapped];
+      const swapped = host.swap(kept, label);
+      if (swapped) return [swapped.report];
       host.prepare(attach(), options);
       return [host.commit(label)];
     },

@@ -196,4 +196,57 @@ describe("pool: between the steps of a round", function () {
     await pool.restart(1);
     expect(await values()).to.deep.equal([new Set([1]), new Set([1])]);
   });
+
+  const LABEL = { generation: 0, version: "", number: null };
+
+  /** Updates as a round brings them; those of `layout` come in sets that are kept. */
+  function updates(
+    layout: string,
+    keys: readonly string[],
+  ): { prepare(set: string, fill: number): Promise<void>; swap(set: string): Promise<unknown> } {
+    const deliveries = new Map<string, Delivery>();
+    return {
+      prepare: async (set, fill) => {
+        const delivery = weights(fill, keys);
+        const reuse = { layout, set, known: "nothing" } as const;
+        deliveries.set(set, { ...delivery, reuse, placed: { ...delivery.placed, reuse } });
+        await replicas.prepare(deliveries.get(set) as Delivery, OPTIONS);
+        await replicas.commit(LABEL);
+      },
+      swap: (set) => replicas.swap({ layout, set }, OPTIONS, () => expect.fail(`set ${set} of ${layout} was attached again`), LABEL),
+    };
+  }
+
+  const OPTIONS = { revKeys: [], strict: false };
+  const each = async (): Promise<unknown> => (await pool.runAll("values"))[0];
+
+  it("sets of two layouts in turns are attached once; reports are those of the first swap", async () => {
+    await makePool();
+    const whole = updates("whole", ["fc.weight", "fc.bias"]);
+    const bias = updates("bias", ["fc.bias"]);
+    for (const [set, fill] of [
+      ["a", 1],
+      ["b", 2],
+    ] as const) {
+      await whole.prepare(set, fill);
+      await bias.prepare(set, 10 * fill);
+    }
+    for (let turn = 0; turn < 3; turn += 1) {
+      for (const [set, fill] of [
+        ["a", 1],
+        ["b", 2],
+      ] as const) {
+        expect(await whole.swap(set)).to.have.nested.property("[1].matched", 2);
+        expect(await each()).to.deep.equal([Array(6).fill(fill), Array(2).fill(fill)]);
+        const reports = await bias.swap(set);
+        expect(reports).to.have.nested.property("[1].matched", 1);
+        expect(reports).to.have.nested.property("[1].missing").deep.equal(["fc.weight"]);
+        expect(await each()).to.deep.equal([Array(6).fill(fill), Array(2).fill(10 * fill)]);
+        // The same report twice: the second time it does not cross threads.
+        expect(await bias.swap(set)).to.deep.equal(reports);
+      }
+    }
+    await pool.restart(0);
+    expect(await each()).to.deep.equal([Array(6).fill(2), Array(2).fill(20)]);
+  });
 });
