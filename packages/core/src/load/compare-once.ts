@@ -7,7 +7,7 @@ import type { BuiltSegments } from "../segment/build-segments.ts";
 import { cacheLayout } from "../source/cache-layout.ts";
 import { type CheckedFile, rememberCompared, wereCompared } from "../source/checksum-memory.ts";
 import { newReadStats, type ReadStats } from "../source/counting-source.ts";
-import type { FileMark } from "../source/file-mark.ts";
+import { type FileMark, markOf } from "../source/file-mark.ts";
 
 /** What a comparison is about. */
 export interface Comparison {
@@ -27,8 +27,9 @@ export async function compareOnce({ manifest, plan, built, verify, cacheDir }: C
   if (files.length === 0) return built.verifyMapped();
   const layout = cacheLayout(readEnvironment(), cacheDir);
   if (await wereCompared(layout, files)) return newReadStats();
+  const marks = await marksOf(files);
   const stats = await built.verifyMapped();
-  await rememberCompared(layout, files, marksOf(manifest));
+  await rememberCompared(layout, files, marks);
   return stats;
 }
 
@@ -49,11 +50,8 @@ function checkedFiles(manifest: StateDictManifest, plan: LoadPlan): CheckedFile[
   });
 }
 
-/** The files as they were when they were opened. */
-function marksOf(manifest: StateDictManifest): Map<string, FileMark> {
-  return new Map(
-    manifest.sources.flatMap(({ path, version: { sizeBytes, mtimeMs, inode } }) =>
-      path === undefined || mtimeMs === undefined || inode === undefined ? [] : [[path, { sizeBytes, mtimeMs, inode }] as const],
-    ),
-  );
+/** The files as they are before anything is compared. */
+async function marksOf(files: readonly CheckedFile[]): Promise<Map<string, FileMark>> {
+  const marks = await Promise.all(files.map(async ({ path }) => [path, await markOf(path)] as const));
+  return new Map(marks.flatMap(([path, mark]) => (mark === null ? [] : [[path, mark] as const])));
 }

@@ -17,7 +17,7 @@ interface Memory extends CheckedFile {
   readonly mark: FileMark;
 }
 
-/** Whether exactly these ranges were compared before and every file still has the size, time and inode it had then. */
+/** Whether exactly these ranges were compared before and every file still has the size, times and inode it had then. */
 export async function wereCompared(layout: CacheLayout, files: readonly CheckedFile[]): Promise<boolean> {
   const known = await Promise.all(files.map((file) => isKnown(layout, file)));
   return known.every((each) => each);

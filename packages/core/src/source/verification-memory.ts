@@ -15,7 +15,7 @@ interface Memory {
 }
 
 /**
- * SHA-256 of a file, from memory when size, time and inode are those of the last time. A cache that can not be written only means that it is
+ * SHA-256 of a file, from memory when size, times and inode are those of the last time. A cache that can not be written only means that it is
  * computed again.
  * @throws {SourceError} RANKCAST_NOT_FOUND, RANKCAST_FILE_UNREADABLE.
  */

@@ -1,4 +1,17 @@
-import { closeSync, copyFileSync, mkdtempSync, openSync, renameSync, rmSync, statSync, utimesSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CheckpointError, loadCheckpoint, verifyCheckpoint } from "@rankcast/core";
@@ -35,11 +48,41 @@ describe("checksums are compared once", () => {
       (error: CheckpointError) => error.class,
     );
 
+  /** Lets the memory of the comparison believe that the file is still as it was then. */
+  function forgeMemory(): void {
+    const folder = join(directory, "cache", "verified");
+    for (const name of readdirSync(folder)) {
+      const memory = JSON.parse(readFileSync(join(folder, name), "utf8")) as { mark: { ctimeMs: number } };
+      memory.mark.ctimeMs = statSync(file).ctimeMs;
+      writeFileSync(join(folder, name), JSON.stringify(memory));
+    }
+  }
+
   it("an unchanged file is not read again just to verify it", async () => {
     await loadCheckpoint(file, options());
     damage(true);
-    // Only a file that pretends to be unchanged can show that nobody looked.
+    // Only a file of which the memory is wrong can show that nobody looked.
+    forgeMemory();
     expect(await outcome(() => loadCheckpoint(file, options()))).to.equal("loaded");
+  });
+
+  it("a file that was changed in place, with its time set back, is compared again", async () => {
+    await loadCheckpoint(file, options());
+    damage(true);
+    expect(await outcome(() => loadCheckpoint(file, options()))).to.equal("integrity");
+  });
+
+  it("the same content with a new time is compared again, and remembered with that", async () => {
+    await loadCheckpoint(file, options());
+    const before = readdirSync(join(directory, "cache", "verified"));
+    utimesSync(file, 1_700_000_100, 1_700_000_100);
+    const marked = (): number => {
+      const memory = readFileSync(join(directory, "cache", "verified", before[0] ?? ""), "utf8");
+      return (JSON.parse(memory) as { mark: { mtimeMs: number } }).mark.mtimeMs;
+    };
+    expect(marked()).to.equal(1_700_000_000_000);
+    await loadCheckpoint(file, options());
+    expect(marked(), "compared and remembered anew").to.equal(1_700_000_100_000);
   });
 
   it("a file with another time is compared again", async () => {
