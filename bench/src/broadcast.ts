@@ -1,8 +1,9 @@
 /**
  * Broadcast between nodes against a raw TCP copy, and over links of a known rate. Prints JSON.
  *
- *     node bench/dist/broadcast.js [--mib 512] [--nodes 2] [--runs 5] [--namespaces rkb] [--chunk-mib 4] [--connections 1,4] [--no-mmap] [--lane tcp|grpc] [--freeze 3]
+ *     node bench/dist/broadcast.js [--mib 512] [--nodes 2] [--runs 5] [--namespaces rkb] [--chunk-mib 4] [--connections 1,4] [--no-mmap] [--lane tcp|grpc] [--freeze 3] [--out file --part name]
  *
+ * `--out` puts the result into a file under the name of `--part`, beside what the file has.
  * `--connections` lists connections per link; those listed take turns in every run. Without it: what is planned.
  *
  * With `--namespaces P` node i runs in the network namespace P<i> at 10.78.0.<i + 1> (see scripts/namespaces.sh). `--freeze R` stops node R one second into the last
@@ -12,6 +13,7 @@
 import { parseArgs } from "node:util";
 import { type BroadcastOffer, chooseChunkBytes, chooseConnections, DEFAULT_HOP } from "@rankcast/core/internal";
 import { type BenchNode, startBenchNode } from "./broadcast-cluster.js";
+import { keepParts, provenance } from "./kept-parts.js";
 
 const MIB = 2 ** 20;
 const { values } = parseArgs({
@@ -25,8 +27,11 @@ const { values } = parseArgs({
     "no-mmap": { type: "boolean", default: false },
     lane: { type: "string", default: "tcp" },
     freeze: { type: "string" },
+    out: { type: "string" },
+    part: { type: "string", default: "broadcast" },
   },
 });
+const measured = provenance();
 const nbytes = Number(values.mib) * MIB;
 const count = Number(values.nodes);
 const oneMachine = values.namespaces === undefined;
@@ -107,6 +112,7 @@ const round = (value: number): number => Number(value.toPrecision(3));
 const medians = Object.fromEntries(Object.entries(seconds).map(([name, each]) => [name, median(each)]));
 const result = {
   bench: "broadcast",
+  ...measured,
   node: process.version,
   nodes: count,
   mib: nbytes / MIB,
@@ -121,3 +127,4 @@ const result = {
   ofRawCopy: round((medians["rawCopy"] ?? 0) / (medians["broadcast"] ?? medians[`broadcast over ${variants[0]}`] ?? 1)),
 };
 process.stdout.write(`${JSON.stringify(result, undefined, 1)}\n`);
+if (values.out !== undefined) keepParts(values.out, { [values.part]: result });

@@ -1,15 +1,17 @@
 /**
  * `npm run bench:nodes`: how fast a job of two nodes on this machine sees a rank that is killed, how long a barrier of 64 ranks takes, and what
  * strangers who flood the head's port do to it. Arguments: `--kills 200 --barriers 500 --processes 8 --pause-ms 0 --flood 2000 --out bench/results/nodes.json`.
+ * A part that is given 0 is left out, and what the file has of it stays.
  */
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { keepParts, provenance } from "./kept-parts.js";
 
 const RANKCAST = fileURLToPath(new URL("../../packages/cli/bin/rankcast.js", import.meta.url));
 const program = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
@@ -33,19 +35,16 @@ const [kills, barriers, flood, processes] = [values.kills, values.barriers, valu
   number,
 ];
 const directory = mkdtempSync(join(tmpdir(), "rankcast-bench-"));
-const results: Record<string, unknown> = {};
+const results: Record<string, object> = {};
 try {
-  if (kills > 0) results["kills"] = await measureKills();
-  if (barriers > 0) results["barrier"] = await measureBarrier(0);
-  if (barriers > 0 && flood > 0) results["barrierUnderFlood"] = await measureBarrier(flood);
+  if (kills > 0) results["kills"] = { ...provenance(), ...(await measureKills()) };
+  if (barriers > 0) results["barrier"] = { ...provenance(), ...(await measureBarrier(0)) };
+  if (barriers > 0 && flood > 0) results["barrierUnderFlood"] = { ...provenance(), ...(await measureBarrier(flood)) };
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }
 process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
-if (values.out !== undefined) {
-  mkdirSync(dirname(values.out), { recursive: true });
-  writeFileSync(values.out, `${JSON.stringify(results, null, 2)}\n`);
-}
+if (values.out !== undefined) keepParts(values.out, results);
 
 /** kill -9 of one rank per epoch, another one each time; when every other rank of both nodes has the typed error. */
 async function measureKills(): Promise<object> {
@@ -115,6 +114,7 @@ async function measureBarrier(strangers: number): Promise<object> {
     barriers,
     strangers,
     ...quantiles(answered.flatMap(({ times }) => times)),
+    afterFirst200: quantiles(answered.flatMap(({ times }) => times.slice(200))),
     bareSockets,
   };
 }
