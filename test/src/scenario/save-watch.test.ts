@@ -51,8 +51,9 @@ describe("scenario: saving from live replicas, resuming, watching", function () 
       ]);
       expect(document.gathered).to.deep.equal([0, 2, 4]);
     }
-    // `keep: 2` left the newest two of its own; nothing half-written is there.
+    // `keep: 2` left the newest two of its own, and nothing half-written of steps before.
     expect(readdirSync(folder).sort()).to.deep.equal([
+      ".step-000099.safetensors.77.ab.tmp",
       "step-000007",
       "step-000008.safetensors",
       "step-000009.safetensors",

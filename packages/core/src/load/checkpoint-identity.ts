@@ -3,6 +3,7 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { CheckpointError } from "../errors/checkpoint-error.ts";
 import { requireArgument, TEXT } from "../errors/require-options.ts";
 import { beginWeights } from "./begin-weights.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
@@ -20,7 +21,8 @@ export interface CurrentCheckpoint {
 
 /**
  * Looks once. A local folder of checkpoints is searched; anything else (`hf://`, `s3://`, `https://`, a single file, a folder that is one
- * checkpoint) is opened for its description only, and its files' sizes and validators are its identity. Null when nothing is there yet.
+ * checkpoint) is opened for its description only, and its files' sizes and validators are its identity. Null when nothing is there yet, or in a
+ * local folder nothing complete.
  * @throws {CheckpointError} when the weights are there and cannot be read.
  */
 export async function currentCheckpoint(weights: string, options: FetchOptions & FetchHooks = {}): Promise<CurrentCheckpoint | null> {
@@ -32,6 +34,18 @@ export async function currentCheckpoint(weights: string, options: FetchOptions &
     if (found) return { weights: found.path, step: found.step, identity: found.identity };
     if (!(await isThere(directory))) return null;
   }
+  try {
+    return await describe(weights, options);
+  } catch (error) {
+    if (directory !== null && error instanceof CheckpointError && INCOMPLETE.has(error.code)) return null;
+    throw error;
+  }
+}
+
+/** What a folder is called in which the first checkpoint is still being written. */
+const INCOMPLETE: ReadonlySet<string> = new Set(["RANKCAST_ENTRY_NONE", "RANKCAST_ENTRY_PARTS"]);
+
+async function describe(weights: string, options: FetchOptions & FetchHooks): Promise<CurrentCheckpoint> {
   const begun = await beginWeights(weights, { ...options, access: "ranges" });
   try {
     const { manifest } = await begun.settle();

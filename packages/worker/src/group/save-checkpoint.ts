@@ -1,6 +1,6 @@
 /** Saving from the live replicas and finding what was saved: complete checkpoints only, and every rank means the same one. */
 import { open, readdir, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { DistributionError, findLatestCheckpoint, type StateDict, saveSafetensors, type Tensor } from "@rankcast/core";
 import { makeDirectories } from "@rankcast/core/runtime";
 import type { Collectives } from "./collectives.ts";
@@ -20,7 +20,10 @@ export interface SaveOptions {
   readonly shards?: "one" | "ranks";
   /** Texts for the file's metadata. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** How many checkpoints stay in the folder; older steps are removed once this one is complete. Default: all. */
+  /**
+   * How many checkpoints stay in the folder; older steps are removed once this one is complete, and what runs that died in the middle of a save have left.
+   * Default: all.
+   */
   readonly keep?: number;
 }
 
@@ -61,7 +64,7 @@ export async function saveCheckpoint(group: SavingGroup, directory: string, opti
   const finished = await attempt(async () => {
     if (group.rank !== 0) return;
     if (sharded) await finishShards(partial, path, shards as readonly ShardFacts[]);
-    if (options.keep !== undefined) await removeOlder(directory, options.keep);
+    if (options.keep !== undefined) await removeOlder(directory, options.keep, step);
   });
   await group.collectives.gather("saved", null, finished.failure);
   return path;
@@ -137,17 +140,35 @@ async function finishShards(partial: string, path: string, shards: readonly Shar
   } finally {
     await file.close();
   }
-  await rm(path, { recursive: true, force: true });
+  await removeWhole(path);
   await rename(partial, path);
   const parent = await open(join(path, ".."), "r");
   await parent.sync().finally(() => parent.close());
 }
 
-async function removeOlder(directory: string, keep: number): Promise<void> {
-  const own = (await readdir(directory)).filter((name) => /^step-\d+(\.safetensors)?$/.test(name));
-  const stepOf = (name: string): number => Number(/\d+/.exec(name)?.[0] ?? 0);
+/** Steps before the newest `keep`, and what runs that died in the middle of a save have left of steps up to the one that is complete now. */
+async function removeOlder(directory: string, keep: number, complete: number): Promise<void> {
+  const names = await readdir(directory);
+  const own = names.filter((name) => /^step-\d+(\.safetensors)?$/.test(name));
   own.sort((a, b) => stepOf(b) - stepOf(a));
-  for (const name of own.slice(Math.max(1, keep))) await rm(join(directory, name), { recursive: true, force: true });
+  for (const name of own.slice(Math.max(1, keep))) await removeWhole(join(directory, name));
+  const unfinished = names.filter((name) => /^\.step-\d+[.].*(partial|removed|tmp)$/.test(name) && stepOf(name) <= complete);
+  for (const name of unfinished) await rm(join(directory, name), { recursive: true, force: true });
+}
+
+const stepOf = (name: string): number => Number(/\d+/.exec(name)?.[0] ?? 0);
+
+/** Under another name first: a folder of which a part is gone must not look like a checkpoint. */
+async function removeWhole(path: string): Promise<void> {
+  const removed = join(dirname(path), `.${basename(path)}.removed`);
+  await rm(removed, { recursive: true, force: true });
+  try {
+    await rename(path, removed);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw error;
+  }
+  await rm(removed, { recursive: true, force: true });
 }
 
 async function attempt<T>(work: () => Promise<T>): Promise<{ value?: T; failure?: unknown }> {

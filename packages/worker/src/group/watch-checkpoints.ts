@@ -1,6 +1,6 @@
 /** New checkpoints as they appear: rank 0 looks, every rank hears of the same ones in the same order. */
 import { setTimeout } from "node:timers/promises";
-import { type CurrentCheckpoint, currentCheckpoint, type FetchOptions } from "@rankcast/core";
+import { CheckpointError, type CurrentCheckpoint, currentCheckpoint, type FetchOptions, openCheckpoint } from "@rankcast/core";
 import type { SavingGroup } from "./save-checkpoint.ts";
 
 /** How to watch. */
@@ -24,7 +24,8 @@ const SETTLE_MS = 250;
 
 /**
  * Collective: checkpoints of `target` (a folder that a training loop fills, a file that is replaced, a hub revision, an object) in the order in
- * which they appear; when several appeared between two looks, the newest. Every rank iterates, and loads each one:
+ * which they appear; when several appeared between two looks, the newest. What is still being written is waited for: temporary names, files that change
+ * between two looks, and files that end before their own structure does. Every rank iterates, and loads each one:
  *
  *     for await (const { weights } of group.watch("runs/7")) await pool.load(weights);
  *
@@ -60,12 +61,38 @@ async function nextCheckpoint(target: string, seen: string | null, options: Watc
   const { pollMs = POLL_MS, signal } = options;
   let last: string | null = null;
   while (!signal?.aborted) {
-    const current = await currentCheckpoint(target, options);
+    const current = await unlessCutOff(() => currentCheckpoint(target, options));
     const isNew = current !== null && current.identity !== seen;
     // A file that somebody writes in place is not whole when it is seen first: it must look the same twice.
-    if (isNew && current.identity === last) return current;
+    const isSettled = isNew && current.identity === last;
+    if (isSettled && (await isWhole(current, target))) return current;
     last = isNew ? current.identity : null;
-    await setTimeout(isNew ? Math.min(pollMs, SETTLE_MS) : pollMs, undefined, signal ? { signal } : {}).catch(() => undefined);
+    const soon = isNew && !isSettled;
+    await setTimeout(soon ? Math.min(pollMs, SETTLE_MS) : pollMs, undefined, signal ? { signal } : {}).catch(() => undefined);
   }
   return null;
+}
+
+/** Writers pause, on network file systems for seconds: one that looks the same twice may still be cut off. The target itself was opened already. */
+async function isWhole({ weights, identity }: CurrentCheckpoint, target: string): Promise<boolean> {
+  if (weights === target) return true;
+  const isCutOff = await unlessCutOff(() => openCheckpoint(weights)).then(
+    async (handle) => {
+      await handle?.close();
+      return handle === null;
+    },
+    // Any other fault is the load's to tell, unless the file goes on changing.
+    () => false,
+  );
+  return !isCutOff && (await currentCheckpoint(target))?.identity === identity;
+}
+
+/** Null instead of the error of a file that ends too early. */
+async function unlessCutOff<T>(look: () => Promise<T>): Promise<T | null> {
+  try {
+    return await look();
+  } catch (error) {
+    if (error instanceof CheckpointError && error.class === "truncated") return null;
+    throw error;
+  }
 }

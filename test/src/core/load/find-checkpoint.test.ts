@@ -74,6 +74,9 @@ describe("findLatestCheckpoint", () => {
   it("an absent folder holds none; a replaced file is another checkpoint", async () => {
     expect(await findLatestCheckpoint(join(directory(), "nowhere"))).to.equal(null);
     expect(await currentCheckpoint(join(directory(), "nowhere"))).to.equal(null);
+    for (const files of [{}, { ".model.safetensors.77.ab.tmp": "" }, { "model-00001-of-00002.safetensors.tmp": "", "README.md": "" }]) {
+      expect(await currentCheckpoint(folder(files)), "nothing complete yet").to.equal(null);
+    }
     const path = folder({ "model.pt": "1" });
     const first = await currentCheckpoint(path);
     expect((await currentCheckpoint(path))?.identity).to.equal(first?.identity);

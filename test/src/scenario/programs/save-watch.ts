@@ -2,10 +2,14 @@
  * One rank that saves from its live replicas, resumes, and follows what appears in a folder. Rank 0 also writes what appears. Prints what it
  * saw. Arguments: weights, folder.
  */
-import { rename, writeFile } from "node:fs/promises";
+import { open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { CheckpointError, StateDict, saveSafetensors, Tensor } from "@rankcast/core";
 import { joinGroup } from "@rankcast/worker";
+
+/** Files that look the same twice within a quarter of a second are taken for settled. */
+const PAUSE_MS = 1000;
 
 const [weights = "", folder = ""] = process.argv.slice(2);
 await using group = await joinGroup();
@@ -20,6 +24,9 @@ for (const path of paths) {
   await pool.load(path, { strict: true });
   loaded.push(await pool.runAll("tensorDigests"));
 }
+// Runs that died while they saved have left this; whoever saves a later step may still be writing.
+for (const step of ["03", "99"])
+  if (group.rank === 0) await writeFile(join(folder, `.step-0000${step}.safetensors.77.ab.tmp`), "half of it");
 await group.save(folder, { step: 8, keep: 2 });
 const refused = await group.save(join(weights, "no", "folder")).then(
   () => null,
@@ -47,5 +54,17 @@ async function appear(name: string, value: number): Promise<void> {
   full.set("fc.bias", Tensor.from(new Float32Array([value, value]), [2]));
   await writeFile(join(folder, `${name}.tmp`), "half of it");
   await saveSafetensors(join(folder, ".other"), new StateDict(full));
-  await rename(join(folder, ".other"), join(folder, name));
+  if (value === 9) await rename(join(folder, ".other"), join(folder, name));
+  else await writeInPlace(join(folder, name), await readFile(join(folder, ".other")));
+  await rm(join(folder, ".other"), { force: true });
+}
+
+/** As a trainer on a slow file system would: with a pause in the middle that is longer than several looks. */
+async function writeInPlace(path: string, bytes: Buffer): Promise<void> {
+  const file = await open(path, "w");
+  await file.write(bytes.subarray(0, bytes.length - 100));
+  void setTimeout(PAUSE_MS).then(async () => {
+    await file.write(bytes.subarray(bytes.length - 100));
+    await file.close();
+  });
 }
