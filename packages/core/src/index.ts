@@ -12,6 +12,7 @@ export {
 } from "./errors/checkpoint-error.ts";
 export type { ErrorClass, ErrorCodeRow } from "./errors/error-code-row.ts";
 export { ERROR_CODES, type ErrorCode } from "./errors/error-codes.ts";
+export type { TensorRectangle } from "./format/dcp-rectangle.ts";
 export { compileLimits, DEFAULT_LIMITS, type LimitName, type Limits } from "./limits/limits.ts";
 // Loading
 export type { Checkpoint, CheckpointReport } from "./load/checkpoint.ts";

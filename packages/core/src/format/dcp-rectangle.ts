@@ -3,7 +3,8 @@
  * however the checkpoint was cut when it was saved.
  */
 import { FormatError } from "../errors/checkpoint-error.ts";
-import type { StoragePiece, TensorRef } from "../manifest/checkpoint-tree.ts";
+import type { StoragePiece } from "../manifest/checkpoint-tree.ts";
+import type { DType } from "../tensor/dtype.ts";
 import { bytesOf, traitsOf } from "../tensor/dtype.ts";
 import { contiguousStrides, elementCount, isContiguous } from "../tensor/strides.ts";
 
@@ -11,6 +12,15 @@ import { contiguousStrides, elementCount, isContiguous } from "../tensor/strides
 export interface TensorRectangle {
   readonly offsets: readonly number[];
   readonly sizes: readonly number[];
+}
+
+/** The tensor that a rectangle is cut of. */
+export interface CutTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly stride: readonly number[];
+  readonly storageOffset: number;
+  readonly storage: { readonly pieces: readonly StoragePiece[] };
 }
 
 /** A run of bytes to be copied from a piece of a storage into the row-major rectangle. */
@@ -35,7 +45,7 @@ interface Block extends TensorRectangle {
  * in exactly one run. Bytes are as stored: `swapBytes` of the storage still applies.
  * @throws {FormatError} RANKCAST_UNSUPPORTED when the tensor is not row-major over its storage or is packed; {RangeError} when the rectangle leaves it.
  */
-export function* rectangleRuns(tensor: TensorRef, rectangle: TensorRectangle): Generator<RectangleRun> {
+export function* rectangleRuns(tensor: CutTensor, rectangle: TensorRectangle): Generator<RectangleRun> {
   const { shape, dtype } = tensor;
   if (traitsOf(dtype).bits % 8 !== 0 || !isContiguous(shape, tensor.stride))
     throw new FormatError("RANKCAST_UNSUPPORTED", `a rectangle of ${dtype} [${shape}] that is not stored row by row`, {
@@ -50,7 +60,7 @@ export function* rectangleRuns(tensor: TensorRef, rectangle: TensorRectangle): G
 }
 
 /** Every piece as blocks of the tensor. A plain piece may begin and end inside a row, so it is up to three runs of rows on each axis. */
-function* blocksOf(tensor: TensorRef): Generator<Block> {
+function* blocksOf(tensor: CutTensor): Generator<Block> {
   const { shape, dtype, storage } = tensor;
   const itemBytes = bytesOf(dtype, 1);
   const first = bytesOf(dtype, tensor.storageOffset);

@@ -4,6 +4,7 @@ import { SourceError, StateDictError, UsageError } from "../errors/checkpoint-er
 import { nearestNames } from "../errors/nearest-names.ts";
 import { printable, quote } from "../errors/quote.ts";
 import { type OptionShapes, oneOf } from "../errors/require-options.ts";
+import type { TensorRectangle } from "../format/dcp-rectangle.ts";
 import type { Limits } from "../limits/limits.ts";
 import type { ArrivingTree } from "../manifest/checkpoint-tree.ts";
 import { copyStorage } from "../manifest/copy-storage.ts";
@@ -11,10 +12,11 @@ import type { StateDictManifest, StorageDescriptor, TensorDescriptor } from "../
 import { layoutDigest } from "../manifest/manifest-digest.ts";
 import { bytesOf } from "../tensor/dtype.ts";
 import { Storage } from "../tensor/storage.ts";
-import { elementSpan } from "../tensor/strides.ts";
+import { contiguousStrides, elementSpan } from "../tensor/strides.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { transferStorages } from "../transfer/transfer-storages.ts";
 import { type BegunWeights, beginWeights, type DescribedWeights } from "./begin-weights.ts";
+import { cutRectangle, viewRectangle } from "./cut-rectangle.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
 import { describeTensors, type InspectedTensor } from "./inspect-checkpoint.ts";
 import { checkedOptions, FETCH_AND_HOOK_OPTIONS } from "./option-names.ts";
@@ -49,6 +51,12 @@ export interface CheckpointHandle extends AsyncDisposable {
    * @throws {UsageError} RANKCAST_USAGE for a range outside the tensor; otherwise as `tensor`.
    */
   slice(name: string, begin: number, end: number): Promise<Tensor>;
+  /**
+   * Reads a rectangle of a tensor, `sizes[axis]` elements from `offsets[axis]` on, row-major: how a rank that keeps a part of each tensor re-shards, however
+   * the checkpoint was cut when it was saved. Reads its bytes, and where rows lie close together what is between them.
+   * @throws {UsageError} RANKCAST_USAGE for a rectangle outside the tensor; otherwise as `tensor`.
+   */
+  rectangle(name: string, rectangle: TensorRectangle): Promise<Tensor>;
   /**
    * Resolves when the files behind the handle are complete and verified: at once unless they are being downloaded. What was read before is part of
    * it only then. @throws as the download; {FormatError} when the complete file is refused.
@@ -114,6 +122,12 @@ class Handle implements CheckpointHandle {
     return this.#read(rowsOf(this.#find(name), begin, end));
   }
 
+  async rectangle(name: string, rectangle: TensorRectangle): Promise<Tensor> {
+    const tensor = this.#find(name);
+    const view = viewRectangle(tensor, rectangle);
+    return this.#read(view, (storage) => cutRectangle(storage, tensor, rectangle));
+  }
+
   async complete(): Promise<void> {
     await this.#settled;
   }
@@ -143,9 +157,9 @@ class Handle implements CheckpointHandle {
     return tensor;
   }
 
-  async #read(view: TensorDescriptor): Promise<Tensor> {
+  async #read(view: TensorDescriptor, cut?: CutStorage): Promise<Tensor> {
     if (this.#failure !== null) throw this.#failure.error;
-    const tensor = await readView(this.#described, view, this.#begun.limits, this.#options);
+    const tensor = await readView(this.#described, view, { ...this.#options, limits: this.#begun.limits }, cut);
     // A download that turned out to be bad meanwhile.
     if (this.#failure !== null) throw (this.#failure as { readonly error: unknown }).error;
     return tensor;
@@ -185,30 +199,34 @@ function rowsOf(tensor: TensorDescriptor, begin: number, end: number): TensorDes
   };
 }
 
+/** The storage of which a view is the whole, row by row; null where there is none. */
+type CutStorage = (storage: StorageDescriptor) => StorageDescriptor | null;
+
 async function readView(
   { manifest, tree }: DescribedWeights,
   view: TensorDescriptor,
-  limits: Limits,
-  options: OpenCheckpointOptions,
+  { limits, verify = true, signal }: Omit<OpenCheckpointOptions, "limits"> & { readonly limits: Limits },
+  cutStorage: CutStorage = () => null,
 ): Promise<Tensor> {
   const described = manifest.storages[view.storage];
   if (!described) throw new RangeError(`tensor ${view.name} names storage ${view.storage}`);
   const whole = tree.arriving ? await proveStorage(described, tree.arriving) : described;
   const begin = bytesOf(view.dtype, view.storageOffset);
   const nbytes = bytesOf(view.dtype, elementSpan(view.shape, view.stride));
-  const part = whole.meta ? null : partOf(whole, begin, nbytes);
+  const cut = cutStorage(whole);
+  const part = cut ?? (whole.meta ? null : partOf(whole, begin, nbytes));
   const read = part ?? whole;
   const storage = whole.meta ? new Storage(null, 0, whole.nbytes) : Storage.allocate(read.nbytes);
   await transferStorages([{ storage: read, target: storage }], tree.sources, {
     limits,
-    verify: options.verify ?? true,
-    signal: options.signal,
+    verify,
+    signal,
   });
-  const { dtype, shape, stride, conj = false, neg = false, requiresGrad = false } = view;
+  const { dtype, shape, conj = false, neg = false, requiresGrad = false } = view;
   return new Tensor({
     dtype,
     shape,
-    stride,
+    stride: cut ? contiguousStrides(shape) : view.stride,
     storageOffset: part ? 0 : view.storageOffset,
     storage,
     conj,
