@@ -91,6 +91,20 @@ describe("scenario: interrupted commands", function () {
     }
   });
 
+  it("a job whose output nobody reads any more goes on to its end", async () => {
+    const script = sandbox().write(
+      "rank.mjs",
+      'for (const out of [process.stdout, process.stderr]) for (let i = 0; i < 5e4; i++) out.write("x".repeat(79) + "\\n");',
+    );
+    for (const line of [
+      'RANKCAST run --nproc-per-node 2 --json "$1" 2> >(head -n 1 > /dev/null) > /dev/null',
+      'RANKCAST run --nproc-per-node 2 --tee 3 --log-dir logs "$1" 2> /dev/null | head -n 1',
+    ]) {
+      const { exitCode, stderr } = await sandbox().start(shell(`set -o pipefail; ${line}`, script), { timeoutMs: 30_000 }).ended;
+      expect(exitCode, stderr).to.equal(0);
+    }
+  });
+
   it("output that cannot be written is a typed error", async function () {
     if (process.platform !== "linux") this.skip();
     const result = await sandbox().start(shell('RANKCAST inspect "$1" --json > /dev/full', CHECKPOINT)).ended;

@@ -6,6 +6,7 @@ import type { LaunchEvent, LaunchedRank } from "./launch-event.ts";
 import type { CompiledLaunchOptions, LaunchOptions } from "./launch-options.ts";
 import { createLineSplitter } from "./line-splitter.ts";
 import type { RankFiles } from "./log-tree.ts";
+import { sharedConsole } from "./shared-console.ts";
 
 type StreamName = "stdout" | "stderr";
 
@@ -144,11 +145,7 @@ function fileSink(path: string): Sink {
 
 /** Bytes as they are, to a stream that other ranks write to as well. */
 function streamSink(target: Writable): Sink {
-  return {
-    write: (bytes) => target.write(bytes),
-    drained: (resume) => void target.once("drain", resume),
-    end: async () => {},
-  };
+  return { ...sharedConsole(target), end: async () => {} };
 }
 
 /** Whole lines with a prefix, as torchrun shows teed output. */
@@ -165,9 +162,10 @@ function prefixedSink(
       ? `[${compiled.role}${localRank}]:`
       : prefixTemplate.replace(/\$\{(role_name|local_rank|rank)\}/g, (_, placeholder: string) => values[placeholder] ?? "");
   const prefix = isColoured(target) ? `\u001b[${COLOURS[localRank % COLOURS.length]}m${text}\u001b[0m` : text;
+  const shown = sharedConsole(target);
   let isFree = true;
   const splitter = createLineSplitter((line) => {
-    isFree = target.write(`${prefix}${line}\n`);
+    isFree = shown.write(`${prefix}${line}\n`);
   });
   return {
     write: (bytes) => {
@@ -175,7 +173,7 @@ function prefixedSink(
       splitter.push(bytes);
       return isFree;
     },
-    drained: (resume) => void target.once("drain", resume),
+    drained: shown.drained,
     end: async () => splitter.end(),
   };
 }
