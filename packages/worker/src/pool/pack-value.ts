@@ -13,7 +13,7 @@ import { type PackedTensor, TensorPacker } from "./pack-tensors.ts";
 export type StandIn =
   | { readonly holder: object; readonly kind: "tensor"; readonly tensor: PackedTensor }
   | { readonly holder: object; readonly kind: "state-dict"; readonly entries: Map<unknown, unknown>; readonly beside: readonly unknown[] }
-  | { readonly holder: object; readonly kind: "error"; readonly error: ErrorRecord }
+  | { readonly holder: object; readonly kind: "error"; readonly error: ErrorRecord; readonly cause: unknown }
   | { readonly holder: object; readonly kind: "symbol"; readonly key: string | null; readonly description: string | null };
 
 /** A value as it crosses. Without stand-ins it is the value itself. */
@@ -132,7 +132,7 @@ class Packer {
     if (depth > DEFAULT_LIMITS.replicaValueDepth) throw refuse(place, "is nested too deeply");
     if (value instanceof Tensor) return this.#standFor(value, (holder) => ({ holder, kind: "tensor", tensor: this.#tensors.add(value) }));
     if (value instanceof StateDict) return this.#stateDict(value, place, depth);
-    if (value instanceof Error) return this.#standFor(value, (holder) => ({ holder, kind: "error", error: toErrorRecord(value) }));
+    if (value instanceof Error) return this.#error(value, place, depth);
     if (value instanceof Module) throw refuse(place, "is a Module, which lives in one thread; its stateDict() can cross");
     if (ArrayBuffer.isView(value)) return mustBeCutOut(value) ? this.#remember(value, cutOut(value)) : value;
     if (isBinaryOrBoxed(value) || types.isProxy(value)) return value;
@@ -171,6 +171,19 @@ class Packer {
       copy.set(this.#pack(key, `a key of ${place}`, depth), this.#pack(each, `${place} at ${name}`, depth));
     }
     return copy;
+  }
+
+  /** A record keeps causes that are errors; what else was thrown is a value of its own. */
+  #error(error: Error, place: string, depth: number): object {
+    return this.#standFor(error, (holder) => {
+      let cause: unknown;
+      try {
+        cause = this.#pack(error.cause, `the cause of ${place}`, depth + 1);
+      } catch {
+        // What cannot cross is in the record, as text.
+      }
+      return { holder, kind: "error", error: toErrorRecord(error), cause };
+    });
   }
 
   #stateDict(stateDict: StateDict, place: string, depth: number): object {

@@ -12,6 +12,10 @@ export function unpackValue({ value, standIns }: PackedValue): unknown {
   const put = (each: unknown): unknown => (found.has(each) ? found.get(each) : each);
   const pending: unknown[] = [value];
   for (const standIn of standIns) {
+    if (standIn.kind === "error" && standIn.cause !== undefined) {
+      (found.get(standIn.holder) as Error).cause = put(standIn.cause);
+      pending.push(standIn.cause);
+    }
     if (standIn.kind !== "state-dict") continue;
     fillStateDict(found.get(standIn.holder) as StateDict, standIn, put);
     pending.push(...standIn.entries.values(), ...standIn.beside);

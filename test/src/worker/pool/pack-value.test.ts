@@ -100,6 +100,18 @@ describe("pool: values that cross threads", () => {
     expect([...keyed.entries()].map(([key, set]) => [key, ...set])).to.deep.equal([[Symbol.for("key"), Symbol.for("in")]]);
   });
 
+  it("the cause of an error is what it was, at any depth; one that cannot cross is text", async () => {
+    const inner = new TypeError("inner", { cause: { zero: -0, map: new Map([[1, 2n]]), when: new Date(7) } });
+    const outer = new RangeError("outer", { cause: inner });
+    const back = unpackValue(structuredClone(packValue([outer, inner], "a value"))) as [RangeError, TypeError];
+    expect(back[0]).to.be.instanceOf(RangeError);
+    expect(back[0].cause).to.equal(back[1]);
+    expect(back[1]).to.be.instanceOf(TypeError);
+    expect(back[1].cause).to.deep.equal({ zero: -0, map: new Map([[1, 2n]]), when: new Date(7) });
+    const odd = unpackValue(structuredClone(packValue(new Error("odd", { cause: () => 1 }), "a value"))) as Error;
+    expect(odd.message).to.equal("odd");
+  });
+
   it("a key called __proto__ stays a key", () => {
     const value = JSON.parse('{"__proto__": {"polluted": 1}}') as Record<string, unknown>;
     const result = cross({ value, symbol: Symbol.for("x") });
