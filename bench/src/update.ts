@@ -23,6 +23,9 @@ const RANK = fileURLToPath(new URL("./update-rank.js", import.meta.url));
 
 interface RankResult {
   readonly rank: number;
+  /** Milliseconds of the first timed updates, most of them by code that is not compiled yet. */
+  readonly first: readonly number[];
+  /** Milliseconds of the timed updates after those in a row. */
   readonly times: readonly number[];
   readonly perSecond: number;
   readonly ended: readonly number[];
@@ -46,10 +49,10 @@ try {
   for (const mib of values.mib.split(",").map(Number)) {
     const { path } = await generateCheckpoint(join(directory, "model.pt"), mib * MIB);
     const results = await runRanks(path, sustainedUpdates(mib));
-    const times = (results.find(({ rank }) => rank === 0)?.times ?? []).slice(WARM);
-    const sorted = [...times].sort((a, b) => a - b);
-    const at = (quantile: number): number => sorted[Math.min(sorted.length - 1, Math.floor(quantile * sorted.length))] ?? Number.NaN;
-    const last = sustainedUpdates(mib);
+    const learner = results.find(({ rank }) => rank === 0);
+    const at = quantiles(learner?.times ?? []);
+    const firstMedianMs = quantiles((learner?.first ?? []).slice(WARM))(0.5);
+    const last = 2 * updates + sustainedUpdates(mib);
     const wrong = results.filter(({ ended }) => ended.length !== 1 || ended[0] !== last);
     if (wrong.length > 0) throw new Error(`replicas do not hold the last update: ${JSON.stringify(wrong)}`);
     const memcpyMs = memcpySeconds(mib * MIB) * 1000;
@@ -61,6 +64,7 @@ try {
       mib,
       ranks,
       replicas,
+      firstMedianMs,
       medianMs: at(0.5),
       p99Ms: at(0.99),
       bestMs: at(0),
@@ -69,7 +73,7 @@ try {
     };
     rows.push(row);
     process.stdout.write(
-      `${mib} MiB to ${ranks} x ${replicas}: median ${row.medianMs.toFixed(2)} ms, p99 ${row.p99Ms.toFixed(2)}, best ${row.bestMs.toFixed(2)}; memcpy ${memcpyMs.toFixed(2)} ms (${row.ofMemcpy.toFixed(2)} x); ${perSecond.toFixed(0)} per second in a row` +
+      `${mib} MiB to ${ranks} x ${replicas}: median ${row.medianMs.toFixed(2)} ms (the first ${updates}: ${firstMedianMs.toFixed(2)}), p99 ${row.p99Ms.toFixed(2)}, best ${row.bestMs.toFixed(2)}; memcpy ${memcpyMs.toFixed(2)} ms (${row.ofMemcpy.toFixed(2)} x); ${perSecond.toFixed(0)} per second in a row` +
         (glooMs === null
           ? "\n"
           : `; torch and gloo, without replicas: ${glooMs.toFixed(1)} ms (${(glooMs / row.medianMs).toFixed(1)} x)\n`),
@@ -81,6 +85,11 @@ try {
 if (values.out !== undefined) {
   mkdirSync(dirname(values.out), { recursive: true });
   writeFileSync(values.out, `${JSON.stringify(rows, null, 2)}\n`);
+}
+
+function quantiles(times: readonly number[]): (quantile: number) => number {
+  const sorted = [...times].sort((a, b) => a - b);
+  return (quantile) => sorted[Math.min(sorted.length - 1, Math.floor(quantile * sorted.length))] ?? Number.NaN;
 }
 
 /** Median milliseconds of gloo's broadcast of as many bytes in 64 tensors to as many ranks. */

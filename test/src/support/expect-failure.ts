@@ -25,9 +25,14 @@ const STACK_LINE = /^\s+at .+:\d+:\d+\)?$/m;
 
 /**
  * Checks a failure under `--json` and returns its error: exit code, nothing on stdout, the last line of stderr is the document, no stack
- * trace anywhere, and nothing left in the sandbox.
+ * trace anywhere, and nothing left in the sandbox (but `partials` of downloads that are resumed, where they may be).
  */
-export async function expectFailure(result: CommandResult, sandbox: CommandSandbox, exitCode = 1): Promise<ErrorDocument> {
+export async function expectFailure(
+  result: CommandResult,
+  sandbox: CommandSandbox,
+  exitCode = 1,
+  may: { readonly partials?: boolean } = {},
+): Promise<ErrorDocument> {
   expect(result.exitCode, result.stderr).to.equal(exitCode);
   expect(result.stdout).to.equal("");
   const lines = result.stderr.trimEnd().split("\n");
@@ -36,6 +41,6 @@ export async function expectFailure(result: CommandResult, sandbox: CommandSandb
   for (const field of ["class", "message", "remedy"] as const) expect(error[field], field).to.be.a("string").and.not.to.equal("");
   expect(error.details).to.be.an("object");
   expect(result.stderr, "a stack trace").not.to.match(STACK_LINE);
-  expect(await sandbox.leftovers(), "left behind").to.deep.equal([]);
+  expect(await sandbox.leftovers(may), "left behind").to.deep.equal([]);
   return error;
 }

@@ -1,6 +1,6 @@
 /** verify: every byte once, every checksum and digest that is known. */
 import { createHash } from "node:crypto";
-import { chmodSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { downloadCheckpoint, StateDict, saveSafetensors, saveTorch, Tensor, verifyCheckpoint } from "@rankcast/core";
@@ -30,6 +30,20 @@ describe("verifyCheckpoint", () => {
     ]);
     await (name.endsWith(".pt") ? saveTorch : saveSafetensors)(path, new StateDict(tensors));
     return { path, bytes: readFileSync(path) };
+  }
+
+  /** Makes the cache's memory of a file one of the file as it is now. */
+  function lookUnchanged(path: string): void {
+    const now = statSync(path);
+    const memories = readdirSync(cacheDir(), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".json"));
+    for (const name of memories) {
+      const memory = join(cacheDir(), name);
+      const text = readFileSync(memory, "utf8");
+      writeFileSync(
+        memory,
+        text.replace(/("([mc]timeMs)": ?)[\d.]+/g, (_, before, name) => `${before}${now[name as "mtimeMs" | "ctimeMs"]}`),
+      );
+    }
   }
 
   it("gives the file's SHA-256, and reads the file once", async function () {
@@ -64,17 +78,22 @@ describe("verifyCheckpoint", () => {
       const url = origin.serve("/model.safetensors", bytes);
       const { sha256: found } = await verifyCheckpoint(url, { cacheDir: cacheDir() });
       expect(found).to.equal(sha256(bytes));
-      // Of a cached file that pretends to be unchanged.
       const { path: cached } = await downloadCheckpoint(url, { cacheDir: cacheDir() });
-      // A whole number of seconds survives being set again; the cache takes note of it here.
-      const seconds = 1_700_000_000;
-      utimesSync(cached, seconds, seconds);
-      await verifyCheckpoint(url, { cacheDir: cacheDir() });
-      chmodSync(cached, 0o600);
-      const file = await open(cached, "r+");
-      await file.write(Uint8Array.of(bytes.at(-1) === 1 ? 2 : 1), 0, 1, bytes.length - 1);
-      await file.close();
-      utimesSync(cached, seconds, seconds);
+      const damage = async (): Promise<void> => {
+        chmodSync(cached, 0o600);
+        const file = await open(cached, "r+");
+        await file.write(Uint8Array.of(bytes.at(-1) === 1 ? 2 : 1), 0, 1, bytes.length - 1);
+        await file.close();
+      };
+      // A cached file that was changed is not believed, even if its time was set back: it is fetched again.
+      const { atimeMs, mtimeMs } = statSync(cached);
+      await damage();
+      utimesSync(cached, atimeMs / 1000, mtimeMs / 1000);
+      expect(await verifyCheckpoint(url, { cacheDir: cacheDir() })).to.include({ sha256: sha256(bytes) });
+      expect(readFileSync(cached).equals(bytes)).to.equal(true);
+      // One whose bytes a disk has changed looks like the one that was written.
+      await damage();
+      lookUnchanged(cached);
       const error = await expectError("RANKCAST_HASH_MISMATCH", verifyCheckpoint(url, { cacheDir: cacheDir() }));
       expect(error.details).to.include({ expected: sha256(bytes) });
     } finally {
