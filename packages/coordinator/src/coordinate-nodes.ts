@@ -39,7 +39,7 @@ export interface CoordinateNodesOptions {
 export async function coordinateNodes(options: CoordinateNodesOptions): Promise<RankHost> {
   const { compiled, joinTimeoutMs } = options;
   const node = await openJobNode(nodeOptionsOf(options));
-  const lobby = new Lobby(compiled.localWorldSize, () => undefined);
+  const lobby = new Lobby({ localWorldSize: compiled.localWorldSize, full: null });
   let epoch: JobEpoch | null = null;
   const joined = node
     .join(compiled.epoch)

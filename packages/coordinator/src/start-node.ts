@@ -55,16 +55,23 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
   let node: JobNode | null = null;
   let epoch: JobEpoch | null = null;
   let settled: Promise<void> = Promise.resolve();
-  const lobby = new Lobby(options.localWorldSize, (ranks) => {
-    settled = (async () => {
-      try {
-        node = await openJobNode(nodeOptionsOf(options, ranks));
-        epoch = await node.join(options.epoch);
-        lobby.open(epoch.ranks);
-      } catch (error) {
-        lobby.refuse(toErrorRecord(asCheckpointError(error)));
-      }
-    })();
+  const begin = async (ranks: readonly number[]): Promise<void> => {
+    try {
+      node = await openJobNode(nodeOptionsOf(options, ranks));
+      epoch = await node.join(options.epoch);
+      lobby.open(epoch.ranks);
+    } catch (error) {
+      lobby.refuse(toErrorRecord(asCheckpointError(error)));
+    }
+  };
+  const lobby = new Lobby({
+    localWorldSize: options.localWorldSize,
+    full: {
+      joinTimeoutMs: options.joinTimeoutMs,
+      onFull: (ranks) => {
+        settled = begin(ranks);
+      },
+    },
   });
   const watch = new RankWatch(lobby, { silenceMs: options.nodeTimeoutMs });
   const server = await startCoordinationServer(options.address, options.token, watch, { nodeRank: options.nodeRank ?? undefined });

@@ -23,6 +23,7 @@ interface Line {
   readonly epoch?: string;
   readonly code?: string;
   readonly class?: string;
+  readonly details?: object;
   readonly rootCause?: { readonly rank: number | null; readonly nodeRank: number; readonly pid: number };
 }
 
@@ -185,6 +186,17 @@ describe("scenario: many nodes, failures", function () {
       );
       return new Map(said.flat().map((line) => [line.rank, line]));
     }
+
+    it("a rank that is never started: its node says which local rank is missing, and when the join timeout is over nobody waits", async () => {
+      const env = { RANKCAST_JOIN_TIMEOUT: "3" };
+      const ranks = [0, 2, 3].map((rank) => sandbox().start([HOLD], { env: { ...variables(rank), ...env }, timeoutMs: BOUND_MS }));
+      const said = await Promise.all(ranks.map(async ({ ended }) => linesOf((await ended).stderr)));
+      const [alone, ...others] = said.map((lines) => lines.find(({ code }) => code !== undefined));
+      expect(alone).to.include({ code: "RANKCAST_RANKS_MISSING", class: "timeout" });
+      expect(alone?.details).to.deep.include({ missingLocalRanks: [1], joinedRanks: [0] });
+      // What the others did not find is the head, for that node never opened it.
+      for (const other of others) expect(other?.code).to.equal("RANKCAST_COORDINATOR_UNREACHABLE");
+    });
 
     it("kill -9 of a relay: other nodes name the rank, its neighbour has lost its coordinator", async () => {
       const lines = await killOf(2);

@@ -1,12 +1,28 @@
 /** Where a node's ranks wait until the node knows its place in the job: a launcher below has given ranks out, and only they know which. */
-import type { ErrorRecord } from "@rankcast/core/runtime";
+import { DistributionError } from "@rankcast/core";
+import { type ErrorRecord, toErrorRecord } from "@rankcast/core/runtime";
 import type { ConnectionListener, RankConnection, RankMessage } from "../grpc/coordination-server.ts";
 import { toWireError } from "../round/root-cause.ts";
 
+/** Of so many missing ranks the message names the local rank. */
+const NAMED_MAX = 16;
+
+/** What a lobby is told. */
+export interface LobbyOptions {
+  readonly localWorldSize: number;
+  /** Where the node cannot be opened before all its ranks have come; null: it is opened without them. */
+  readonly full: {
+    /** How long after the first rank the last may come: one that was never started would keep the others for ever. */
+    readonly joinTimeoutMs: number;
+    /** Told the node's ranks, by local rank, once all have come. */
+    onFull(ranks: readonly number[]): void;
+  } | null;
+}
+
 /** See the module comment. */
 export class Lobby implements ConnectionListener {
-  readonly #localWorldSize: number;
-  readonly #onFull: (ranks: readonly number[]) => void;
+  readonly #options: LobbyOptions;
+  #timer: NodeJS.Timeout | null = null;
   readonly #here = new Set<RankConnection>();
   #ranks: number[] = [];
   #queue: ((target: ConnectionListener) => void)[] = [];
@@ -14,10 +30,8 @@ export class Lobby implements ConnectionListener {
   #refusal: ErrorRecord | null = null;
   #empty: (() => void) | null = null;
 
-  /** `onFull` is told the node's ranks, by local rank, once all have come. */
-  constructor(localWorldSize: number, onFull: (ranks: readonly number[]) => void) {
-    this.#localWorldSize = localWorldSize;
-    this.#onFull = onFull;
+  constructor(options: LobbyOptions) {
+    this.#options = options;
   }
 
   onJoin(connection: RankConnection): void {
@@ -25,9 +39,14 @@ export class Lobby implements ConnectionListener {
     this.#here.add(connection);
     if (this.#refusal) this.#abort(connection, this.#refusal);
     this.#pass((target) => target.onJoin(connection));
-    if (this.#ranks[localRank] !== undefined) return;
+    if (this.#ranks[localRank] !== undefined || this.#refusal) return;
     this.#ranks[localRank] = rank;
-    if (this.#isFull) this.#onFull(this.#ranks);
+    const { full } = this.#options;
+    if (full === null) return;
+    this.#timer ??= setTimeout(() => this.refuse(toErrorRecord(this.#missing(full.joinTimeoutMs))), full.joinTimeoutMs);
+    if (!this.#isFull) return;
+    clearTimeout(this.#timer);
+    full.onFull(this.#ranks);
   }
 
   onMessage(connection: RankConnection, message: RankMessage): void {
@@ -37,7 +56,10 @@ export class Lobby implements ConnectionListener {
   onEnd(connection: RankConnection, reason?: string): void {
     this.#here.delete(connection);
     this.#pass((target) => target.onEnd(connection, reason));
-    if (this.#here.size === 0) this.#empty?.();
+    if (this.#here.size > 0) return;
+    // Nobody waits any more; a timer would keep the process.
+    if (!this.#isFull) clearTimeout(this.#timer ?? undefined);
+    this.#empty?.();
   }
 
   /** The node has its place: everything goes on to its coordinator, what has been said already first. */
@@ -49,6 +71,7 @@ export class Lobby implements ConnectionListener {
   /** The node has no place: all ranks, and those that come later, are told why. */
   refuse(error: ErrorRecord): void {
     this.#refusal = error;
+    this.#queue = [];
     for (const connection of this.#here) this.#abort(connection, error);
   }
 
@@ -67,7 +90,18 @@ export class Lobby implements ConnectionListener {
   }
 
   get #isFull(): boolean {
-    return Object.keys(this.#ranks).length === this.#localWorldSize;
+    return Object.keys(this.#ranks).length === this.#options.localWorldSize;
+  }
+
+  #missing(joinTimeoutMs: number): DistributionError {
+    const { localWorldSize } = this.#options;
+    const joinedRanks = this.#ranks.filter((rank) => rank !== undefined);
+    const missingLocalRanks = Array.from({ length: localWorldSize }, (_, localRank) => localRank).filter(
+      (localRank) => this.#ranks[localRank] === undefined,
+    );
+    const named = missingLocalRanks.slice(0, NAMED_MAX).join(", ") + (missingLocalRanks.length > NAMED_MAX ? ", ..." : "");
+    const text = `${missingLocalRanks.length} of the ${localWorldSize} ranks of this node did not join within ${joinTimeoutMs / 1000} s: local rank ${named}`;
+    return new DistributionError("RANKCAST_RANKS_MISSING", text, { details: { missingLocalRanks, joinedRanks, joinTimeoutMs } });
   }
 
   #abort(connection: RankConnection, error: ErrorRecord): void {

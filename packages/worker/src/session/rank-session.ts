@@ -16,6 +16,7 @@ import {
 } from "../grpc/coordinator-channel.ts";
 import { ArrivalBoard } from "./arrival-board.ts";
 import { type FailureListener, FailureListeners } from "./failure-listeners.ts";
+import { awaitTurn, type Waiter } from "./waiter.ts";
 import { fromWireError, toWireError } from "./wire-error.ts";
 
 /** What a rank brings to a barrier. */
@@ -51,11 +52,6 @@ export interface RankPlace {
 /** Opens a channel; replaced in tests. */
 export type OpenChannel = (address: string, token: string, listener: ChannelListener) => CoordinatorChannel;
 
-interface Waiter<T> {
-  resolve(value: T): void;
-  reject(error: Error): void;
-}
-
 /** See the module comment. Made by `openRankSession`. */
 export class RankSession {
   readonly #channel: CoordinatorChannel;
@@ -89,10 +85,16 @@ export class RankSession {
    */
   static async open(address: string, token: string, hello: Hello, open: OpenChannel = openCoordinatorChannel): Promise<RankSession> {
     let session: RankSession | undefined;
-    await new Promise<void>((resolve, reject) => {
-      session = new RankSession(address, token, { resolve, reject }, open);
-      session.#channel.send({ ...hello, takesArriving: true });
-    });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        session = new RankSession(address, token, { resolve, reject }, open);
+        session.#channel.send({ ...hello, takesArriving: true });
+      });
+    } catch (error) {
+      // A coordinator in a thread of this process leaves when its ranks have left: one that was told no, too.
+      await session?.close();
+      throw error;
+    }
     return session as RankSession;
   }
 
@@ -217,20 +219,7 @@ export class RankSession {
   }
 
   #wait<K, T>(waiters: Map<K, Waiter<T>>, key: K): Promise<T> {
-    if (this.#failure) return Promise.reject(this.#failure);
-    return new Promise<T>((resolve, reject) => {
-      const earlier = waiters.get(key);
-      waiters.set(key, {
-        resolve: (value) => {
-          earlier?.resolve(value);
-          resolve(value);
-        },
-        reject: (error) => {
-          earlier?.reject(error);
-          reject(error);
-        },
-      });
-    });
+    return this.#failure ? Promise.reject(this.#failure) : awaitTurn(waiters, key);
   }
 
   #receive(message: CoordinatorMessage): void {

@@ -8,7 +8,13 @@ import { joinGroup } from "@rankcast/worker";
 // Launchers end the ranks of a job that failed; this one wants to hear of it from its coordinator.
 process.on("SIGTERM", () => undefined);
 const [mode = "hold"] = process.argv.slice(2);
-const group = await joinGroup();
+const group = await joinGroup().catch((error: unknown) => {
+  const { code = "", class: kind = "", message = "", details = {} } = error instanceof CheckpointError ? error : {};
+  process.stderr.write(
+    `@${JSON.stringify({ rank: Number(process.env["RANK"]), pid: process.pid, code, class: kind, message, details })}\n`,
+  );
+  process.exit(3);
+});
 await group.barrier("ready");
 const say = (what: object): void =>
   void process.stderr.write(`@${JSON.stringify({ rank: group.rank, pid: process.pid, nodeRank: group.nodeRank, ...what })}\n`);

@@ -63,6 +63,11 @@ export const DISTRIBUTION_CODES = {
     meaning: "Nodes of the job did not come to the rendezvous in time.",
     remedy: "Start the named nodes, check that they reach the head node's address and port, or raise the join timeout.",
   },
+  RANKCAST_RANKS_MISSING: {
+    class: "timeout",
+    meaning: "Ranks of a node did not come to its coordinator in time.",
+    remedy: "Look at the output of the named local ranks: the launcher has not started them, or they ended before they joined.",
+  },
   RANKCAST_NODE_LOST: {
     class: "peer",
     meaning: "A node's launcher ended or fell silent while the job ran.",
