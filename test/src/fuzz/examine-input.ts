@@ -14,8 +14,8 @@ const UNSAFE_TEXT = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** What happened. */
 export interface Examination {
-  /** Kind of result or refusal, numbers and quoted text left out: inputs with the same one are of no new interest. */
-  readonly signature: string;
+  /** Kind of result or refusal, numbers and quoted text left out: inputs with the same one are of no new interest. Worked out when asked for. */
+  readonly signature: () => string;
   /** Why this must not be; null when all is well. */
   readonly failure: string | null;
 }
@@ -24,13 +24,14 @@ export interface Examination {
 export async function examineInput(input: FuzzInput, clock: ThreadClock = () => performance.now()): Promise<Examination> {
   const before = memoryBytes();
   const begin = clock();
-  let signature: string;
+  let signature: () => string;
   let failure: string | null = null;
   try {
-    signature = await readInput(input);
+    const summary = await readInput(input);
+    signature = () => summary;
   } catch (error) {
     failure = judgeError(error, input);
-    signature = signatureOf(error);
+    signature = () => signatureOf(error);
   }
   const tookMs = clock() - begin;
   const grownBytes = memoryBytes() - before;

@@ -97,6 +97,6 @@ async function replay(path: string): Promise<number> {
   const files = new Map(names.map((name) => [name, new Uint8Array(readFileSync(names[0] === "input" ? path : join(path, name)))]));
   const entry = names.find((name) => name === "input" || name.endsWith(".json")) ?? "";
   const { signature, failure } = await examineInput({ reader: values.reader ?? "any", seed: path, entry, files });
-  say(`${signature}\n${failure ?? "no failure"}`);
+  say(`${signature()}\n${failure ?? "no failure"}`);
   return failure === null ? 0 : 1;
 }

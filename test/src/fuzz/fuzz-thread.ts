@@ -63,7 +63,7 @@ async function report(index: number, input: FuzzInput): Promise<void> {
 }
 
 function noteNovel(index: number, input: FuzzInput, { signature }: Examination): void {
-  const kind = `${input.reader}: ${signature}`;
+  const kind = `${input.reader}: ${signature()}`;
   if (known.has(kind)) return;
   known.add(kind);
   if (index >= 0)
