@@ -23,6 +23,18 @@ export function run(command, args, options = {}) {
   });
 }
 
+/** Runs a command beside others: resolves with its exit code and all that it wrote, to be shown when nobody else is writing. */
+export function runAside(command, args, options = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: ROOT, ...options, stdio: ["ignore", "pipe", "pipe"] });
+    const written = [];
+    child.stdout.on("data", (chunk) => written.push(chunk));
+    child.stderr.on("data", (chunk) => written.push(chunk));
+    child.once("error", reject);
+    child.once("close", (code, signal) => resolve({ code: code ?? (signal === "SIGINT" ? 130 : 143), output: Buffer.concat(written) }));
+  });
+}
+
 /** Runs a command and ends this process with its exit code when it fails. `stdio` keeps results apart from notices. */
 export async function must(command, args, options) {
   const code = await run(command, args, options);
