@@ -6,13 +6,14 @@ import type { LimitName, Limits } from "../limits/limits.ts";
 import type { ModuleMetadata } from "../tensor/state-dict.ts";
 import { OpaqueValue, SparseRef, StorageRef, TensorRef, TreeDict, type TreeValue, type Warning } from "./checkpoint-tree.ts";
 import { isExtraStateKey } from "./extra-state.ts";
+import { isFlatDict } from "./flat-dict.ts";
 import { FlatTensors } from "./flat-tensors.ts";
 import type { OpaqueDescriptor, PlainValue } from "./manifest.ts";
 import { moduleMetadata } from "./module-metadata.ts";
 import { DangerousCalls } from "./opaque-content.ts";
 import { toPlainValue } from "./plain-value.ts";
 import { childPath } from "./tree-path.ts";
-import { asContainer, type Branch, type Container, surveyTree, type TreeSurvey } from "./tree-survey.ts";
+import { asContainer, type Branch, type Container, surveyBytes, surveyTree, type TreeSurvey } from "./tree-survey.ts";
 
 /** What a checkpoint holds, in its own order. */
 export interface FlatTree {
@@ -55,6 +56,11 @@ export function flattenTree(root: TreeValue, options: FlattenOptions): FlatTree 
   const container = asContainer(root);
   if (!container) {
     listing.addLeaf(null, root);
+    return listing;
+  }
+  // Where limits allow no container or no value at all, the survey says so.
+  if (options.stateDict && isFlatDict(root) && options.limits.treeDepth > 0 && options.limits.treeRepeatedValues > 0) {
+    listing.addDict(root);
     return listing;
   }
   const survey = surveyTree(container, options.limits, where, (nbytes) => listing.charge(nbytes));
@@ -219,6 +225,17 @@ class Listing implements FlatTree {
   addExtraState(path: string, value: TreeValue): void {
     this.charge(ROW_BYTES + path.length);
     this.extraState.push([this.#named(path), value]);
+  }
+
+  /** Adds a dict that is nothing but tensors by name; charged as a survey of it is. */
+  addDict(dict: TreeDict): void {
+    this.charge(surveyBytes(dict.size));
+    this.tensors = new FlatTensors(dict.size);
+    this.distinct = true;
+    this.addMetadata(null, dict);
+    dict.entries.forEach((ref, name) => {
+      this.#addTensor(name as string, ref as TensorRef, false);
+    });
   }
 
   addLeaf(path: string | null, value: TreeValue, extra = false): void {

@@ -84,6 +84,24 @@ export class StorageRef implements StorageDescriptor {
     return this.nbytes > 0 && (typeof this.placed === "number" || isRecord(this.placed));
   }
 
+  /** File of a storage that is one run of it: an index into the tree's sources. */
+  get runSource(): number {
+    return typeof this.placed === "number" ? (this.traits.source ?? 0) : 0;
+  }
+
+  /**
+   * First byte behind the one stored run of the file `runSource` that fills the storage: what `pieces` would say, without the four objects that say it.
+   * Null when pieces, if any, must be looked at: there are several or none, they are compressed, or their numbers are no counts.
+   */
+  get runEnd(): number | null {
+    const { placed, nbytes } = this;
+    if (typeof placed === "number") return nbytes > 0 && isCount(nbytes) && isCount(placed) ? placed + nbytes : null;
+    if (!isRecord(placed) || placed.encoding !== "stored") return null;
+    const { offset, crc32 } = placed;
+    if (!(nbytes > 0) || placed.nbytes !== nbytes || placed.storedBytes !== nbytes || !isCount(nbytes) || !isCount(offset)) return null;
+    return crc32 === null || (isCount(crc32) && crc32 < 2 ** 32) ? offset + nbytes : null;
+  }
+
   /** Says where the bytes are in a larger tree; `traits` has those that were moved alike. */
   move(move: SourceMove, traits: Map<StorageTraits, StorageTraits>): void {
     if (typeof this.placed !== "number") {
@@ -115,6 +133,10 @@ export function movePiece(piece: StoragePiece, { sources, bytes }: SourceMove): 
   const { extent } = piece;
   if (extent.type === "inline") return piece;
   return { ...piece, extent: { ...extent, source: extent.source + sources, offset: extent.offset + bytes } };
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }
 
 function traitsOf({ swapBytes = 1, savedDevice = "cpu", meta = false }: StorageParts): StorageTraits {

@@ -49,6 +49,11 @@ const CYCLES_NAMED_MAX = 10;
 const BRANCH_BYTES = 240;
 const CHILD_BYTES = 16;
 
+/** Heap of what is known about a container of which `children` keys and values are copied. */
+export function surveyBytes(children: number): number {
+  return BRANCH_BYTES + CHILD_BYTES * children;
+}
+
 /** `value` when it is walked into, else null. */
 export function asContainer(value: TreeValue): Container | null {
   return value instanceof TreeDict || value instanceof TreeList || isPickledModule(value) ? value : null;
@@ -71,7 +76,7 @@ export function surveyTree(
   let tensors = 0;
   const open = (container: Container): Frame => {
     const branch = openBranch(container);
-    charge(BRANCH_BYTES + (branch.keys === null ? 0 : CHILD_BYTES * branch.values.length));
+    charge(surveyBytes(branch.keys === null ? 0 : branch.values.length));
     branches.set(container, branch);
     distinct += branch.values.length;
     return { branch, at: 0 };

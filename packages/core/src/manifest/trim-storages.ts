@@ -7,6 +7,7 @@ import { elementSpan } from "../tensor/strides.ts";
 import type { StorageExtent, StoragePiece } from "./checkpoint-tree.ts";
 import { copyStorage } from "./copy-storage.ts";
 import type { StateDictManifest, StorageDescriptor, TensorDescriptor } from "./manifest.ts";
+import { StorageRef } from "./storage-ref.ts";
 
 /** Smaller storages are not worth the loss: part of a record cannot be checked against the record's checksum. */
 const TRIM_BYTES_MIN = 64 * 1024;
@@ -73,9 +74,13 @@ function planTrims({ tensors, storages }: StateDictManifest): Map<number, Trim> 
   return plans;
 }
 
-function isTrimmable({ nbytes, pieces, meta }: StorageDescriptor): boolean {
-  if (nbytes < TRIM_BYTES_MIN || meta || pieces.length === 0) return false;
-  return pieces.every(({ rectangle, extent }) => !rectangle && (extent.type === "inline" || extent.encoding === "stored"));
+function isTrimmable(storage: StorageDescriptor): boolean {
+  if (storage.nbytes < TRIM_BYTES_MIN || storage.meta) return false;
+  if (storage instanceof StorageRef && storage.runEnd !== null) return true;
+  const { pieces } = storage;
+  return (
+    pieces.length > 0 && pieces.every(({ rectangle, extent }) => !rectangle && (extent.type === "inline" || extent.encoding === "stored"))
+  );
 }
 
 function rangeOf(tensor: TensorDescriptor, nbytes: number): Run {

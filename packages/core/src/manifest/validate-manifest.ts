@@ -4,7 +4,7 @@ import type { Limits } from "../limits/limits.ts";
 import type { ExtraState } from "./extra-state.ts";
 import type { StateDictManifest } from "./manifest.ts";
 import { validateStorage } from "./validate-storage.ts";
-import { validateTensor } from "./validate-tensor.ts";
+import { scalarLayout, validateTensor } from "./validate-tensor.ts";
 
 /**
  * Proves: every tensor is inside its storage, every storage is filled exactly by pieces inside their files, all numbers are whole and at
@@ -18,17 +18,17 @@ export function validateManifest(manifest: StateDictManifest, limits: Limits): v
   enforceExtraState(extraState, limits, file);
   const sourceBytes = sources.reduce((sum, { version }) => sum + version.sizeBytes, 0);
   let storedBytes = 0;
+  let ownBytes = 0;
   const context = { index: 0, sources, limits };
-  storages.forEach((storage, index) => {
-    context.index = index;
+  for (const storage of storages) {
     storedBytes += validateStorage(storage, context);
-  });
+    ownBytes += storage.nbytes;
+    context.index += 1;
+  }
   enforceRatio(limits, storedBytes, sourceBytes, { file, what: "bytes of all storages against the files'" });
   let repeatedBytes = 0;
-  tensors.forEach((tensor) => {
-    repeatedBytes += validateTensor(tensor, storages[tensor.storage], limits, file);
-  });
-  const ownBytes = storages.reduce((sum, { nbytes }) => sum + nbytes, 0);
+  const table = { limits, file, proved: scalarLayout() };
+  for (const tensor of tensors) repeatedBytes += validateTensor(tensor, storages[tensor.storage], table);
   enforceRatio(limits, repeatedBytes, ownBytes, { file, what: "bytes of repeated elements against all storages'" });
 }
 

@@ -7,6 +7,7 @@ import { sameShape } from "../tensor/strides.ts";
 import type { StorageExtent, StoragePiece } from "./checkpoint-tree.ts";
 import type { SourceDescriptor, StorageDescriptor } from "./manifest.ts";
 import { tileExactly } from "./rectangle-cover.ts";
+import { StorageRef } from "./storage-ref.ts";
 
 /** What the pieces of one storage refer to. */
 export interface StorageContext {
@@ -39,6 +40,11 @@ export function validateStorage(storage: StorageDescriptor, context: StorageCont
 
 /** Whether one stored run of a file fills the storage, with nothing to complain about: most storages, and so the quick answer. */
 function isPlainRecord(storage: StorageDescriptor, { sources }: StorageContext): boolean {
+  const runEnd = storage instanceof StorageRef ? storage.runEnd : null;
+  if (storage instanceof StorageRef && runEnd !== null) {
+    const file = sources[storage.runSource];
+    return file !== undefined && runEnd <= file.version.sizeBytes && storage.swapBytes === 1 && !storage.meta;
+  }
   const { nbytes, pieces, swapBytes, meta } = storage;
   const piece = pieces[0];
   if (piece === undefined || pieces.length !== 1 || meta || !isCount(nbytes) || swapBytes !== 1) return false;

@@ -11,14 +11,36 @@ import type { Limits } from "../limits/limits.ts";
 import { isDType, traitsOf } from "../tensor/dtype.ts";
 import type { StorageDescriptor, TensorDescriptor } from "./manifest.ts";
 
+/** The layout that was proved last. Tables share shapes and strides, so most tensors have that of the one before. */
+export interface ProvedLayout {
+  shape: readonly number[];
+  stride: readonly number[];
+  elements: number;
+  /** Elements from the first to behind the last. */
+  span: number;
+}
+
+/** The layout of a scalar, with which a table begins. */
+export function scalarLayout(): ProvedLayout {
+  return { shape: [], stride: [], elements: 1, span: 1 };
+}
+
+/** What tensors are checked against. */
+export interface TensorContext {
+  readonly limits: Limits;
+  readonly file: string;
+  readonly proved: ProvedLayout;
+}
+
 /**
  * Checks one tensor; returns the bytes by which writing it out exceeds what it covers of its storage (0 unless strides repeat elements).
  * @throws {FormatError} RANKCAST_TENSOR_LAYOUT, RANKCAST_TENSOR_BOUNDS, RANKCAST_LIMIT (`tensorRank`, `materialisedRatio`).
  */
-export function validateTensor(tensor: TensorDescriptor, storage: StorageDescriptor | undefined, limits: Limits, file: string): number {
+export function validateTensor(tensor: TensorDescriptor, storage: StorageDescriptor | undefined, context: TensorContext): number {
+  const { limits, file } = context;
   if (!isDType(tensor.dtype)) throw layoutError(tensor, file, `dtype ${quote(String(tensor.dtype))} is unknown`);
   if (storage === undefined) throw layoutError(tensor, file, `storage ${tensor.storage} does not exist`);
-  const extent = extentOf(tensor, limits, file);
+  const extent = extentOf(tensor, context);
   if (storage.meta) return 0;
   const bits = traitsOf(tensor.dtype).bits;
   const end = extent.span === 0 ? 0 : tensor.storageOffset + extent.span;
@@ -38,9 +60,10 @@ export function validateTensor(tensor: TensorDescriptor, storage: StorageDescrip
   return Math.max(0, ((extent.elements - extent.span) * bits) / 8);
 }
 
-/** Number of elements, and elements from the first to behind the last. */
-function extentOf(tensor: TensorDescriptor, limits: Limits, file: string): { elements: number; span: number } {
+/** The layout, which is then the one proved last. */
+function extentOf(tensor: TensorDescriptor, { limits, file, proved }: TensorContext): ProvedLayout {
   const { shape, stride, storageOffset } = tensor;
+  if (shape === proved.shape && stride === proved.stride && isCount(storageOffset) && isCount(proved.span + storageOffset)) return proved;
   if (shape.length > limits.tensorRank) enforceLimit(limits, "tensorRank", shape.length, { file, what: `tensor ${quote(tensor.name)}` });
   if (shape.length !== stride.length) throw layoutError(tensor, file, `${shape.length} sizes, but ${stride.length} strides`);
   if (!isCount(storageOffset)) throw layoutError(tensor, file, `storage offset ${storageOffset}`);
@@ -59,7 +82,11 @@ function extentOf(tensor: TensorDescriptor, limits: Limits, file: string): { ele
   if (!(filled <= Number.MAX_SAFE_INTEGER) || (elements > 0 && !(span + storageOffset <= Number.MAX_SAFE_INTEGER))) {
     throw layoutError(tensor, file, `shape [${shape}] with strides [${stride}] has more elements than can be counted`);
   }
-  return { elements, span: elements === 0 ? 0 : span };
+  proved.shape = shape;
+  proved.stride = stride;
+  proved.elements = elements;
+  proved.span = elements === 0 ? 0 : span;
+  return proved;
 }
 
 function isCount(value: number): boolean {

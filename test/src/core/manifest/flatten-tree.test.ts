@@ -210,4 +210,33 @@ describe("flattenTree", () => {
     const narrow = compileLimits({ treeNamesBytes: 500_000 });
     expect((await expectError("RANKCAST_LIMIT", () => flattenTree(above, { limits: narrow }))).details["limit"]).to.equal("treeNamesBytes");
   });
+
+  it("lists a dict of nothing but tensors as it lists one with something beside them", async () => {
+    const metadata = dict({ _metadata: dict({ "": dict({ version: 1 }), conv: dict({ version: 2 }) }) });
+    const entries = Array.from({ length: 20 }, (_, index) => [`conv.${index}`, vector(1 + (index % 3))] as const);
+    const listed = (extra: readonly (readonly [string, TreeValue])[], changes: Record<string, number> = {}) => {
+      const root = dict([...entries, ...extra]);
+      root.attributes = metadata;
+      const { tensors, nontensor, opaque, metadataModules, warnings, distinct } = flattenTree(root, {
+        limits: compileLimits(changes),
+        cycles: "refuse",
+        stateDict: true,
+        fileBytes: 1000,
+      });
+      return { tensors: tensors.map((tensor) => tensor), nontensor, opaque, metadataModules, warnings, distinct };
+    };
+    const beside = [["a", dict({})]] as const;
+    expect({ ...listed([]), distinct: false }).to.deep.equal({ ...listed(beside), distinct: false });
+    expect(listed([]).distinct).to.equal(true);
+    for (const changes of [
+      { tensors: 19 },
+      { tensorNameBytes: 6 },
+      { treeNamesBytes: 50 },
+      { treeHeapBytesFloor: 1, treeHeapRatio: 1, pickleValueBytesFloor: 1, pickleValueRatio: 1 },
+    ]) {
+      const refused = await expectError("RANKCAST_LIMIT", () => listed([], changes));
+      const other = await expectError("RANKCAST_LIMIT", () => listed(beside, changes));
+      expect(refused.message, JSON.stringify(changes)).to.equal(other.message);
+    }
+  });
 });

@@ -3,6 +3,7 @@ import {
   NO_EXTRA_STATE,
   type StateDictManifest,
   type StorageDescriptor,
+  StorageRef,
   type TensorDescriptor,
   validateManifest,
 } from "@rankcast/core/internal";
@@ -55,6 +56,51 @@ describe("validateManifest", () => {
     await refuse("RANKCAST_TENSOR_BOUNDS", { dtype: "float64" });
     await refuse("RANKCAST_TENSOR_BOUNDS", { dtype: "float6_e2m3", shape: [65], stride: [1] });
     await refuse("RANKCAST_TENSOR_BOUNDS", { shape: [2, 2], stride: [HUGE - 20, 1] });
+  });
+
+  it("judges storages that make their pieces as it judges the pieces they make", async () => {
+    const record = { name: "m/data/0", offset: 0, storedBytes: 48, nbytes: 48, encoding: "stored", crc32: null } as const;
+    const verdict = async (described: StorageDescriptor): Promise<unknown> => {
+      const whole = { ...manifest({}), storages: [described] };
+      try {
+        validateManifest(whole, DEFAULT_LIMITS);
+        return "accepted";
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    const places: ConstructorParameters<typeof StorageRef>[0]["pieces"][] = [0, 952, 953, -1, 0.5, HUGE, Number.NaN, record];
+    for (const offset of [952, 953, -4, 0.25, HUGE]) places.push({ ...record, offset });
+    for (const crc32 of [0, 2 ** 32 - 1, 2 ** 32, -1, 0.5]) places.push({ ...record, crc32 });
+    places.push({ ...record, storedBytes: 47 }, { ...record, nbytes: 47 }, { ...record, nbytes: 0 }, { ...record, encoding: "deflate" });
+    const verdicts = new Set<unknown>();
+    for (const place of places) {
+      for (const parts of [{}, { swapBytes: 4 }, { meta: true }, { nbytes: 0 }, { nbytes: 48.5 }] as const) {
+        const made = new StorageRef({ nbytes: 48, pieces: place, ...parts });
+        const { nbytes, pieces, swapBytes, savedDevice, meta } = made;
+        const judged = await verdict(made);
+        expect(judged, JSON.stringify([place, parts])).to.equal(await verdict({ nbytes, pieces, swapBytes, savedDevice, meta }));
+        verdicts.add(judged);
+      }
+    }
+    expect(verdicts.size).to.be.above(10);
+  });
+
+  it("judges each of many tensors of one layout", async () => {
+    const { shape, stride } = matrix;
+    const whole = (last: Partial<TensorDescriptor>) => ({
+      ...manifest({}),
+      tensors: [{ ...matrix }, { ...matrix, shape, stride }, { ...matrix, shape, stride, ...last }],
+    });
+    validateManifest(whole({}), DEFAULT_LIMITS);
+    for (const storageOffset of [1, HUGE]) {
+      await expectError(storageOffset === 1 ? "RANKCAST_TENSOR_BOUNDS" : "RANKCAST_TENSOR_LAYOUT", () =>
+        validateManifest(whole({ storageOffset }), DEFAULT_LIMITS),
+      );
+    }
+    await expectError("RANKCAST_TENSOR_LAYOUT", () => validateManifest(whole({ storageOffset: -1 }), DEFAULT_LIMITS));
+    await expectError("RANKCAST_TENSOR_BOUNDS", () => validateManifest(whole({ dtype: "float64" }), DEFAULT_LIMITS));
+    await expectError("RANKCAST_TENSOR_BOUNDS", () => validateManifest(whole({ stride: [5, 1] }), DEFAULT_LIMITS));
   });
 
   it("refuses numbers that are no layout", async () => {
