@@ -28,6 +28,9 @@ export class ZipStorages {
   private readonly others: Map<string, TypedStorage> = new Map();
   private readonly traits: Map<string, TypedTraits> = new Map();
   private last: TypedTraits | null = null;
+  /** What was found last, and what such storages have in common. */
+  private plain: PlainStorage | null = null;
+  private plainTraits: TypedTraits | null = null;
   private count = 0;
   /** Storages with bytes, by whether their record has a checksum. */
   private covered = 0;
@@ -61,13 +64,21 @@ export class ZipStorages {
   }
 
   /** The same without an id, and without a refusal: null when there would be one, or when the storage has no record. */
-  find({ key, elementType, location, nbytes }: PlainStorage, call: PickleCall): TypedStorage | null {
+  find(key: number, wanted: PlainStorage, call: PickleCall): TypedStorage | null {
+    const { elementType, nbytes } = wanted;
     if (key >= this.counted.length) return null;
     const known = this.counted[key];
     if (known !== undefined) return known.elementType === elementType && known.nbytes === nbytes && !known.meta ? known : null;
     const entry = this.container.entries.get(this.prefix + key);
     if (entry === undefined || entry.nbytes !== nbytes) return null;
-    const made = this.make({ elementType, location: location.slice(0, LOCATION_LENGTH_MAX), nbytes }, entry, call);
+    if (wanted !== this.plain) {
+      const savedDevice = wanted.location.slice(0, LOCATION_LENGTH_MAX);
+      this.plainTraits = this.traitsOf({ elementType, bigEndian: this.bigEndian, savedDevice, meta: false }, call);
+      this.plain = wanted;
+    }
+    this.countRecord(entry, call);
+    // A record's name says the key.
+    const made = new TypedStorage({ nbytes, pieces: entry, elementType, key: "" }, this.plainTraits as TypedTraits);
     this.counted[key] = made;
     return made;
   }
@@ -86,14 +97,9 @@ export class ZipStorages {
     { elementType, location: savedDevice, nbytes }: Made,
     entry: ContainerEntry | undefined,
     call: PickleCall,
-    key = "",
+    key: string,
   ): TypedStorage {
-    if (entry !== undefined && entry.nbytes > 0) {
-      if (entry.crc32 === null) this.bare += 1;
-      else this.covered += 1;
-    }
-    call.charge(LEAN_STORAGE_BYTES);
-    this.count += 1;
+    this.countRecord(entry, call);
     const meta = entry === undefined;
     const { bigEndian } = this;
     return new TypedStorage(
@@ -101,6 +107,15 @@ export class ZipStorages {
       { nbytes, pieces: entry ?? [], elementType, key: entry === undefined ? key : "" },
       this.traitsOf({ elementType, bigEndian, savedDevice, meta }, call),
     );
+  }
+
+  private countRecord(entry: ContainerEntry | undefined, call: PickleCall): void {
+    if (entry !== undefined && entry.nbytes > 0) {
+      if (entry.crc32 === null) this.bare += 1;
+      else this.covered += 1;
+    }
+    call.charge(LEAN_STORAGE_BYTES);
+    this.count += 1;
   }
 
   private traitsOf(wanted: Parameters<typeof typedTraits>[0], call: PickleCall): TypedTraits {

@@ -46,7 +46,7 @@ async function readCompleteZip(input: FormatInput): Promise<CheckpointTree> {
     where: placeOf(container, pickled),
     heap,
     persistentLoad: (id, call) => storages.load(id, call),
-    findStorage: (wanted, call) => storages.find(wanted, call),
+    findStorage: (key, wanted, call) => storages.find(key, wanted, call),
     readNested: nestedStreams({ limits: input.limits, file: source.name, heap, depth: input.nesting }),
   });
   heap.release(inMemoryBytes + container.heapBytes);

@@ -48,13 +48,14 @@ export class TensorRef {
   readonly storage: StorageRef;
   private traits: TensorTraits;
 
-  constructor(parts: TensorParts) {
+  /** `traits`: those of the parts, when there is a tensor that has the same. */
+  constructor(parts: TensorParts, traits: TensorTraits = traitsOf(parts)) {
     this.dtype = parts.dtype;
     this.shape = parts.shape;
     this.stride = parts.stride;
     this.storageOffset = parts.storageOffset;
     this.storage = parts.storage;
-    this.traits = traitsOf(parts);
+    this.traits = traits;
   }
 
   get kind(): "tensor" {
@@ -91,6 +92,12 @@ export class TensorRef {
   markRequiresGrad(requiresGrad: boolean): void {
     const { conj, neg, quantisation, origin } = this.traits;
     this.traits = traitsOf({ requiresGrad, conj, neg, quantisation, origin });
+  }
+
+  /** The same view of another storage. */
+  over(storage: StorageRef): TensorRef {
+    const { dtype, shape, stride, storageOffset, traits } = this;
+    return new TensorRef({ dtype, shape, stride, storageOffset, storage }, traits);
   }
 
   /** A copy in which `changes` are different. */

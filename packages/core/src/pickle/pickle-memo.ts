@@ -22,6 +22,8 @@ export class PickleMemo {
   private readonly call: PickleCall;
   /** Slots in use; MEMOIZE's next slot. */
   count = 0;
+  /** How often a value was kept in a slot, where it is known which slots are read. */
+  changes = 0;
   /** Heap of the slots. */
   chargedBytes = 0;
 
@@ -49,7 +51,10 @@ export class PickleMemo {
     const { run, reads } = this;
     if (reads !== null) {
       this.count += 1;
-      if (reads.has(slot)) this.keep(slot, value);
+      if (reads.has(slot)) {
+        this.changes += 1;
+        this.keep(slot, value);
+      }
       return;
     }
     if (slot === run.length && this.sparse === null) {

@@ -14,17 +14,17 @@ import { FIXED_BYTES, FIXED_ELEMENT_BYTES, LIST_SHELL_BYTES } from "./heap-costs
 import { GlobalRef } from "./known-global.ts";
 import type { MemoReads } from "./memo-reads.ts";
 import type { PickleMachine } from "./pickle-machine.ts";
+import { keyOf, PlainRun } from "./plain-run.ts";
 import { storageClassNamed, storageItemBytes } from "./torch-names.ts";
 import type { TypedStorage } from "./torch-storage.ts";
 import { endOfElements } from "./torch-tensor.ts";
 
-/** The storage of a class with a decimal key; null when there is anything to object. */
-export type FindStorage = (wanted: PlainStorage, machine: PickleMachine) => TypedStorage | null;
+/** The storage with a decimal key; null when there is anything to object. */
+export type FindStorage = (key: number, wanted: PlainStorage, machine: PickleMachine) => TypedStorage | null;
 
-/** What a persistent id says. */
+/** What a persistent id says beside the key. The same object for storages that are known to be alike. */
 export interface PlainStorage {
   readonly elementType: DType;
-  readonly key: number;
   readonly location: string;
   readonly nbytes: number;
 }
@@ -33,6 +33,10 @@ export interface PlainStorage {
 const RUN_BYTES_MAX = 512;
 const RANK_MAX = 8;
 const KEY_DIGITS_MAX = 9;
+/** Runs that are known again. Models repeat their layers, and a layer has about as many shapes. */
+const RUNS_MAX = 16;
+/** From so many new runs on it must be seen that they come again. */
+const NEW_RUNS_MIN = 64;
 const STACK_VALUES = 16;
 /** More than is charged for one tensor, its storage included. */
 const HEAP_BYTES_MAX = 4096;
@@ -57,7 +61,6 @@ const NEWFALSE = 0x89;
 const LONG1 = 0x8a;
 const SHORT_BINUNICODE = 0x8c;
 const MEMOIZE = 0x94;
-const DIGIT_0 = 0x30;
 
 /** Reads plain tensors of one pickle. See the module. */
 export class PlainTensors {
@@ -65,9 +68,18 @@ export class PlainTensors {
   private readonly find: FindStorage;
   private readonly slots = new ShapeSlots();
   private readonly numbers: number[] = [];
+  private readonly runs: PlainRun[] = [];
+  /** The run that was met last. */
+  private last = 0;
+  private newRuns = 0;
+  private knownRuns = 0;
+  /** State of the memo for which the runs are. */
+  private changes = -1;
   private at = 0;
-  /** Values that were memoized since the run began. */
-  private puts = 0;
+  /** What of the run that is read differs in others like it. */
+  private readonly gaps = { keyAt: 0, keyDigits: 0, slotsAt: [] as number[], puts: 0 };
+  /** Whether slots of one byte are in it. */
+  private narrow = false;
 
   /** Values of slots that are not among `reads` are never asked for. */
   constructor(reads: MemoReads, find: FindStorage) {
@@ -77,11 +89,45 @@ export class PlainTensors {
 
   /** Pushes the tensor whose function was fetched last; false, and nothing has changed, when it is for the machine. */
   read(m: PickleMachine): boolean {
-    const { bytes, limits } = m;
-    this.at = m.at;
-    this.puts = 0;
-    if (this.at + RUN_BYTES_MAX > m.limit || m.top + STACK_VALUES > limits.pickleStackValues) return false;
+    const { limits } = m;
+    if (m.at + RUN_BYTES_MAX > m.limit || m.top + STACK_VALUES > limits.pickleStackValues) return false;
     if (m.marks.length + 2 > limits.pickleMarkDepth || limits.tensorRank < RANK_MAX) return false;
+    if (m.tensors >= limits.tensors || m.persistentIds >= limits.persistentIds) return false;
+    const { heap } = m.options;
+    if (heap.usedBytes + HEAP_BYTES_MAX > heap.allowedBytes) return false;
+    return this.readKnown(m) || this.readNew(m);
+  }
+
+  /** A tensor like one before it. */
+  private readKnown(m: PickleMachine): boolean {
+    const { runs } = this;
+    const { memo } = m;
+    // What a run fetches from the memo is not what it was.
+    if (memo.changes !== this.changes) {
+      this.changes = memo.changes;
+      runs.length = 0;
+    }
+    for (let tried = 0; tried < runs.length; tried += 1) {
+      const index = (this.last + tried) % runs.length;
+      const run = runs[index] as PlainRun;
+      const key = run.keyAmong(m.bytes, m.at, this.reads, memo.count);
+      if (key < 0) continue;
+      const storage = this.find(key, run.storage, m);
+      if (storage === null) return false;
+      this.last = index;
+      this.knownRuns += 1;
+      this.finish(m, run.tensor.over(storage), m.at + run.nbytes, run.puts);
+      return true;
+    }
+    return false;
+  }
+
+  private readNew(m: PickleMachine): boolean {
+    const { bytes } = m;
+    this.at = m.at;
+    this.gaps.puts = 0;
+    this.gaps.slotsAt.length = 0;
+    this.narrow = false;
     if (bytes[this.at] !== MARK || bytes[this.at + 1] !== MARK) return false;
     this.at += 2;
     if (this.get(m) !== "storage") return false;
@@ -95,11 +141,11 @@ export class PlainTensors {
     const elementType = storageClassNamed(type);
     if (elementType === null || elementType === "untyped") return false;
     const nbytes = numel * storageItemBytes(elementType);
-    return Number.isSafeInteger(nbytes) && this.view(m, { elementType, key, location, nbytes });
+    return Number.isSafeInteger(nbytes) && this.view(m, key, { elementType, location, nbytes });
   }
 
   /** The rest, once the storage is known. */
-  private view(m: PickleMachine, wanted: PlainStorage): boolean {
+  private view(m: PickleMachine, key: number, wanted: PlainStorage): boolean {
     const { elementType: dtype } = wanted;
     const storageOffset = this.int(m);
     if (storageOffset < 0) return false;
@@ -116,18 +162,35 @@ export class PlainTensors {
     const { bits } = traitsOf(dtype);
     const end = endOfElements(shape, stride, storageOffset, bits);
     if (end === null || Math.ceil((end * bits) / 8) > wanted.nbytes) return false;
-    const { heap } = m.options;
-    if (m.tensors >= m.limits.tensors || m.persistentIds >= m.limits.persistentIds) return false;
-    if (heap.usedBytes + HEAP_BYTES_MAX > heap.allowedBytes) return false;
-    const storage = this.find(wanted, m);
+    const storage = this.find(key, wanted, m);
     if (storage === null) return false;
     m.charge(arrayBytes);
+    const tensor = new TensorRef({ dtype, shape, stride, storageOffset, storage, requiresGrad: flag === NEWTRUE });
+    this.keep(m, tensor, wanted);
+    this.finish(m, tensor, this.at, this.gaps.puts);
+    return true;
+  }
+
+  /** Keeps what was read, so that the next like it is known; in place of the oldest when there are many. */
+  private keep(m: PickleMachine, tensor: TensorRef, wanted: PlainStorage): void {
+    if (this.narrow || (this.newRuns > NEW_RUNS_MIN && this.knownRuns < this.newRuns)) return;
+    const index = this.newRuns % RUNS_MAX;
+    this.newRuns += 1;
+    const place = Math.min(index, this.runs.length);
+    const run = this.runs[place] ?? new PlainRun(RUN_BYTES_MAX, tensor, wanted);
+    run.tensor = tensor;
+    run.storage = wanted;
+    run.record(m.bytes, m.at, this.at, this.gaps);
+    this.runs[place] = run;
+    this.last = place;
+  }
+
+  private finish(m: PickleMachine, tensor: TensorRef, end: number, puts: number): void {
     m.countTensor();
     m.persistentIds += 1;
-    m.memo.count += this.puts;
-    m.at = this.at;
-    m.push(new TensorRef({ dtype, shape, stride, storageOffset, storage, requiresGrad: flag === NEWTRUE }));
-    return true;
+    m.memo.count += puts;
+    m.at = end;
+    m.push(tensor);
   }
 
   private expect(m: PickleMachine, opcode: number): boolean {
@@ -155,15 +218,17 @@ export class PlainTensors {
     let slot = 0;
     if (opcode === BINPUT) {
       slot = m.bytes[this.at + 1] as number;
+      this.narrow = true;
       this.at += 2;
     } else if (opcode === LONG_BINPUT) {
       slot = m.view.getUint32(this.at + 1, true);
+      this.gaps.slotsAt.push(this.at + 1 - m.at);
       this.at += 5;
     } else if (opcode === MEMOIZE) {
-      slot = m.memo.count + this.puts;
+      slot = m.memo.count + this.gaps.puts;
       this.at += 1;
     } else return true;
-    this.puts += 1;
+    this.gaps.puts += 1;
     return !this.reads.has(slot);
   }
 
@@ -182,13 +247,9 @@ export class PlainTensors {
     const digits = opcode === BINUNICODE ? m.view.getUint32(this.at + 1, true) : (bytes[this.at + 1] as number);
     const begin = this.at + (opcode === BINUNICODE ? 5 : 2);
     if (digits < 1 || digits > KEY_DIGITS_MAX || digits > m.limits.pickleStringBytes) return -1;
-    if (digits > 1 && bytes[begin] === DIGIT_0) return -1;
-    let key = 0;
-    for (let at = begin; at < begin + digits; at += 1) {
-      const digit = (bytes[at] as number) - DIGIT_0;
-      if (digit < 0 || digit > 9) return -1;
-      key = key * 10 + digit;
-    }
+    const key = keyOf(bytes, begin, digits);
+    this.gaps.keyAt = begin - m.at;
+    this.gaps.keyDigits = digits;
     this.at = begin + digits;
     return key;
   }

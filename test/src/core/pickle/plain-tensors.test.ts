@@ -156,6 +156,45 @@ describe("plain tensors", () => {
     expect((await readBoth(fileOf([value, marked], HEAD_IN_ORDER), "the next")).value).to.have.nested.property("root[2][1]", "mark");
   });
 
+  const second = (written: Written = {}): Uint8Array => again({ slot: 500, ...written });
+  const other = bytesOf(text("cuda:1"), "q", HOST, "0");
+  const repeated: readonly (readonly [what: string, value: Part])[] = [
+    ["of the same storage", second()],
+    ["of another storage", second({ key: text("1") })],
+    ["of a key that is longer", second({ key: text("11") })],
+    ["of a key that has no record", second({ key: text("7") })],
+    ["of a key that is no digit", second({ key: text("x") })],
+    ["on another device by then", bytesOf(other, second({ key: text("1") }))],
+    ["of another type by then", bytesOf(global("torch", "IntStorage"), "q", TYPE, "0", second({ key: text("1") }))],
+    ["of another type of the same storage", bytesOf(global("torch", "IntStorage"), "q", TYPE, "0", second())],
+    ["with hooks that are another class by then", bytesOf(global("collections", "Counter"), "q", DICT, "0", second())],
+    ["whose tuple is read again", bytesOf(second(), "0", "j", u32(502))],
+    ["whose tensor is read again", bytesOf(second(), "0", "j", u32(506))],
+    ["with another flag", second({ grad: "\x88" })],
+    ["of another size", second({ numel: int(11) })],
+    ["that is larger than its storage", second({ size: bytesOf(int(3), int(5), "\x86") })],
+  ];
+  for (const [what, value] of repeated) {
+    it(`like one before it, ${what}`, async () => {
+      for (const behind of [[], [second({ slot: 700, key: text("1") })], [again({ slot: 700 }), second({ slot: 800 })]]) {
+        await readBoth(fileOf([again(), value, ...behind]), what);
+      }
+    });
+  }
+
+  it("of as many shapes as one likes, in any order", async () => {
+    const shapes = Array.from({ length: 40 }, (_, index) => ({
+      offset: int(index % 8),
+      size: bytesOf(int(1 + (index % 5)), "\x85"),
+      stride: bytesOf(int(1), "\x85"),
+    }));
+    const order = randomBytes(300, 5);
+    const values = Array.from(order, (each, index) =>
+      again({ ...shapes[index < 150 ? each % 40 : each % 5], slot: 20 * index + 300, key: text(String(each & 1)) }),
+    );
+    expect((await readBoth(fileOf(values), "many shapes")).quick).to.equal(true);
+  });
+
   const left: readonly (readonly [what: string, value: Part])[] = [
     ["a key that is no counter", again({ key: text("00") })],
     ["a key that is no number", again({ key: text("x") })],
@@ -186,7 +225,7 @@ describe("plain tensors", () => {
   }
 
   it("whatever byte of a pickle is wrong", async () => {
-    const values = taken.map(([, value], index) => (index % 2 === 0 ? value : again({ slot: 50 * index + 300 })));
+    const values = taken.flatMap(([, value], index) => (index % 2 === 0 ? [value, value] : [again({ slot: 50 * index + 300 })]));
     const good = pickleOf(values, HEAD);
     const chance = new DataView(randomBytes(8 * 3000, 3).buffer.slice(0));
     const outcomes = new Set<string>();
