@@ -90,7 +90,7 @@ export { isMeetingDirectory, makePrivateBase, meetingName, meetingPath } from ".
 export { isAbandoned, type OwnedDirectory, ownDirectory } from "./meeting/own-directory.ts";
 export { attachStorages } from "./memory/attach-storages.ts";
 export { createMemorySegment, createRewritableSegment, type MemorySegment } from "./memory/memory-segment.ts";
-export { MemoryMeter, type MemoryUse, readMemoryUse, readPeakRssBytes } from "./memory/memory-use.ts";
+export { MemoryMeter, type MemoryUse, readMemoryUse, readPeakRssBytes, recentPeakRssBytes } from "./memory/memory-use.ts";
 export { type NativeMemory, nativeMemory } from "./memory/native-memory.ts";
 export type { MappedBytes } from "./memory/private-mapping.ts";
 export type { SegmentDescriptor } from "./memory/segment.ts";

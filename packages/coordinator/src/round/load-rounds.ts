@@ -2,7 +2,7 @@
  * The collective rounds of a job: what was asked for, what was fetched, how long each part took. Rounds pass their barriers in order, one
  * at a time; a round that failed leaves nothing behind.
  */
-import { type CheckpointError, DistributionError, type FetchOptions, type LoadReportFields } from "@rankcast/core";
+import type { CheckpointError, FetchOptions, LoadReportFields } from "@rankcast/core";
 import { asCheckpointError, type PlacedSegments } from "@rankcast/core/runtime";
 import { type FetchedWeights, type FetchListener, type FetchWeights, publishedWeights } from "../fetch/fetch-weights.ts";
 import type { Arrive, CoordinatorMessage, Hello, LoadRequest, Publication } from "../grpc/coordination-server.ts";
@@ -260,7 +260,7 @@ export class LoadRounds {
   #end(round: Round, passed: boolean): void {
     this.#rounds.delete(round.sequence);
     this.#lastOver = Math.max(this.#lastOver, round.sequence);
-    round.cancel.abort(new DistributionError("RANKCAST_CANCELLED", "the round is over", {}));
+    round.stop();
     round.fetched?.release();
     this.#host.others.end(round.sequence, passed);
   }

@@ -12,7 +12,10 @@ export type Stage = "begin" | "prepared" | "committed" | "reported";
 /** See the module comment. */
 export interface Round {
   readonly sequence: number;
+  /** Ends work for the round that is under way; made by the first who asks for it. */
   readonly cancel: AbortController;
+  /** Ends such work, if there is any. */
+  stop(): void;
   weights: string;
   /** As in arrivals, so that a failure of the coordinator's own agrees with them. */
   digest: string;
@@ -50,11 +53,25 @@ export function newRound(sequence: number): Round {
   const begun = new Promise<void>((resolve) => {
     begin = resolve;
   });
+  // Most updates need none: an error with its stack takes longer than all else that is kept of a round.
+  let cancel: AbortController | null = null;
+  let isOver = false;
+  const abort = (): void => cancel?.abort(new DistributionError("RANKCAST_CANCELLED", "the round is over", {}));
   return {
     begun,
     begin,
     sequence,
-    cancel: new AbortController(),
+    get cancel() {
+      if (cancel === null) {
+        cancel = new AbortController();
+        if (isOver) abort();
+      }
+      return cancel;
+    },
+    stop() {
+      isOver = true;
+      abort();
+    },
     weights: "",
     digest: "",
     fetched: null,

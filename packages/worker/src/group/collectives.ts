@@ -27,6 +27,9 @@ const PATIENCE_MS = 2 ** 31 - 1;
 const NO_ORDER: OrderWish = new Map();
 
 const NO_LAYOUTS: KnownLayouts = new Map();
+/** Of updates from each rank: ranks are few, and a source publishes many times. */
+const updateDigests = new Map<number, string>();
+
 /** As many as a source and every replica keep. */
 const LAYOUTS_MAX = 2;
 
@@ -136,13 +139,14 @@ export class Collectives {
       const { report, layout, manifest } = await runUpdate({
         session,
         sequence,
-        digest: roundDigest(["update", src]),
+        digest: updateDigest(src),
         replicas,
         // Updates carry the names of the replicas themselves: rewriting them would be wrong.
         options: { revKeys: [], strict: false },
         noMmap: this.#noMmap,
         generation: this.#generation + 1,
         layouts: known,
+        publishedBytes: bytesOf(stateDict),
         publish: stateDict ? () => this.#publish(sequence, stateDict, { known, order, version }) : null,
       });
       if (stateDict) this.#ring.accepted(layout ?? undefined);
@@ -231,6 +235,18 @@ export class Collectives {
   release(): void {
     this.#ring.release();
   }
+}
+
+function updateDigest(src: number): string {
+  const digest = updateDigests.get(src) ?? roundDigest(["update", src]);
+  updateDigests.set(src, digest);
+  return digest;
+}
+
+function bytesOf(stateDict: StateDict | null): number {
+  let sum = 0;
+  for (const { nbytes } of stateDict?.values() ?? []) sum += nbytes;
+  return sum;
 }
 
 /** Every rank has taken an update of this layout. */

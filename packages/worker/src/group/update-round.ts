@@ -3,12 +3,12 @@
  * new. Ranks say that they are there while the source rank still copies; when every rank knows the segments already, there is nothing to
  * prepare that could fail, and the barrier between preparing and committing is left out.
  *
- *     begin ───────────────┐ every rank is in this update
+ *     begin ───────────────┐ every rank is in this update (of few bytes the source says so together with its weights)
  *     source copies ─► published ─► [prepare ─► prepared, for a new layout or set] ─► commit or swap ─► committed: report
  */
 import { setImmediate } from "node:timers/promises";
 import { type CheckpointError, DistributionError, LoadReport, type LoadReportFields, type ReplicaReport } from "@rankcast/core";
-import { nativeMemory, type PlacedSegments, readPeakRssBytes, type SegmentReuse } from "@rankcast/core/runtime";
+import { nativeMemory, type PlacedSegments, recentPeakRssBytes, type SegmentReuse } from "@rankcast/core/runtime";
 import type { Published } from "../grpc/coordinator-channel.ts";
 import { type Delivery, prepareDelivery } from "../replica/delivery.ts";
 import type { ReplicaLoadOptions } from "../replica/replica-host.ts";
@@ -30,6 +30,8 @@ export interface UpdateRound {
   readonly layouts: KnownLayouts;
   /** Copies and offers this rank's weights; null on the ranks that receive. */
   readonly publish: (() => void) | null;
+  /** What that copies. */
+  readonly publishedBytes: number;
 }
 
 /** Layouts whose sets every rank keeps, and their msgpack manifests; the one that was used last is last. */
@@ -42,6 +44,12 @@ export interface UpdateOutcome {
   readonly layout: string | null;
   readonly manifest: Uint8Array;
 }
+
+/**
+ * Copying keeps this thread busy. Others wait no longer than the barrier allows without a sign of this rank, so a long copy begins when the rank has said
+ * that it is there. Before a short one that would wake every rank once more for nothing: arrival and weights leave together.
+ */
+const ANNOUNCED_BYTES_MIN = 64 * 2 ** 20;
 
 const BARRIER = { begin: "round/begin", prepared: "round/prepared", committed: "round/committed" } as const;
 
@@ -104,8 +112,7 @@ async function receive(
 ): Promise<Received> {
   const { session, replicas, sequence } = round;
   if (round.publish) {
-    // Copying keeps this thread busy: the others' first barrier must not wait for it.
-    await messagesOut();
+    if (round.publishedBytes >= ANNOUNCED_BYTES_MIN) await messagesOut();
     round.publish();
   }
   const published = await Promise.race([session.published(sequence), failed, rejectionOf(begin)]);
@@ -134,7 +141,7 @@ function manifestOf({ manifest }: Published, reuse: SegmentReuse | null, { layou
 
 /** The rank's part of the report; memory is not measured, because reading it takes longer than an update. */
 function reportOf(replicas: readonly ReplicaReport[], loadMs: number, { noMmap }: UpdateRound): unknown {
-  const peakRssBytes = readPeakRssBytes();
+  const peakRssBytes = recentPeakRssBytes();
   const memory = { before: { pssBytes: null }, after: { pssBytes: null, peakRssBytes } };
   const indexed = replicas.map((replica, index) => ({ ...replica, index }));
   return { loadMs, replicas: indexed, memory, attached: nativeMemory(noMmap) ? "mapped" : "read", warnings: [] };
