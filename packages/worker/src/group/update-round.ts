@@ -47,9 +47,9 @@ export interface UpdateOutcome {
 
 /**
  * Copying keeps this thread busy. Others wait no longer than the barrier allows without a sign of this rank, so a long copy begins when the rank has said
- * that it is there. Before a short one that would wake every rank once more for nothing: arrival and weights leave together.
+ * that it is there. Before one of some tenths of a second that would wake every rank once more, on processors that copy: arrival and weights leave together.
  */
-const ANNOUNCED_BYTES_MIN = 64 * 2 ** 20;
+const ANNOUNCED_BYTES_MIN = 512 * 2 ** 20;
 
 const BARRIER = { begin: "round/begin", prepared: "round/prepared", committed: "round/committed" } as const;
 

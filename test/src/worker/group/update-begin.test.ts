@@ -16,8 +16,9 @@ describe("the source of an update", () => {
     expect(publication).to.equal(arrive);
   });
 
-  it("says so before it begins a long copy, which holds this thread up", async () => {
-    const { arrive, publication } = await turnsOf(64);
+  it("says so before it begins a long copy, which holds this thread up", async function () {
+    this.timeout(30_000);
+    const { arrive, publication } = await turnsOf(512);
     expect(publication).to.be.greaterThan(arrive);
   });
 });
