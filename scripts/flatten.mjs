@@ -8,14 +8,18 @@ import { isBuiltin } from "node:module";
 import { join } from "node:path";
 import { rolldown } from "rolldown";
 import { ROOT } from "./bootstrap.mjs";
+import { writeCached } from "./code-cache.mjs";
 
 /** Other packages that a flattened file goes on importing: of ours, those with doors of their own; of others', those that find files beside themselves. */
 const OURS = /^@rankcast\/(core|worker|coordinator)(\/|$)/;
 
+/** Most of what a rank or a coordinator evaluates that is not ours. */
+const GRPC = { specifier: "@grpc/grpc-js", name: "grpc" };
+
 /**
  * Package → entries (its doors, and what its own code starts as threads or programs from beside itself), dependencies that are taken in, and
  * `together`: for each group of entries, or of modules behind an `import()`, one file for all that they evaluate and no group before them does.
- * A file of its own for whatever some two entries share is a third of a millisecond each time that it is found, read and linked.
+ * `cached`: a dependency that is kept compiled, and the name of its file. A file of its own for whatever some two entries share is a third of a millisecond each time that it is found, read and linked.
  */
 const PACKAGES = {
   "packages/core": {
@@ -25,12 +29,14 @@ const PACKAGES = {
   },
   "packages/worker": {
     entries: ["index", "internal", "pool/thread-main"],
-    inline: /^(?!piscina|@grpc\/proto-loader)/,
+    inline: /^(?!piscina|@grpc\/(grpc-js$|proto-loader))/,
+    cached: GRPC,
     together: [["thread-main"], ["index", "internal"]],
   },
   "packages/coordinator": {
     entries: ["index", "internal", "launcher", "thread", "launch/rank-guard", "broadcast/broadcast-thread", "fetch/cast-thread"],
-    inline: /^(?!@grpc\/proto-loader)/,
+    inline: /^(?!@grpc\/(grpc-js$|proto-loader))/,
+    cached: GRPC,
     together: [["rank-guard"], ["launcher"], ["start-coordinator"]],
   },
   "packages/cli": { entries: ["terminal/first-signals", "main", "rank/rank-main"], inline: /^commander(\/|$)/, together: [] },
@@ -38,10 +44,10 @@ const PACKAGES = {
 
 for (const [folder, settings] of Object.entries(PACKAGES)) await flatten(join(ROOT, folder, "dist"), settings);
 
-async function flatten(dist, { entries, inline, together }) {
+async function flatten(dist, { entries, inline, together, cached }) {
   const flat = join(dist, "flat");
   const stamp = join(flat, ".stamp");
-  const key = `${statSync(join(dist, ".tsbuildinfo")).mtimeMs} ${statSync(new URL(import.meta.url)).mtimeMs}`;
+  const key = `${statSync(join(dist, ".tsbuildinfo")).mtimeMs} ${scriptsMs()} ${process.version}`;
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === key) return;
   rmSync(flat, { recursive: true, force: true });
   // Entries lie side by side, because code finds its threads beside itself.
@@ -57,10 +63,17 @@ async function flatten(dist, { entries, inline, together }) {
     chunkFileNames: "[name]-[hash].js",
     entryFileNames: "[name].js",
     comments: { legal: true, annotation: false, jsdoc: false },
+    ...(cached ? { paths: { [cached.specifier]: `./${cached.name}.js` } } : {}),
   });
   await bundle.close();
+  if (cached) await writeCached({ ...cached, cwd: join(dist, ".."), directory: flat, external: (id) => /^@grpc\/proto-loader/.test(id) });
   requirePrograms(flat);
   writeFileSync(stamp, key);
+}
+
+/** When the newest of what makes flat files was changed. */
+function scriptsMs() {
+  return Math.max(...["./flatten.mjs", "./code-cache.mjs"].map((path) => statSync(new URL(path, import.meta.url)).mtimeMs));
 }
 
 /** Earlier groups come first: what threads and launchers need must not bring along what only ranks do. */

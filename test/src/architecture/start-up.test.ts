@@ -28,9 +28,9 @@ function evaluated(entries: readonly string[]): Map<string, string> {
   return found;
 }
 
-/** Packages of ours, and `http2`, which stands for gRPC. */
+/** Packages of ours, and `http2`, which stands for gRPC: modules that import it, or that run the script which does. */
 function partsOf(files: Map<string, string>): string[] {
-  const grpc = [...files.values()].some((text) => /\bhttp2\b/.test(text)) ? ["http2"] : [];
+  const grpc = [...files.values()].some((text) => /\bhttp2\b|\bgrpc\.cjs\b/.test(text)) ? ["http2"] : [];
   return [...new Set([...files.keys()].map((name) => name.split("/").slice(0, 2).join("/"))), ...grpc].sort();
 }
 

@@ -1,0 +1,78 @@
+/** What is kept compiled beside flattened code: taken where it fits, and never needed. */
+import { execFileSync } from "node:child_process";
+import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { expect } from "chai";
+import { REPOSITORY } from "../support/source-files.js";
+import { temporaryDirectory } from "../support/temporary-directory.js";
+
+const FILES = ["grpc.js", "grpc.cjs", `grpc-${process.version}-${process.arch}.cache`] as const;
+const CACHE = FILES[2];
+
+/** Imports the module in a Node of its own: whether V8 refused the cache (null: it was shown none), and what the package exports. */
+function imported(directory: string, flags: readonly string[] = []): { readonly refused: boolean | null; readonly exports: string } {
+  const code = `
+    import vm from "node:vm";
+    import { syncBuiltinESMExports } from "node:module";
+    let refused;
+    vm.Script = class extends vm.Script {
+      constructor(text, options) {
+        super(text, options);
+        refused = this.cachedDataRejected ?? null;
+      }
+    };
+    syncBuiltinESMExports();
+    const { Client, Server, status } = await import(${JSON.stringify(pathToFileURL(join(directory, "grpc.js")).href)});
+    console.log(JSON.stringify({ refused, exports: [typeof Client, typeof Server, status.UNAUTHENTICATED].join() }));`;
+  return JSON.parse(execFileSync(process.execPath, [...flags, "--input-type=module", "-e", code], { encoding: "utf8" }));
+}
+
+describe("architecture: code kept compiled", () => {
+  const whole = "function,function,16";
+
+  for (const name of ["worker", "coordinator"]) {
+    it(`the ${name}'s is taken by the Node that built it`, () => {
+      expect(imported(join(REPOSITORY, "packages", name, "dist/flat"))).to.deep.equal({ refused: false, exports: whole });
+    });
+  }
+
+  describe("in a folder of its own", () => {
+    const directory = temporaryDirectory();
+
+    beforeEach(() => {
+      for (const file of FILES) cpSync(join(REPOSITORY, "packages/worker/dist/flat", file), join(directory(), file));
+    });
+
+    it("it is taken wherever the package was moved to", () => {
+      expect(imported(directory())).to.deep.equal({ refused: false, exports: whole });
+    });
+
+    it("a damaged one, which V8 would not survive, is not shown to it", () => {
+      const bytes = readFileSync(join(directory(), CACHE));
+      bytes.fill(0x55, 60_000, 60_008);
+      writeFileSync(join(directory(), CACHE), bytes);
+      expect(imported(directory())).to.deep.equal({ refused: null, exports: whole });
+    });
+
+    it("one that is cut short is left aside", () => {
+      truncateSync(join(directory(), CACHE), 1000);
+      expect(imported(directory())).to.deep.equal({ refused: null, exports: whole });
+    });
+
+    it("one of a script that was changed since, to the same length, is left aside", () => {
+      const path = join(directory(), "grpc.cjs");
+      writeFileSync(path, readFileSync(path, "utf8").replace(/UNAUTHENTICATED"\] = 16/, 'UNAUTHENTICATED"] = 61'));
+      expect(imported(directory())).to.deep.equal({ refused: null, exports: whole.replace("16", "61") });
+    });
+
+    it("a V8 with other flags refuses it, and compiles", () => {
+      expect(imported(directory(), ["--no-lazy"])).to.deep.equal({ refused: true, exports: whole });
+    });
+
+    it("where there is none, another Node's or none at all, the code is compiled", () => {
+      rmSync(join(directory(), CACHE));
+      expect(imported(directory())).to.deep.equal({ refused: null, exports: whole });
+    });
+  });
+});
