@@ -75,7 +75,11 @@ function byUniqueName(source: ByteSource, rows: readonly DirectoryRow[]): Map<st
 }
 
 function enforceInflatedTotal(source: ByteSource, rows: readonly DirectoryRow[], limits: Limits): void {
-  const total = rows.reduce((sum, row) => sum + (row.method === 8 ? row.nbytes : 0), 0);
+  let total = 0;
+  for (let index = 0; index < rows.length; index += 1) {
+    const row = rows[index] as DirectoryRow;
+    if (row.encoding === "deflate") total += row.nbytes;
+  }
   if (total > limits.inflateTotalBytesFloor) {
     enforceLimit(limits, "inflateTotalRatio", total / source.sizeBytes, {
       file: source.name,

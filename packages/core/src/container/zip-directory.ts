@@ -89,17 +89,22 @@ export function readDirectory(source: ByteSource, window: ZipWindow, end: ZipEnd
   const rows = new Array<DirectoryRow>(end.entryCount);
   let count = 0;
   let at = end.directoryOffset;
+  const { view, begin } = window;
+  const reading = { source, window, limits, sizes: { storedBytes: 0, nbytes: 0, headerOffset: 0 } };
   while (count < end.entryCount) {
-    if (at + ENTRY_BYTES > stop || window.u32(at) !== ENTRY_SIGNATURE) {
+    if (at + ENTRY_BYTES > stop || view.getUint32(at - begin, true) !== ENTRY_SIGNATURE) {
       throw zipError(
         "RANKCAST_ZIP_END",
         { source, offset: at },
         `the directory has ${count} entries, its end record says ${end.entryCount}`,
       );
     }
-    const next = at + ENTRY_BYTES + window.u16(at + 28) + window.u16(at + 30) + window.u16(at + 32);
+    const nameLength = view.getUint16(at - begin + 28, true);
+    const extraLength = view.getUint16(at - begin + 30, true);
+    const next = at + ENTRY_BYTES + nameLength + extraLength + view.getUint16(at - begin + 32, true);
     if (next > stop) throw zipError("RANKCAST_ZIP_DIRECTORY", { source, offset: at }, "the entry runs past the directory");
-    rows[count] = readRow(source, window, at, limits);
+    const plain = extraLength === 0 && nameLength <= limits.zipNameBytes ? plainRow(reading, at, nameLength) : null;
+    rows[count] = plain ?? readRow(source, window, at, limits);
     count += 1;
     at = next;
   }
@@ -111,6 +116,33 @@ export function readDirectory(source: ByteSource, window: ZipWindow, end: ZipEnd
     );
   }
   return rows;
+}
+
+/** What reading a directory needs for each row; `sizes` is written anew. */
+interface DirectoryReading {
+  readonly source: ByteSource;
+  readonly window: ZipWindow;
+  readonly limits: Limits;
+  readonly sizes: RowSizes;
+}
+
+/**
+ * A row as nearly all are: stored, on this disk, its numbers no wider than 32 bits. It has nothing to refuse but its name; null for any other row, which
+ * `readRow` judges.
+ */
+function plainRow({ source, window, sizes }: DirectoryReading, at: number, nameLength: number): DirectoryRow | null {
+  const { view } = window;
+  const begin = at - window.begin;
+  const nbytes = view.getUint32(begin + 24, true);
+  const headerOffset = view.getUint32(begin + 42, true);
+  // Method and flags: 0 is stored.
+  if ((view.getUint32(begin + 8, true) & (0xffff0000 | UNSUPPORTED_FLAGS)) !== 0 || view.getUint16(begin + 34, true) !== 0) return null;
+  if (nbytes !== view.getUint32(begin + 20, true) || nbytes === SATURATED || headerOffset === SATURATED) return null;
+  sizes.storedBytes = nbytes;
+  sizes.nbytes = nbytes;
+  sizes.headerOffset = headerOffset;
+  const name = readEntryName(source, window, at, at + ENTRY_BYTES, nameLength);
+  return new DirectoryRow(name, at + ENTRY_BYTES, nameLength, 0, view.getInt32(begin + 16, true), sizes);
 }
 
 function readRow(source: ByteSource, window: ZipWindow, at: number, limits: Limits): DirectoryRow {

@@ -148,20 +148,22 @@ async function readWindow({ source, known, signal }: ArchiveExtent, memory: Uint
 /** Notes where the row's payload begins; whether a data descriptor follows it. */
 function locate(extent: ArchiveExtent, window: ZipWindow, row: DirectoryRow): boolean {
   const at = row.headerOffset;
-  if (window.u32(at) !== LOCAL_SIGNATURE) throw headerError(extent, row, "no local header here");
-  const flags = window.u16(at + 6);
+  const { view } = window;
+  const begin = at - window.begin;
+  if (view.getUint32(begin, true) !== LOCAL_SIGNATURE) throw headerError(extent, row, "no local header here");
+  const flags = view.getUint16(begin + 6, true);
   if ((flags & UNSUPPORTED_FLAGS) !== 0) {
     const place = { source: extent.source, record: row.name, offset: at };
     throw zipError("RANKCAST_ZIP_UNSUPPORTED", place, `flags 0x${flags.toString(16)} in the local header`);
   }
   const { nameLength } = row;
-  if (window.u16(at + 26) !== nameLength || !window.equals(at + LOCAL_BYTES, extent.known, row.nameAt, nameLength)) {
+  if (view.getUint16(begin + 26, true) !== nameLength || !window.equals(at + LOCAL_BYTES, extent.known, row.nameAt, nameLength)) {
     throw headerError(extent, row, "the local header has another name than the directory");
   }
-  if (window.u16(at + 8) !== row.method) {
+  if (view.getUint16(begin + 8, true) !== row.method) {
     throw headerError(extent, row, `compression method ${window.u16(at + 8)}, the directory says ${row.method}`);
   }
-  const payload = at + LOCAL_BYTES + nameLength + window.u16(at + 28);
+  const payload = at + LOCAL_BYTES + nameLength + view.getUint16(begin + 28, true);
   const end = payload + row.storedBytes;
   if (end > extent.directoryOffset) {
     const place = { source: extent.source, record: row.name, offset: at };
@@ -181,10 +183,11 @@ function headerError({ source }: ArchiveExtent, { name, headerOffset }: Director
 
 /** Whether sizes and checksum in the local header are the directory's, or the zeros of a writer that did not know them yet. */
 function agreesOnSizes(window: ZipWindow, row: DirectoryRow, streamed: boolean): boolean {
-  const at = row.headerOffset;
-  const crc = window.u32(at + 14);
-  const stored = window.u32(at + 18);
-  const full = window.u32(at + 22);
+  const { view } = window;
+  const begin = row.headerOffset - window.begin;
+  const crc = view.getUint32(begin + 14, true);
+  const stored = view.getUint32(begin + 18, true);
+  const full = view.getUint32(begin + 22, true);
   if (crc !== row.writtenCrc32 && !(streamed && crc === 0)) return false;
   if (stored === SATURATED || full === SATURATED) return agreesOnWideSizes(window, row, streamed);
   return (stored === row.storedBytes || (streamed && stored === 0)) && (full === row.nbytes || (streamed && full === 0));
@@ -211,11 +214,13 @@ function endsBefore(window: ZipWindow, row: DirectoryRow, streamed: boolean, lim
   if (end > limit) return false;
   if (!streamed) return true;
   if (end + 16 > limit || !window.covers(end, end + 16)) return false;
+  const { view } = window;
+  const begin = end - window.begin;
   return (
-    window.u32(end) === DESCRIPTOR_SIGNATURE &&
-    window.u32(end + 4) === row.writtenCrc32 &&
-    window.u32(end + 8) === row.storedBytes &&
-    window.u32(end + 12) === row.nbytes
+    view.getUint32(begin, true) === DESCRIPTOR_SIGNATURE &&
+    view.getUint32(begin + 4, true) === row.writtenCrc32 &&
+    view.getUint32(begin + 8, true) === row.storedBytes &&
+    view.getUint32(begin + 12, true) === row.nbytes
   );
 }
 

@@ -7,13 +7,14 @@ export class ZipWindow {
   /** First offset behind the window. */
   readonly end: number;
   readonly bytes: Buffer;
-  readonly #view: DataView;
+  /** The same bytes, for loops over all records: numbers in it begin at 0 where the window begins. */
+  readonly view: DataView;
 
   constructor(begin: number, bytes: Uint8Array) {
     this.begin = begin;
     this.end = begin + bytes.length;
     this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /** Whether `[begin, end)` is inside. */
@@ -22,15 +23,15 @@ export class ZipWindow {
   }
 
   u16(at: number): number {
-    return this.#view.getUint16(at - this.begin, true);
+    return this.view.getUint16(at - this.begin, true);
   }
 
   u32(at: number): number {
-    return this.#view.getUint32(at - this.begin, true);
+    return this.view.getUint32(at - this.begin, true);
   }
 
   u64(at: number): bigint {
-    return this.#view.getBigUint64(at - this.begin, true);
+    return this.view.getBigUint64(at - this.begin, true);
   }
 
   /** `length` bytes at `at`, a character each. */
