@@ -14,6 +14,8 @@ const ENTRY_BYTES = 144;
 const TRAITS_BYTES = 240;
 /** Canonical decimal keys, which are places in a list. */
 const COUNTER = /^(?:0|[1-9][0-9]{0,8})$/;
+const COUNTER_DIGITS_MAX = 9;
+const DIGIT_0 = 0x30;
 
 /** What of an id a storage is made of. */
 type Made = Pick<StorageId, "elementType" | "location" | "nbytes">;
@@ -25,6 +27,10 @@ export class ZipStorages {
   private readonly bigEndian: boolean;
   /** By key: torch counts from 0, and a table by text would be larger than the storages. */
   private readonly counted: (TypedStorage | undefined)[];
+  /** Records by their key, in the same way: to make each name and look for it takes longer than to look at all names once. */
+  private readonly records: (ContainerEntry | undefined)[];
+  /** How many records of storages there are, whatever their keys. */
+  private readonly named: number;
   private readonly others: Map<string, TypedStorage> = new Map();
   private readonly traits: Map<string, TypedTraits> = new Map();
   private last: TypedTraits | null = null;
@@ -40,7 +46,10 @@ export class ZipStorages {
     this.container = container;
     this.prefix = `${folder}/data/`;
     this.bigEndian = bigEndian;
-    this.counted = new Array<TypedStorage | undefined>(container.entries.size).fill(undefined);
+    const { size } = container.entries;
+    this.counted = new Array<TypedStorage | undefined>(size).fill(undefined);
+    this.records = new Array<ContainerEntry | undefined>(size).fill(undefined);
+    this.named = this.listRecords();
   }
 
   /**
@@ -69,7 +78,7 @@ export class ZipStorages {
     if (key >= this.counted.length) return null;
     const known = this.counted[key];
     if (known !== undefined) return known.elementType === elementType && known.nbytes === nbytes && !known.meta ? known : null;
-    const entry = this.container.entries.get(this.prefix + key);
+    const entry = this.records[key];
     if (entry === undefined || entry.nbytes !== nbytes) return null;
     if (wanted !== this.plain) {
       const savedDevice = wanted.location.slice(0, LOCATION_LENGTH_MAX);
@@ -81,6 +90,19 @@ export class ZipStorages {
     const made = new TypedStorage({ nbytes, pieces: entry, elementType, key: "" }, this.plainTraits as TypedTraits);
     this.counted[key] = made;
     return made;
+  }
+
+  private listRecords(): number {
+    const { prefix, records } = this;
+    let named = 0;
+    // forEach makes no object per record; archives have up to a million.
+    this.container.entries.forEach((entry, name) => {
+      if (!name.startsWith(prefix)) return;
+      named += 1;
+      const key = counterAt(name, prefix.length);
+      if (key >= 0 && key < records.length) records[key] = entry;
+    });
+    return named;
   }
 
   private known(key: string): TypedStorage | undefined {
@@ -144,14 +166,21 @@ export class ZipStorages {
 
   /** Records of storages that nothing names. */
   get unused(): number {
-    const { prefix } = this;
-    let records = 0;
-    // forEach makes no object per record; archives have up to a million.
-    this.container.entries.forEach((_, name) => {
-      if (name.startsWith(prefix)) records += 1;
-    });
-    return Math.max(records - this.count, 0);
+    return Math.max(this.named - this.count, 0);
   }
+}
+
+/** What `COUNTER` matches from `begin` to the end of `name`, as a number; -1 when it does not. */
+function counterAt(name: string, begin: number): number {
+  const digits = name.length - begin;
+  if (digits < 1 || digits > COUNTER_DIGITS_MAX || (digits > 1 && name.charCodeAt(begin) === DIGIT_0)) return -1;
+  let counter = 0;
+  for (let at = begin; at < name.length; at += 1) {
+    const digit = name.charCodeAt(at) - DIGIT_0;
+    if (digit < 0 || digit > 9) return -1;
+    counter = 10 * counter + digit;
+  }
+  return counter;
 }
 
 /** torch 1.x read past a record that is shorter than the pickle says (CVE-2026-24747 is about that), so the sizes must be equal. */

@@ -34,6 +34,20 @@ const TEXT_PUT = 0x70;
 const MEMOIZE = 0x94;
 const NEWLINE = 0x0a;
 
+/** What an opcode has to do with slots; most have nothing. */
+const FILLS = 1;
+const FILLS_NEXT = 2;
+const READS = 3;
+const IN_TEXT = 4;
+const STOPS = 5;
+
+const ROLES = new Int8Array(256);
+for (const opcode of [BINPUT, LONG_BINPUT]) ROLES[opcode] = FILLS;
+for (const opcode of [BINGET, LONG_BINGET]) ROLES[opcode] = READS;
+for (const opcode of [TEXT_GET, TEXT_PUT]) ROLES[opcode] = IN_TEXT;
+ROLES[MEMOIZE] = FILLS_NEXT;
+ROLES[STOP] = STOPS;
+
 /** Slots that are read. */
 export interface MemoReads {
   /** One more than the highest of them. */
@@ -53,14 +67,14 @@ export function findMemoReads(bytes: Uint8Array): MemoReads | null {
   let memoizes = 0;
   for (let at = 0; at < bytes.length; ) {
     const opcode = bytes[at] as number;
-    if (opcode === STOP)
-      return puts > 0 && memoizes > 0 ? null : { end, has: (slot) => slot < end && (((read[slot >> 3] ?? 0) >> (slot & 7)) & 1) === 1 };
+    const role = ROLES[opcode] as number;
+    if (role === STOPS) return puts > 0 && memoizes > 0 ? null : slotsIn(read, end);
     const kind = ARGUMENTS[opcode] as number;
     const next = at + 1 + (kind >= 0 ? kind : argumentBytes(bytes, view, at + 1, kind));
-    if (opcode === TEXT_GET || opcode === TEXT_PUT || !(next <= bytes.length)) return null;
-    if (opcode === BINPUT || opcode === LONG_BINPUT) puts += 1;
-    else if (opcode === MEMOIZE) memoizes += 1;
-    else if (opcode === BINGET || opcode === LONG_BINGET) {
+    if (role === IN_TEXT || !(next <= bytes.length)) return null;
+    if (role === FILLS) puts += 1;
+    else if (role === FILLS_NEXT) memoizes += 1;
+    else if (role === READS) {
       const slot = opcode === BINGET ? (bytes[at + 1] as number) : view.getUint32(at + 1, true);
       // Filling a slot takes two bytes or, in order, one.
       if (slot > at) return null;
@@ -70,6 +84,11 @@ export function findMemoReads(bytes: Uint8Array): MemoReads | null {
     at = next;
   }
   return null;
+}
+
+/** The slots whose bits are set, all of them below `end`. */
+function slotsIn(read: Uint8Array, end: number): MemoReads {
+  return { end, has: (slot) => slot < end && (((read[slot >> 3] ?? 0) >> (slot & 7)) & 1) === 1 };
 }
 
 /** Length of the argument at `at` when its opcode does not say it; NaN when there is none. */

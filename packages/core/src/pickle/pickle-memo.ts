@@ -22,7 +22,7 @@ export class PickleMemo {
   private readonly call: PickleCall;
   /** Slots in use; MEMOIZE's next slot. */
   count = 0;
-  /** How often a value was kept in a slot, where it is known which slots are read. */
+  /** How often a slot was given another value, where it is known which slots are read. */
   changes = 0;
   /** Heap of the slots. */
   chargedBytes = 0;
@@ -52,7 +52,7 @@ export class PickleMemo {
     if (reads !== null) {
       this.count += 1;
       if (reads.has(slot)) {
-        this.changes += 1;
+        if (this.peek(slot) !== undefined) this.changes += 1;
         this.keep(slot, value);
       }
       return;

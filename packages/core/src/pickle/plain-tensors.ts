@@ -14,7 +14,8 @@ import { FIXED_BYTES, FIXED_ELEMENT_BYTES, LIST_SHELL_BYTES } from "./heap-costs
 import { GlobalRef } from "./known-global.ts";
 import type { MemoReads } from "./memo-reads.ts";
 import type { PickleMachine } from "./pickle-machine.ts";
-import { keyOf, PlainRun } from "./plain-run.ts";
+import { keyOf } from "./plain-run.ts";
+import { PlainRuns } from "./plain-runs.ts";
 import { storageClassNamed, storageItemBytes } from "./torch-names.ts";
 import type { TypedStorage } from "./torch-storage.ts";
 import { endOfElements } from "./torch-tensor.ts";
@@ -33,10 +34,6 @@ export interface PlainStorage {
 const RUN_BYTES_MAX = 512;
 const RANK_MAX = 8;
 const KEY_DIGITS_MAX = 9;
-/** Runs that are known again. Models repeat their layers, and a layer has about as many shapes. */
-const RUNS_MAX = 16;
-/** From so many new runs on it must be seen that they come again. */
-const NEW_RUNS_MIN = 64;
 const STACK_VALUES = 16;
 /** More than is charged for one tensor, its storage included. */
 const HEAP_BYTES_MAX = 4096;
@@ -68,13 +65,7 @@ export class PlainTensors {
   private readonly find: FindStorage;
   private readonly slots = new ShapeSlots();
   private readonly numbers: number[] = [];
-  private readonly runs: PlainRun[] = [];
-  /** The run that was met last. */
-  private last = 0;
-  private newRuns = 0;
-  private knownRuns = 0;
-  /** State of the memo for which the runs are. */
-  private changes = -1;
+  private readonly runs = new PlainRuns(RUN_BYTES_MAX);
   private at = 0;
   /** What of the run that is read differs in others like it. */
   private readonly gaps = { keyAt: 0, keyDigits: 0, slotsAt: [] as number[], puts: 0 };
@@ -101,25 +92,11 @@ export class PlainTensors {
   /** A tensor like one before it. */
   private readKnown(m: PickleMachine): boolean {
     const { runs } = this;
-    const { memo } = m;
-    // What a run fetches from the memo is not what it was.
-    if (memo.changes !== this.changes) {
-      this.changes = memo.changes;
-      runs.length = 0;
-    }
-    for (let tried = 0; tried < runs.length; tried += 1) {
-      const index = (this.last + tried) % runs.length;
-      const run = runs[index] as PlainRun;
-      const key = run.keyAmong(m.bytes, m.at, this.reads, memo.count);
-      if (key < 0) continue;
-      const storage = this.find(key, run.storage, m);
-      if (storage === null) return false;
-      this.last = index;
-      this.knownRuns += 1;
-      this.finish(m, run.tensor.over(storage), m.at + run.nbytes, run.puts);
-      return true;
-    }
-    return false;
+    const run = runs.match(m, this.reads);
+    const storage = run === null ? null : this.find(runs.key, run.storage, m);
+    if (run === null || storage === null) return false;
+    this.finish(m, run.tensor.over(storage), m.at + run.nbytes, run.puts);
+    return true;
   }
 
   private readNew(m: PickleMachine): boolean {
@@ -159,6 +136,7 @@ export class PlainTensors {
     this.at += 1;
     if (flag !== NEWTRUE && flag !== NEWFALSE) return false;
     if (!this.noHooks(m) || !this.expect(m, TUPLE) || !this.put(m) || !this.expect(m, REDUCE)) return false;
+    this.putUnread(m);
     const { bits } = traitsOf(dtype);
     const end = endOfElements(shape, stride, storageOffset, bits);
     if (end === null || Math.ceil((end * bits) / 8) > wanted.nbytes) return false;
@@ -166,23 +144,9 @@ export class PlainTensors {
     if (storage === null) return false;
     m.charge(arrayBytes);
     const tensor = new TensorRef({ dtype, shape, stride, storageOffset, storage, requiresGrad: flag === NEWTRUE });
-    this.keep(m, tensor, wanted);
+    if (!this.narrow) this.runs.keep(m, this.at, this.gaps, { tensor, storage: wanted });
     this.finish(m, tensor, this.at, this.gaps.puts);
     return true;
-  }
-
-  /** Keeps what was read, so that the next like it is known; in place of the oldest when there are many. */
-  private keep(m: PickleMachine, tensor: TensorRef, wanted: PlainStorage): void {
-    if (this.narrow || (this.newRuns > NEW_RUNS_MIN && this.knownRuns < this.newRuns)) return;
-    const index = this.newRuns % RUNS_MAX;
-    this.newRuns += 1;
-    const place = Math.min(index, this.runs.length);
-    const run = this.runs[place] ?? new PlainRun(RUN_BYTES_MAX, tensor, wanted);
-    run.tensor = tensor;
-    run.storage = wanted;
-    run.record(m.bytes, m.at, this.at, this.gaps);
-    this.runs[place] = run;
-    this.last = place;
   }
 
   private finish(m: PickleMachine, tensor: TensorRef, end: number, puts: number): void {
@@ -230,6 +194,17 @@ export class PlainTensors {
     } else return true;
     this.gaps.puts += 1;
     return !this.reads.has(slot);
+  }
+
+  /** The same for the tensor itself; when its slot is read, the machine memoizes it. */
+  private putUnread(m: PickleMachine): void {
+    const { at, gaps } = this;
+    const { puts } = gaps;
+    const slots = gaps.slotsAt.length;
+    if (this.put(m)) return;
+    this.at = at;
+    gaps.puts = puts;
+    gaps.slotsAt.length = slots;
   }
 
   /** `OrderedDict()`, which stands for no hooks. */
