@@ -66,6 +66,8 @@ class Fetch {
   readonly #layout: CacheLayout;
   readonly #key: string;
   readonly #expected: ExpectedDigest | null;
+  /** When the entry was stored that the server has something newer than; null without one. */
+  #outdated: string | null = null;
 
   constructor(context: FetchContext, target: HttpTarget) {
     const { sha256, tablePrefix, ignoreNameDigest } = context.options;
@@ -97,10 +99,10 @@ class Fetch {
       lockRoot: this.#layout.root,
       partialDirectory: this.#layout.partial,
       digestKnown: this.#expected?.enforced === true,
-      // Whoever held the lock has just asked the server; its file is taken as it is.
+      // Whoever held the lock has just downloaded it, and its file is taken as it is. The one that was there before is not what is wanted.
       present: async () => {
         const entry = await this.#intactEntry();
-        return entry === null ? null : this.#hit(entry);
+        return entry === null || entry.storedAt === this.#outdated ? null : this.#hit(entry);
       },
       store: (partial, outcome, digests) => this.#store(partial, outcome, this.#verify(digests)),
       sweep: async () => {
@@ -132,7 +134,9 @@ class Fetch {
       const message = `${this.#target.name}: used from the cache as it is: ${freshness.why.message}`;
       this.#tell({ type: "notice", code: "RANKCAST_CACHE_UNCONFIRMED", message });
     }
-    return freshness.state === "changed" ? null : this.#hit(entry);
+    if (freshness.state !== "changed") return this.#hit(entry);
+    this.#outdated = entry.storedAt;
+    return null;
   }
 
   async #torchFile(): Promise<FetchedFile | null> {

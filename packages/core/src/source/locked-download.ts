@@ -25,7 +25,7 @@ export interface DownloadJob<T> {
   readonly watcher?: PartialWatcher | undefined;
   /** Digests to compute beside SHA-256. */
   readonly algorithms?: readonly HashAlgorithm[];
-  /** The file, when whoever was waited for has made it. */
+  /** The file, when somebody has made it since it was last looked for. Asked under the lock, waited for or not: its holder may just have gone. */
   present(): Promise<T | null>;
   /** Verifies and renames the complete file. */
   store(partial: PartialFile, outcome: DownloadOutcome, digests: ReadonlyMap<string, string>): Promise<T>;
@@ -47,7 +47,7 @@ export async function lockedDownload<T>(context: FetchContext, target: HttpTarge
     onWait: (progress) => context.options.onProgress?.({ type: "waiting", name: target.name, ...progress }),
   });
   try {
-    const made = (lock.waited ? await job.present() : null) ?? (await downloadFresh(context, target, job, lock));
+    const made = (await job.present()) ?? (await downloadFresh(context, target, job, lock));
     await lock.release();
     return made;
   } catch (error) {

@@ -2,7 +2,14 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { compileLimits } from "@rankcast/core";
-import { type FetchEvent, type FetchedFile, type FetchOptions, fetchToCache, readEnvironment } from "@rankcast/core/internal";
+import {
+  acquireLockSocket as acquireLock,
+  type FetchEvent,
+  type FetchedFile,
+  type FetchOptions,
+  fetchToCache,
+  readEnvironment,
+} from "@rankcast/core/internal";
 import { expect } from "chai";
 import { expectError } from "../../support/expect-error.ts";
 import { LyingServer, serveFile } from "../../support/lying-server.ts";
@@ -54,6 +61,31 @@ describe("fetchToCache", () => {
     const changed = await fetch("/model.pt");
     expect(changed.sha256).to.equal(sha256(randomBytes(300_000, 7)));
     expect(changed.origin).to.include({ cacheHits: 0, bytesRead: 300_000 });
+  });
+
+  it("looks again under the lock: another may have finished between the look and the lock", async () => {
+    const late = async (request: Parameters<typeof acquireLock>[0]) => {
+      await fetch("/model.pt");
+      return acquireLock(request);
+    };
+    const fetched = await fetch("/model.pt", { lock: late });
+    expect(fetched.origin).to.deep.equal({ requests: 0, bytesNeeded: 0, bytesRead: 0, retries: 0, cacheHits: 1 });
+    expect(server.bytesServed).to.equal(bytes.length);
+    // The server has something newer now, and the other brings it.
+    const newer = randomBytes(300_000, 7);
+    server.handler = serveFile(newer);
+    expect((await fetch("/model.pt", { lock: late })).sha256).to.equal(sha256(newer));
+  });
+
+  it("a holder that was waited for and gave up has made nothing: what the cache had before is not taken for its file", async () => {
+    await fetch("/model.pt");
+    const newer = randomBytes(300_000, 7);
+    server.handler = serveFile(newer);
+    const gaveUp = async (request: Parameters<typeof acquireLock>[0]) => {
+      const lock = await acquireLock(request);
+      return { waited: true, tell: () => undefined, release: (failure?: unknown) => lock.release(failure) };
+    };
+    expect((await fetch("/model.pt", { lock: gaveUp })).sha256).to.equal(sha256(newer));
   });
 
   it("does not ask when a digest pins the content, nor offline, nor when told not to", async () => {
