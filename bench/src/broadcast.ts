@@ -4,7 +4,8 @@
  *     node bench/dist/broadcast.js [--mib 512] [--nodes 2] [--runs 5] [--namespaces rkb] [--chunk-mib 4] [--connections 1,4] [--no-mmap] [--lane tcp|grpc] [--freeze 3] [--out file --part name]
  *
  * `--out` puts the result into a file under the name of `--part`, beside what the file has.
- * `--connections` lists connections per link; those listed take turns in every run. Without it: what is planned.
+ * `--connections` lists connections per link; those listed take turns in every run. Without it: what is planned. On one machine a first turn of each,
+ * and of the raw copies, is told apart (`firstSeconds`): it is made by code that is not compiled yet.
  *
  * With `--namespaces P` node i runs in the network namespace P<i> at 10.78.0.<i + 1> (see scripts/namespaces.sh). `--freeze R` stops node R one second into the last
  * run and tells how long the others took and how much memory the node before it held more than at the start. Everywhere else all nodes share
@@ -50,7 +51,14 @@ const frozen = values.freeze === undefined ? undefined : Number(values.freeze);
 const receiverCpuMs: number[] = [];
 const rawCopyCpuMs: number[] = [];
 let sourceRssMib: number[] = [];
-const seconds: { [name: string]: number[] } = { rawCopy: [], rawDiscard: [] };
+const seconds: { [name: string]: number[] } = {};
+const firstSeconds: { [name: string]: number } = {};
+
+/** Keeps one time; the first on one machine apart. */
+function keep(name: string, measuredMs: number, isFirst: boolean): void {
+  if (isFirst) firstSeconds[name] = measuredMs / 1000;
+  else seconds[name] = [...(seconds[name] ?? []), measuredMs / 1000];
+}
 
 try {
   const lane = values.lane === "grpc" ? "grpc" : "tcp";
@@ -61,7 +69,8 @@ try {
   );
   await owner.order({ type: "make", nbytes });
   const raw = String((await owner.order({ type: "raw-serve", host: hostOf(0), nbytes })).value);
-  const last = Number(values.runs) * variants.length - 1;
+  const warmUp = frozen === undefined && oneMachine ? 1 : 0;
+  const last = (Number(values.runs) + warmUp) * variants.length - 1;
   for (let sequence = 0; sequence <= last; sequence += 1) {
     const connections = variants[sequence % variants.length] ?? planned;
     const offer: BroadcastOffer = {
@@ -89,18 +98,19 @@ try {
     }
     const replies = await Promise.all(received.filter(({ node }) => counted.includes(node)).map(({ done }) => done));
     const name = isFrozen ? "withFrozenNode" : variants.length === 1 ? "broadcast" : `broadcast over ${connections}`;
-    seconds[name] = [...(seconds[name] ?? []), (performance.now() - begin) / 1000];
-    receiverCpuMs.push(...replies.map(({ value }) => Math.round(Number(value))));
+    const isFirst = sequence < warmUp * variants.length;
+    keep(name, performance.now() - begin, isFirst);
+    if (!isFirst) receiverCpuMs.push(...replies.map(({ value }) => Math.round(Number(value))));
     if (isFrozen) {
       sourceRssMib = (await Promise.all(memory)).map((each) => Math.round(each / MIB));
       break;
     }
     await Promise.all(nodes.map((node) => node.order({ type: "end", offer })));
     if (sequence % variants.length < variants.length - 1) continue;
-    for (const [name, keep] of [["rawCopy", true] as const, ["rawDiscard", false] as const]) {
-      const { ms, value } = await first.order({ type: "raw-receive", address: raw, nbytes, keep });
-      seconds[name]?.push(ms / 1000);
-      if (keep) rawCopyCpuMs.push(Math.round(Number(value)));
+    for (const [peer, keeps] of [["rawCopy", true] as const, ["rawDiscard", false] as const]) {
+      const { ms, value } = await first.order({ type: "raw-receive", address: raw, nbytes, keep: keeps });
+      keep(peer, ms, isFirst);
+      if (keeps && !isFirst) rawCopyCpuMs.push(Math.round(Number(value)));
     }
   }
 } finally {
@@ -119,6 +129,7 @@ const result = {
   chunkMib: variants.map((connections) => chunkBytesOf(connections) / MIB),
   connections: variants,
   lane: values.lane,
+  firstSeconds: Object.fromEntries(Object.entries(firstSeconds).map(([name, each]) => [name, round(each)])),
   seconds: Object.fromEntries(Object.entries(seconds).map(([name, each]) => [name, each.map(round)])),
   gigabytesPerSecond: Object.fromEntries(Object.entries(medians).map(([name, each]) => [name, round(nbytes / each / 1e9)])),
   receiverCpuMs,
