@@ -6,7 +6,6 @@
  * compares a digest of both files first.
  */
 import { createHash } from "node:crypto";
-
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire, isBuiltin } from "node:module";
 import { join } from "node:path";

@@ -23,6 +23,7 @@ export { tcpLane } from "./broadcast/tcp-lane.ts";
 export type { ThreadMessage } from "./broadcast/thread-message.ts";
 // cluster
 export { LinkPlanner } from "./cluster/link-planner.ts";
+export { Lobby } from "./cluster/lobby.ts";
 export { MeetingPlace } from "./cluster/meeting-place.ts";
 export { NodeCaster } from "./cluster/node-caster.ts";
 export { RelayWeights } from "./cluster/relay-weights.ts";

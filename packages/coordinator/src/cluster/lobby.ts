@@ -39,13 +39,14 @@ export class Lobby implements ConnectionListener {
     this.#here.add(connection);
     if (this.#refusal) this.#abort(connection, this.#refusal);
     this.#pass((target) => target.onJoin(connection));
-    if (this.#ranks[localRank] !== undefined || this.#refusal) return;
-    this.#ranks[localRank] = rank;
+    if (this.#refusal || this.#isFull) return;
+    this.#ranks[localRank] ??= rank;
     const { full } = this.#options;
     if (full === null) return;
+    // One that comes again when all had left waits for the others anew.
     this.#timer ??= setTimeout(() => this.refuse(toErrorRecord(this.#missing(full.joinTimeoutMs))), full.joinTimeoutMs);
     if (!this.#isFull) return;
-    clearTimeout(this.#timer);
+    this.#stopTimer();
     full.onFull(this.#ranks);
   }
 
@@ -58,7 +59,7 @@ export class Lobby implements ConnectionListener {
     this.#pass((target) => target.onEnd(connection, reason));
     if (this.#here.size > 0) return;
     // Nobody waits any more; a timer would keep the process.
-    if (!this.#isFull) clearTimeout(this.#timer ?? undefined);
+    this.#stopTimer();
     this.#empty?.();
   }
 
@@ -91,6 +92,11 @@ export class Lobby implements ConnectionListener {
 
   get #isFull(): boolean {
     return Object.keys(this.#ranks).length === this.#options.localWorldSize;
+  }
+
+  #stopTimer(): void {
+    clearTimeout(this.#timer ?? undefined);
+    this.#timer = null;
   }
 
   #missing(joinTimeoutMs: number): DistributionError {

@@ -3,7 +3,7 @@
  * new. Ranks say that they are there while the source rank still copies; when every rank knows the segments already, there is nothing to
  * prepare that could fail, and the barrier between preparing and committing is left out.
  *
- *     begin ───────────────┐ every rank is in this update (of few bytes the source says so together with its weights)
+ *     begin ───────────────┐ every rank is in this update (below 512 MiB the source says so together with its weights)
  *     source copies ─► published ─► [prepare ─► prepared, for a new layout or set] ─► commit or swap ─► committed: report
  */
 import { setImmediate } from "node:timers/promises";
