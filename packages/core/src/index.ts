@@ -16,7 +16,7 @@ export type { TensorRectangle } from "./format/dcp-rectangle.ts";
 export { compileLimits, DEFAULT_LIMITS, type LimitName, type Limits } from "./limits/limits.ts";
 // Loading
 export type { Checkpoint, CheckpointReport } from "./load/checkpoint.ts";
-export { type CurrentCheckpoint, currentCheckpoint } from "./load/checkpoint-identity.ts";
+export { type CurrentCheckpoint, type CurrentCheckpointOptions, currentCheckpoint } from "./load/checkpoint-identity.ts";
 export { CheckpointLoader, loadFromHttp, loadFromLocal, loadFromTorchvision } from "./load/checkpoint-loader.ts";
 export { type ConvertOptions, type ConvertReport, convertCheckpoint } from "./load/convert-checkpoint.ts";
 export { type CheckpointDifference, type DiffOptions, type DiffReport, diffCheckpoints } from "./load/diff-checkpoints.ts";
@@ -25,7 +25,7 @@ export { type DownloadReport, downloadCheckpoint } from "./load/download-checkpo
 export { type ExplainOptions, explainLoad, type PlanReport } from "./load/explain-load.ts";
 export type { OwnerPlan, TravelPlan } from "./load/explain-nodes.ts";
 export type { FetchHooks, FetchOptions, FetchPolicy, LoadProgress, StateDictSelector } from "./load/fetch-options.ts";
-export { type FoundCheckpoint, findLatestCheckpoint } from "./load/find-checkpoint.ts";
+export { type FoundCheckpoint, findLatestCheckpoint, type IncompleteCheckpoint } from "./load/find-checkpoint.ts";
 export { type InspectedTensor, type InspectOptions, type InspectReport, inspectCheckpoint } from "./load/inspect-checkpoint.ts";
 export { type LoadCheckpointOptions, loadCheckpoint } from "./load/load-checkpoint.ts";
 export { type LoadModelOptions, loadModelCheckpoint } from "./load/load-model-checkpoint.ts";

@@ -126,6 +126,7 @@ export { planSharedReads } from "./segment/plan-shared-reads.ts";
 export { planStripes, type StripePlan } from "./segment/plan-stripes.ts";
 export { verifySegments } from "./segment/verify-segments.ts";
 export { addReadStats, newReadStats, type ReadStats } from "./source/counting-source.ts";
+export { resolveLocalPath } from "./source/local-path.ts";
 export { makeDirectories } from "./source/make-directories.ts";
 export { uniqueTag } from "./source/process-identity.ts";
 export { StoppedWatch } from "./source/stopped-watch.ts";

@@ -40,10 +40,10 @@ const PATTERNS: readonly RegExp[] = [
 ];
 
 /** What trainers write beside the weights. */
-const COMPANION = /^(optimizer|scheduler|scaler|training_args|rng_state(_\d+)?)\.(pt|pth|bin)$/;
+export const COMPANION = /^(optimizer|scheduler|scaler|training_args|rng_state(_\d+)?)\.(pt|pth|bin)$/;
 
-/** Files that are parts of something whose description is missing. */
-const PART = /\.distcp$|-\d{5,6}-of-\d{5,6}\./;
+/** Files that are parts of something else, which an index or metadata describe. */
+export const PART = /\.distcp$|-\d{5,6}-of-\d{5,6}\./;
 
 /** What diffusers writes beside the folders of a pipeline's models. The one mark of a directory whose weights lie one folder down. */
 const PIPELINE = "model_index.json";

@@ -1,13 +1,15 @@
 /** What a weights string stands for now, so that a change can be noticed without loading anything. */
 
+import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { CheckpointError } from "../errors/checkpoint-error.ts";
-import { requireArgument, TEXT } from "../errors/require-options.ts";
+import { FUNCTION, type OptionShapes, requireArgument, TEXT } from "../errors/require-options.ts";
+import { resolveLocalPath } from "../source/local-path.ts";
 import { beginWeights } from "./begin-weights.ts";
+import { isCutOff } from "./cut-off-fault.ts";
 import type { FetchHooks, FetchOptions } from "./fetch-options.ts";
-import { findLatestCheckpoint } from "./find-checkpoint.ts";
+import { type IncompleteCheckpoint, newestComplete } from "./find-checkpoint.ts";
 import { requireFetchOptions } from "./require-fetch-options.ts";
 
 /** Weights, and a text that changes when they do. */
@@ -19,31 +21,46 @@ export interface CurrentCheckpoint {
   readonly identity: string;
 }
 
+/** Options of `currentCheckpoint`. */
+export interface CurrentCheckpointOptions extends FetchOptions, FetchHooks {
+  /** Told of what would be newer and is not whole: somebody writes it, or its writer has died. Of a folder, the newest comes first. */
+  readonly onIncomplete?: ((found: IncompleteCheckpoint) => void) | undefined;
+}
+
+const HOOK_SHAPES: OptionShapes = new Map([["onIncomplete", FUNCTION]]);
+
 /**
  * Looks once. A local folder of checkpoints is searched; anything else (`hf://`, `s3://`, `https://`, a single file, a folder that is one
- * checkpoint) is opened for its description only, and its files' sizes and validators are its identity. Null when nothing is there yet, or in a
- * local folder nothing complete.
+ * checkpoint) is opened for its description only, and its files' sizes and validators are its identity. Null when nothing is there yet, or
+ * nothing that is whole.
  * @throws {CheckpointError} when the weights are there and cannot be read.
  */
-export async function currentCheckpoint(weights: string, options: FetchOptions & FetchHooks = {}): Promise<CurrentCheckpoint | null> {
-  requireFetchOptions(options);
+export async function currentCheckpoint(weights: string, options: CurrentCheckpointOptions = {}): Promise<CurrentCheckpoint | null> {
+  requireFetchOptions(options, HOOK_SHAPES);
   requireArgument("weights", weights, TEXT);
-  const directory = await localDirectory(weights);
-  if (directory !== null) {
-    const found = await findLatestCheckpoint(directory);
+  const { onIncomplete = () => undefined } = options;
+  const path = localPath(weights);
+  const facts = path === null ? null : await factsOf(path);
+  if (path !== null && facts === null) return null;
+  if (path !== null && facts?.isDirectory()) {
+    const found = await newestComplete(path, onIncomplete);
     if (found) return { weights: found.path, step: found.step, identity: found.identity };
-    if (!(await isThere(directory))) return null;
   }
   try {
     return await describe(weights, options);
   } catch (error) {
-    if (directory !== null && error instanceof CheckpointError && INCOMPLETE.has(error.code)) return null;
-    throw error;
+    if (!(error instanceof CheckpointError)) throw error;
+    if (facts?.isDirectory() && NOTHING_YET.has(error.code)) return null;
+    // Removed between two steps of this look.
+    if (path !== null && error.class === "not-found" && (await factsOf(path)) === null) return null;
+    if (!isCutOff(error)) throw error;
+    onIncomplete({ weights, identity: facts ? `${facts.size} ${facts.mtimeMs} ${facts.ino}` : error.message, cause: error });
+    return null;
   }
 }
 
 /** What a folder is called in which the first checkpoint is still being written. */
-const INCOMPLETE: ReadonlySet<string> = new Set(["RANKCAST_ENTRY_NONE", "RANKCAST_ENTRY_PARTS"]);
+const NOTHING_YET: ReadonlySet<string> = new Set(["RANKCAST_ENTRY_NONE", "RANKCAST_ENTRY_PARTS"]);
 
 async function describe(weights: string, options: FetchOptions & FetchHooks): Promise<CurrentCheckpoint> {
   const begun = await beginWeights(weights, { ...options, access: "ranges" });
@@ -56,14 +73,8 @@ async function describe(weights: string, options: FetchOptions & FetchHooks): Pr
   }
 }
 
-/** The path when `weights` is a local one that is no file: a folder, or nothing yet. */
-async function localDirectory(weights: string): Promise<string | null> {
-  if (/^[\w+.-]+:\/\//.test(weights) && !weights.startsWith("file://")) return null;
-  const path = weights.startsWith("file://") ? fileURLToPath(weights) : resolve(weights);
-  const facts = await stat(path).catch(() => null);
-  return facts === null || facts.isDirectory() ? path : null;
+function localPath(weights: string): string | null {
+  return /^(?!file:)[\w+.-]+:\/\//i.test(weights) ? null : resolve(resolveLocalPath(weights));
 }
 
-async function isThere(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null)) !== null;
-}
+const factsOf = (path: string): Promise<Stats | null> => stat(path).catch(() => null);

@@ -26,7 +26,7 @@ import type { CoordinatorThread } from "./coordinator-thread.ts";
 import { LiveWeights } from "./live-weights.ts";
 import type { GroupLoadOptions } from "./load-options.ts";
 import { resumeFrom, type SaveOptions, type SavingGroup, saveCheckpoint } from "./save-checkpoint.ts";
-import { type WatchedCheckpoint, type WatchOptions, watchCheckpoints } from "./watch-checkpoints.ts";
+import { checkWatchArguments, type WatchedCheckpoint, type WatchOptions, watchCheckpoints } from "./watch-checkpoints.ts";
 
 /** What `joinGroup` has found out. */
 export interface RankGroupParts {
@@ -196,7 +196,8 @@ export class RankGroup implements AsyncDisposable {
    * Collective: the newest complete checkpoint of a folder as rank 0 sees it, null when there is none; the same answer on every rank.
    * @throws {CheckpointError} the same root cause on every rank when the folder cannot be read.
    */
-  resume(directory: string): Promise<WatchedCheckpoint | null> {
+  async resume(directory: string): Promise<WatchedCheckpoint | null> {
+    requireArgument("directory", directory, TEXT);
     this.#open();
     return resumeFrom(this.#saving, directory);
   }
@@ -207,6 +208,7 @@ export class RankGroup implements AsyncDisposable {
    * @throws {CheckpointError} the same root cause on every rank when the target cannot be read.
    */
   watch(target: string, options: WatchOptions = {}): AsyncGenerator<WatchedCheckpoint, void> {
+    checkWatchArguments(target, options);
     this.#open();
     return watchCheckpoints(this.#saving, target, options);
   }

@@ -2,7 +2,7 @@
 import { open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { DistributionError, findLatestCheckpoint, type StateDict, saveSafetensors, type Tensor } from "@rankcast/core";
-import { makeDirectories } from "@rankcast/core/runtime";
+import { makeDirectories, resolveLocalPath } from "@rankcast/core/runtime";
 import type { Collectives } from "./collectives.ts";
 
 /** What saving needs of its group. */
@@ -30,12 +30,13 @@ export interface SaveOptions {
 const STEP_DIGITS = 6;
 
 /**
- * Collective: writes the state of the last round's replicas into `directory` as `step-N.safetensors`, or as a folder `step-N` of one file per rank with an index. It appears
+ * Collective: writes the state of the last round's replicas into the folder `target` as `step-N.safetensors`, or as a folder `step-N` of one file per rank with an index. It appears
  * whole or not at all.
  * @returns the path, the same on every rank.
  * @throws {CheckpointError} the same root cause on every rank; nothing of this step stays behind.
  */
-export async function saveCheckpoint(group: SavingGroup, directory: string, options: SaveOptions = {}): Promise<string> {
+export async function saveCheckpoint(group: SavingGroup, target: string, options: SaveOptions = {}): Promise<string> {
+  const directory = resolveLocalPath(target);
   const { step = group.collectives.generation } = options;
   const replicas = group.collectives.last;
   if (!replicas)

@@ -3,13 +3,15 @@
  * saw. Arguments: weights, folder.
  */
 import { open, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { CheckpointError, StateDict, saveSafetensors, Tensor } from "@rankcast/core";
 import { joinGroup } from "@rankcast/worker";
 
 /** Files that look the same twice within a quarter of a second are taken for settled. */
 const PAUSE_MS = 1000;
+const CUT_OFF = "step-000011.safetensors";
+let cutOff = Buffer.alloc(0);
 
 const [weights = "", folder = ""] = process.argv.slice(2);
 await using group = await joinGroup();
@@ -36,17 +38,35 @@ const refused = await group.save(join(weights, "no", "folder")).then(
 
 const seen: unknown[] = [];
 const stop = new AbortController();
-for await (const found of group.watch(folder, { pollMs: 20, signal: stop.signal })) {
+const told: unknown[] = [];
+const onIncomplete = (error: CheckpointError): void => {
+  told.push([error.code, basename(String(error.details["weights"])), (error.cause as CheckpointError).class]);
+  // Its writer has died; another one takes over.
+  if (told.length === 1) void writeFile(join(folder, CUT_OFF), cutOff);
+};
+for await (const found of group.watch(folder, { pollMs: 20, signal: stop.signal, incompleteAfterMs: 3 * PAUSE_MS, onIncomplete })) {
   await pool.load(found.weights);
   seen.push([found.step, (await pool.runAll("valuesOf", "fc.bias"))[1], group.generation]);
   if (group.rank !== 0) continue;
   if (found.step === 8) await appear("step-000009.safetensors", 9);
   if (found.step === 9) await appear("step-000010.safetensors", 10);
-  if (found.step === 10) stop.abort("seen enough");
+  if (found.step === 10) await leaveCutOff();
+  if (found.step === 11) stop.abort("seen enough");
 }
 process.stdout.write(
-  JSON.stringify({ nothing, paths, resumed, before, loaded, refused, seen, gathered: await group.allGather(group.rank * 2) }),
+  JSON.stringify({ nothing, paths, resumed, before, loaded, refused, seen, told, gathered: await group.allGather(group.rank * 2) }),
 );
+
+/** As a trainer that is killed while it writes. */
+async function leaveCutOff(): Promise<void> {
+  await saveSafetensors(
+    join(folder, ".other"),
+    new StateDict((await pool.stateDict()).set("fc.bias", Tensor.from(new Float32Array([11, 11]), [2]))),
+  );
+  cutOff = await readFile(join(folder, ".other"));
+  await rm(join(folder, ".other"));
+  await writeFile(join(folder, CUT_OFF), cutOff.subarray(0, cutOff.length - 1));
+}
 
 /** As a trainer on another machine would: under another name first. */
 async function appear(name: string, value: number): Promise<void> {

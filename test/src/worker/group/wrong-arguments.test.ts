@@ -43,6 +43,11 @@ describe("wrong arguments of groups", function () {
     await expectError("RANKCAST_USAGE", () => untyped.broadcastStateDict(new StateDict(), { version: 3 }));
     for (const value of [null, "x", {}, new Map()]) await expectError("RANKCAST_USAGE", () => untyped.publish(value));
     for (const directory of [null, 3, {}]) await expectError("RANKCAST_USAGE", () => untyped.save(directory));
+    for (const directory of [null, 3, {}]) await expectError("RANKCAST_USAGE", () => untyped.resume(directory));
+    for (const options of [null, { pollMs: "1" }, { incompleteAfterMs: 0 }, { onIncomplete: 3 }, { onlyNew: "no" }, { offline: 1 }]) {
+      await expectError("RANKCAST_USAGE", async () => untyped.watch("runs", options));
+    }
+    await expectError("RANKCAST_USAGE", async () => untyped.watch(3));
     for (const timeoutMs of [0, -1, "5", Number.NaN]) await expectError("RANKCAST_USAGE", () => untyped.barrier("b", { timeoutMs }));
   });
 

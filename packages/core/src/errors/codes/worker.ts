@@ -101,6 +101,11 @@ export const WORKER_CODES = {
       "A subscription to published weights ended because a version did not fit the replicas or did not reach their node, or a replica ended.",
     remedy: "Publish state dicts with the names and shapes of the replicas, look at the cause, and subscribe again.",
   },
+  RANKCAST_WATCH_INCOMPLETE: {
+    class: "truncated",
+    meaning: "A checkpoint that a watch would follow next is not whole and has not changed for a while: whoever wrote it may have died.",
+    remedy: "Look at whoever writes it; remove the rest of it, or write it again. The watch goes on and takes it as soon as it is whole.",
+  },
   RANKCAST_CLOSED: {
     class: "usage",
     meaning: "The group or pool is closed.",
