@@ -12,9 +12,14 @@ export interface ErrorRecord extends ForeignParts {
   readonly details?: ErrorDetails;
   readonly stack?: string;
   readonly cause?: ErrorRecord;
+  /** Of an AggregateError, the first ones. */
+  readonly errors?: readonly ErrorRecord[];
 }
 
 const CAUSE_DEPTH_MAX = 16;
+const ERRORS_MAX = 16;
+/** Errors of an aggregate may be aggregates themselves: two levels hold what can be told. */
+const AGGREGATE_DEPTH = CAUSE_DEPTH_MAX / 2;
 
 /** Turns anything thrown into plain data; keeps name, class, code, fields, stack and the chain of causes (at most 16 deep). Never throws. */
 export function toErrorRecord(error: unknown, depth = 0): ErrorRecord {
@@ -29,7 +34,14 @@ export function toErrorRecord(error: unknown, depth = 0): ErrorRecord {
   };
   return error instanceof CheckpointError
     ? { ...record, remedy: error.remedy, details: error.details }
-    : { ...record, ...foreignParts(error) };
+    : { ...record, ...foreignParts(error), ...errorsOf(error, depth) };
+}
+
+function errorsOf(error: Error, depth: number): { readonly errors?: readonly ErrorRecord[] } {
+  const errors: unknown = error instanceof AggregateError ? error.errors : undefined;
+  return Array.isArray(errors) && depth < CAUSE_DEPTH_MAX
+    ? { errors: errors.slice(0, ERRORS_MAX).map((each) => toErrorRecord(each, depth + AGGREGATE_DEPTH)) }
+    : {};
 }
 
 /**
@@ -46,7 +58,10 @@ export function fromErrorRecord(record: ErrorRecord): Error {
         ...(record.remedy === undefined ? {} : { remedy: record.remedy }),
         ...(cause === undefined ? {} : { cause }),
       })
-    : Object.assign(buildForeignError(record.name, record.message, record, cause), record.code === undefined ? {} : { code: record.code });
+    : Object.assign(
+        buildForeignError(record.name, record.message, record, { cause, errors: (record.errors ?? []).map(fromErrorRecord) }),
+        record.code === undefined ? {} : { code: record.code },
+      );
   if (record.stack !== undefined) error.stack = record.stack;
   return error;
 }

@@ -18,6 +18,9 @@ const BASES: ReadonlyMap<string, ErrorConstructorLike> = new Map(
   [TypeError, RangeError, SyntaxError, ReferenceError, URIError, EvalError].map((each) => [each.name, each]),
 );
 
+/** Its constructor takes the errors first. */
+const AGGREGATE = "AggregateError";
+
 const FIELDS_MAX = 32;
 const FIELD_CHARACTERS_MAX = 1000;
 /** Fields that the record itself holds. */
@@ -25,7 +28,7 @@ const OWN_PLACES = new Set(["name", "message", "stack", "cause", "code", "errors
 
 /** The parts of an error that is not ours. */
 export function foreignParts(error: Error): ForeignParts {
-  const base = [...BASES].find(([, each]) => error instanceof each)?.[0];
+  const base = error instanceof AggregateError ? AGGREGATE : [...BASES].find(([, each]) => error instanceof each)?.[0];
   const fields = Object.entries(error)
     .filter((entry): entry is [string, ForeignField] => !OWN_PLACES.has(entry[0]) && isPlain(entry[1]))
     .slice(0, FIELDS_MAX);
@@ -33,9 +36,15 @@ export function foreignParts(error: Error): ForeignParts {
 }
 
 /** A foreign error of the same language class with the same name and fields. Names of unknown classes stay names. */
-export function buildForeignError(name: string, message: string, { base, fields }: ForeignParts, cause: unknown): Error {
+export function buildForeignError(
+  name: string,
+  message: string,
+  { base, fields }: ForeignParts,
+  { cause, errors }: { readonly cause: unknown; readonly errors: readonly unknown[] },
+): Error {
   const BaseError = BASES.get(base ?? "") ?? Error;
-  const error = new BaseError(message, cause === undefined ? undefined : { cause });
+  const options = cause === undefined ? undefined : { cause };
+  const error = base === AGGREGATE ? new AggregateError(errors, message, options) : new BaseError(message, options);
   if (error.name !== name) Object.defineProperty(error, "name", { value: name, configurable: true, writable: true });
   for (const [field, value] of Object.entries(fields ?? {})) {
     // Defined, not assigned: a field called __proto__ must stay a field.

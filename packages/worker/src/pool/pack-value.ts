@@ -5,7 +5,7 @@
  * the receiver finds the stand-ins by themselves (`unpack-value.ts`).
  */
 import { types } from "node:util";
-import { DEFAULT_LIMITS, DistributionError, Module, StateDict, Tensor } from "@rankcast/core";
+import { CheckpointError, DEFAULT_LIMITS, DistributionError, Module, StateDict, Tensor } from "@rankcast/core";
 import { type ErrorRecord, nativeMemory, quote, toErrorRecord } from "@rankcast/core/runtime";
 import { type PackedTensor, TensorPacker } from "./pack-tensors.ts";
 
@@ -13,7 +13,7 @@ import { type PackedTensor, TensorPacker } from "./pack-tensors.ts";
 export type StandIn =
   | { readonly holder: object; readonly kind: "tensor"; readonly tensor: PackedTensor }
   | { readonly holder: object; readonly kind: "state-dict"; readonly entries: Map<unknown, unknown>; readonly beside: readonly unknown[] }
-  | { readonly holder: object; readonly kind: "error"; readonly error: ErrorRecord; readonly cause: unknown }
+  | { readonly holder: object; readonly kind: "error"; readonly error: ErrorRecord; readonly fields: ReadonlyMap<string, unknown> }
   | { readonly holder: object; readonly kind: "symbol"; readonly key: string | null; readonly description: string | null };
 
 /** A value as it crosses. Without stand-ins it is the value itself. */
@@ -173,16 +173,20 @@ class Packer {
     return copy;
   }
 
-  /** A record keeps causes that are errors; what else was thrown is a value of its own. */
+  /** A record keeps what JSON can hold; fields, causes and the errors of an aggregate are values of their own. */
   #error(error: Error, place: string, depth: number): object {
     return this.#standFor(error, (holder) => {
-      let cause: unknown;
-      try {
-        cause = this.#pack(error.cause, `the cause of ${place}`, depth + 1);
-      } catch {
-        // What cannot cross is in the record, as text.
+      const fields = new Map<string, unknown>();
+      for (const [name, value] of fieldsOf(error)) {
+        try {
+          const packed = this.#pack(value, `${name} of ${place}`, depth + 1);
+          if (surveyValue(value).exotic) structuredClone(packed);
+          fields.set(name, packed);
+        } catch {
+          // What cannot cross is in the record, as text, or was no part of what happened.
+        }
       }
-      return { holder, kind: "error", error: toErrorRecord(error), cause };
+      return { holder, kind: "error", error: toErrorRecord(error), fields };
     });
   }
 
@@ -216,6 +220,17 @@ class Packer {
     return copy;
   }
 }
+
+/** What an error has beside what its record tells of every error. Ours keep everything in their record, but causes. */
+function fieldsOf(error: Error): [string, unknown][] {
+  const fields = error instanceof CheckpointError ? [] : Object.entries(error).filter(([name]) => !RECORDED.has(name));
+  if (error.cause !== undefined) fields.push(["cause", error.cause]);
+  if (error instanceof AggregateError) fields.push(["errors", error.errors]);
+  return fields.slice(0, ERROR_FIELDS_MAX);
+}
+
+const RECORDED: ReadonlySet<string> = new Set(["name", "message", "stack", "cause", "errors"]);
+const ERROR_FIELDS_MAX = 64;
 
 /** The same kind of view over a buffer of its own. */
 function cutOut(view: ArrayBufferView): ArrayBufferView {

@@ -178,7 +178,7 @@ function within(event: Promise<void>, timeoutMs: number): Promise<boolean> {
   });
 }
 
-/** A task's error; a cause that is no error (a thrown symbol, say) comes as the value it is. */
+/** A task's error; its cause (a user's error with fields of any type, a thrown symbol) comes as the value it is. */
 function reviveError({ error: record, thrown }: ThreadResult & { readonly ok: false }): Error {
   const error = fromErrorRecord(record);
   if (thrown) error.cause = unpackValue(thrown);

@@ -26,7 +26,7 @@ export async function runTask(task: ThreadTask): Promise<ThreadResult> {
     return { ok: true, value: await perform(task) };
   } catch (error) {
     const cause = error instanceof Error ? error.cause : undefined;
-    const thrown = cause === undefined || cause instanceof Error ? undefined : packThrown(cause);
+    const thrown = cause === undefined ? undefined : packThrown(cause);
     return { ok: false, error: toErrorRecord(error), ...(thrown ? { thrown } : {}) };
   }
 }

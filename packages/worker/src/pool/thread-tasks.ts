@@ -49,8 +49,8 @@ export interface ThreadValues {
 }
 
 /**
- * A result or an error with its code and fields: a plain rejection would lose them between threads. `thrown` is what a user's function threw
- * when that is no error.
+ * A result or an error with its code and fields: a plain rejection would lose them between threads. `thrown` is what a user's function threw, with
+ * what a record cannot hold.
  */
 export type ThreadResult =
   | { readonly ok: true; readonly value: unknown }

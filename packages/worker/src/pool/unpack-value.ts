@@ -12,9 +12,9 @@ export function unpackValue({ value, standIns }: PackedValue): unknown {
   const put = (each: unknown): unknown => (found.has(each) ? found.get(each) : each);
   const pending: unknown[] = [value];
   for (const standIn of standIns) {
-    if (standIn.kind === "error" && standIn.cause !== undefined) {
-      (found.get(standIn.holder) as Error).cause = put(standIn.cause);
-      pending.push(standIn.cause);
+    if (standIn.kind === "error") {
+      fillError(found.get(standIn.holder) as Error, standIn.fields, put);
+      pending.push(...standIn.fields.values());
     }
     if (standIn.kind !== "state-dict") continue;
     fillStateDict(found.get(standIn.holder) as StateDict, standIn, put);
@@ -74,6 +74,15 @@ function buildTensor({ dtype, shape, stride, storageOffset, flags, storage }: Pa
   const own = storages.get(storage) ?? new Storage(storage.buffer, storage.byteOffset, storage.nbytes);
   storages.set(storage, own);
   return new Tensor({ dtype, shape, stride, storageOffset, storage: own, ...flags });
+}
+
+/** As the language has them: only an error's own fields are seen by those who list them. */
+function fillError(error: Error, fields: ReadonlyMap<string, unknown>, put: (value: unknown) => unknown): void {
+  for (const [name, value] of fields) {
+    const enumerable = name !== "cause" && name !== "errors";
+    // Defined, not assigned: a field called __proto__ must stay a field.
+    Object.defineProperty(error, name, { value: put(value), enumerable, configurable: true, writable: true });
+  }
 }
 
 function fillStateDict(

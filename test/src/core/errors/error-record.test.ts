@@ -30,6 +30,18 @@ describe("errors/error-record", () => {
     expect(error).to.not.have.property("tensor");
   });
 
+  it("an error of several keeps the first of them, two levels deep", () => {
+    const inner = new AggregateError([new RangeError("deep"), new AggregateError([new Error("too deep")])], "inner");
+    const error = cross(
+      new AggregateError([new TypeError("a"), inner, ...new Array<Error>(20).fill(new Error("more"))], "many"),
+    ) as AggregateError;
+    expect(error).to.be.instanceOf(AggregateError).and.to.include({ message: "many" });
+    expect(error.errors).to.have.length(16);
+    expect(error.errors[0]).to.be.instanceOf(TypeError);
+    expect(error.errors[1].errors[0]).to.be.instanceOf(RangeError);
+    expect(error.errors[1].errors[1].errors).to.deep.equal([]);
+  });
+
   it("a field called __proto__ stays a field", () => {
     const hostile = Object.defineProperty(new Error("x"), "__proto__", { value: "polluted", enumerable: true });
     const error = cross(hostile);

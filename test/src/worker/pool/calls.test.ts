@@ -102,6 +102,10 @@ describe("pool: calls", function () {
     expect(ours).to.be.instanceOf(StateDictError).and.to.include({ code: "RANKCAST_STATE_DICT_STRICT" });
     expect((ours as CheckpointError).details).to.deep.equal({ key: "fc" });
     expect((ours as CheckpointError).cause).to.be.instanceOf(RangeError);
+    const rich = (await causeOf("rich")) as AggregateError & { readonly step: bigint };
+    expect(rich).to.be.instanceOf(AggregateError).and.to.include({ message: "rich", step: 5n });
+    expect(rich.errors[0]).to.be.instanceOf(RangeError);
+    expect(rich.cause).to.deep.equal({ at: new Date(7) });
     expect(await causeOf("symbol")).to.equal(Symbol.for("thrown"));
     expect(await causeOf("map")).to.deep.equal(new Map([["at", new Float32Array([1, 2])]]));
     expect(await causeOf("a text")).to.equal("a text");

@@ -98,6 +98,8 @@ function thrownThing(what: string): unknown {
       return new ShapeError("wrong shape");
     case "ours":
       return new StateDictError("RANKCAST_STATE_DICT_STRICT", "not strict", { details: { key: "fc" }, cause: new RangeError("deep") });
+    case "rich":
+      return Object.assign(new AggregateError([new RangeError("first")], "rich", { cause: { at: new Date(7) } }), { step: 5n });
     case "symbol":
       return Symbol.for("thrown");
     case "map":

@@ -108,8 +108,49 @@ describe("pool: values that cross threads", () => {
     expect(back[0].cause).to.equal(back[1]);
     expect(back[1]).to.be.instanceOf(TypeError);
     expect(back[1].cause).to.deep.equal({ zero: -0, map: new Map([[1, 2n]]), when: new Date(7) });
-    const odd = unpackValue(structuredClone(packValue(new Error("odd", { cause: () => 1 }), "a value"))) as Error;
-    expect(odd.message).to.equal("odd");
+    for (const cause of [() => 1, new WeakMap(), [Promise.resolve()]]) expect(cross(new Error("odd", { cause })).message).to.equal("odd");
+  });
+
+  it("fields of an error keep their types", () => {
+    class ShapeError extends RangeError {
+      override readonly name = "ShapeError";
+      readonly when = new Date(7);
+      readonly count = 2n ** 63n;
+      readonly seen = new Map<unknown, unknown>([["a", new Set([1n])]]);
+      readonly values = new Float32Array([1, Number.NaN]);
+      readonly zero = -0;
+      readonly kind = Symbol.for("kind");
+      readonly inner = new TypeError("inner");
+      readonly undone = undefined;
+      readonly self = this;
+      readonly callback = (): number => 1;
+      readonly pending = Promise.resolve();
+    }
+    const sent = new ShapeError("wrong", { cause: { at: [new Date(8)] } });
+    const error = cross([sent])[0] as ShapeError;
+    expect(error).to.be.instanceOf(RangeError).and.to.include({ name: "ShapeError", message: "wrong", stack: sent.stack });
+    const { when, count, seen, values, zero, kind, inner, self } = error;
+    expect({ when, count, seen, values, zero, kind }).to.deep.equal({
+      when: new Date(7),
+      count: 2n ** 63n,
+      seen: new Map([["a", new Set([1n])]]),
+      values: new Float32Array([1, Number.NaN]),
+      zero: -0,
+      kind: Symbol.for("kind"),
+    });
+    expect(inner).to.be.instanceOf(TypeError);
+    expect(self).to.equal(error);
+    expect(Object.keys(error)).to.include("undone").and.not.to.include.members(["callback", "cause"]);
+    expect(error).to.not.have.any.keys("callback", "pending");
+    expect(error.cause).to.deep.equal({ at: [new Date(8)] });
+  });
+
+  it("an error of several keeps them all", () => {
+    const error = cross(new AggregateError([new TypeError("a"), 5n, new StateDictError("RANKCAST_STATE_DICT_STRICT", "no")], "three"));
+    expect(error).to.be.instanceOf(AggregateError).and.to.include({ message: "three" });
+    expect(error.errors[0]).to.be.instanceOf(TypeError);
+    expect(error.errors[1]).to.equal(5n);
+    expect(error.errors[2]).to.be.instanceOf(StateDictError);
   });
 
   it("a key called __proto__ stays a key", () => {
