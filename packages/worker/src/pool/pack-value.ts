@@ -46,30 +46,46 @@ function tryClone(packed: PackedValue, what: string): void {
   }
 }
 
-/** What is somewhere inside a value: `special` needs a stand-in or is refused, `exotic` may be refused by the engine. */
+/**
+ * What is somewhere inside a value: `special` needs a stand-in or is refused, `exotic` may be refused by the engine. The engine clones by recursion: a
+ * value nested too deeply would end the thread that gets it, so it is special, too: the packer says where it is.
+ */
 function surveyValue(root: unknown): { readonly special: boolean; readonly exotic: boolean } {
   const seen = new Set<object>();
   const pending: unknown[] = [root];
+  const depths: number[] = [0];
   let special = false;
   let exotic = false;
   while (pending.length > 0) {
     const value = pending.pop();
+    const depth = depths.pop() ?? 0;
     if (typeof value === "function" || typeof value === "symbol") special = true;
     if (typeof value !== "object" || value === null || seen.has(value)) continue;
     seen.add(value);
-    if (isSpecial(value)) {
-      special = true;
-      if (value instanceof StateDict) pending.push(value.extraState);
-    } else if (Array.isArray(value)) for (const each of value) pushObject(pending, each);
-    else if (types.isMap(value)) for (const entry of value) for (const each of entry) pushObject(pending, each);
-    else if (types.isSet(value)) for (const each of value) pushObject(pending, each);
-    else if (!isBinaryOrBoxed(value)) {
-      exotic ||= !isPlainObject(value);
-      // A proxy's traps are user code, and the engine refuses it anyway.
-      if (!types.isProxy(value)) for (const each of Object.values(value)) pushObject(pending, each);
-    }
+    const isStoodFor = isSpecial(value);
+    special ||= isStoodFor || depth > DEFAULT_LIMITS.replicaValueDepth;
+    const first = pending.length;
+    if (!isStoodFor) exotic = pushChildren(pending, value) || exotic;
+    else if (value instanceof StateDict) pending.push(value.extraState);
+    // In the engine's order: it meets a value that is in several places where it comes first.
+    for (let low = first, high = pending.length - 1; low < high; low += 1, high -= 1)
+      [pending[low], pending[high]] = [pending[high], pending[low]];
+    while (depths.length < pending.length) depths.push(depth + 1);
   }
   return { special, exotic };
+}
+
+/** Adds what is looked at beneath a value; whether only the engine knows if the value can be cloned (it has a class, or is of the engine's own kinds). */
+function pushChildren(pending: unknown[], value: object): boolean {
+  if (Array.isArray(value)) for (const each of value) pushObject(pending, each);
+  else if (types.isMap(value)) for (const entry of value) for (const each of entry) pushObject(pending, each);
+  else if (types.isSet(value)) for (const each of value) pushObject(pending, each);
+  else if (!isBinaryOrBoxed(value)) {
+    // A proxy's traps are user code, and the engine refuses it anyway.
+    if (!types.isProxy(value)) for (const each of Object.values(value)) pushObject(pending, each);
+    return !isPlainObject(value);
+  }
+  return false;
 }
 
 /** Numbers and texts need no second look: an array may hold millions. */
@@ -231,6 +247,8 @@ function fieldsOf(error: Error): [string, unknown][] {
 
 const RECORDED: ReadonlySet<string> = new Set(["name", "message", "stack", "cause", "errors"]);
 const ERROR_FIELDS_MAX = 64;
+/** Of a path to something in a value. */
+const PLACE_CHARS_MAX = 400;
 
 /** The same kind of view over a buffer of its own. */
 function cutOut(view: ArrayBufferView): ArrayBufferView {
@@ -242,6 +260,7 @@ function cutOut(view: ArrayBufferView): ArrayBufferView {
   return new kind(copy);
 }
 
-function refuse(place: string, why: string): DistributionError {
+function refuse(path: string, why: string): DistributionError {
+  const place = path.length > PLACE_CHARS_MAX ? `${path.slice(0, PLACE_CHARS_MAX / 2)}...${path.slice(-PLACE_CHARS_MAX / 2)}` : path;
   return new DistributionError("RANKCAST_REPLICA_VALUE", `${place} ${why} and cannot cross threads`, { details: { place } });
 }

@@ -178,8 +178,16 @@ describe("pool: values that cross threads", () => {
   });
 
   it("a value nested without end is refused, not a stack overflow", async () => {
-    let deep: unknown = Symbol.for("x");
-    for (let depth = 0; depth < 100_000; depth += 1) deep = [deep];
-    await expectError("RANKCAST_REPLICA_VALUE", () => packValue(deep, "it"));
+    for (const innermost of [Symbol.for("x"), 1]) {
+      let deep: unknown = innermost;
+      for (let depth = 0; depth < 100_000; depth += 1) deep = [deep];
+      const error = await expectError("RANKCAST_REPLICA_VALUE", () => packValue(deep, "it"));
+      expect(error.message.length).to.be.below(1000);
+    }
+    // A chain whose links are listed beside it, from either end: the engine follows it when it meets its head first.
+    const links: { next?: unknown }[] = [];
+    for (let index = 0; index < 100_000; index += 1) links.push(links.length > 0 ? { next: links.at(-1) } : {});
+    expect(cross(links)).to.have.length(100_000);
+    await expectError("RANKCAST_REPLICA_VALUE", () => packValue(links.reverse(), "it"));
   });
 });
