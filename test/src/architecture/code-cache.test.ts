@@ -1,16 +1,22 @@
 /** What is kept compiled beside flattened code: taken where it fits, and never needed. */
-import { execFileSync } from "node:child_process";
-import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect } from "chai";
 import { REPOSITORY } from "../support/source-files.js";
 import { temporaryDirectory } from "../support/temporary-directory.js";
 
-const FILES = ["grpc.js", "grpc.cjs", `grpc-${process.version}-${process.arch}.cache`] as const;
-const CACHE = FILES[2];
+const CACHE = `grpc-${process.version}-${process.arch}.cache`;
+const FILES = ["compiled.js", "grpc.js", "grpc.cjs", CACHE] as const;
+const PACKAGES = ["core", "worker", "coordinator", "cli"];
 
-/** Imports the module in a Node of its own: whether V8 refused the cache (null: it was shown none), and what the package exports. */
+/** Flattened files of a package. */
+function filesOf(name: string): string[] {
+  return readdirSync(join(REPOSITORY, "packages", name, "dist/flat"));
+}
+
+/** Imports gRPC's module in a Node of its own: whether V8 refused the cache (null: it was shown none), and what the package exports. */
 function imported(directory: string, flags: readonly string[] = []): { readonly refused: boolean | null; readonly exports: string } {
   const code = `
     import vm from "node:vm";
@@ -28,14 +34,46 @@ function imported(directory: string, flags: readonly string[] = []): { readonly 
   return JSON.parse(execFileSync(process.execPath, [...flags, "--input-type=module", "-e", code], { encoding: "utf8" }));
 }
 
+function flatUrl(name: string): string {
+  return `${pathToFileURL(join(REPOSITORY, "packages", name, "dist/flat")).href}/`;
+}
+
 describe("architecture: code kept compiled", () => {
   const whole = "function,function,16";
 
-  for (const name of ["worker", "coordinator"]) {
-    it(`the ${name}'s is taken by the Node that built it`, () => {
-      expect(imported(join(REPOSITORY, "packages", name, "dist/flat"))).to.deep.equal({ refused: false, exports: whole });
+  for (const name of PACKAGES) {
+    it(`the ${name}'s is taken by the Node that built it, every file`, () => {
+      const scripts = filesOf(name).filter((file) => file.endsWith(".cjs"));
+      const code = `
+        import vm from "node:vm";
+        import { syncBuiltinESMExports } from "node:module";
+        const refused = {};
+        vm.Script = class extends vm.Script {
+          constructor(text, options) {
+            super(text, options);
+            refused[options?.filename] = this.cachedDataRejected ?? null;
+          }
+        };
+        syncBuiltinESMExports();
+        for (const script of ${JSON.stringify(scripts)}) await import(${JSON.stringify(flatUrl(name))} + script.replace(/cjs$/, "js"));
+        console.log(JSON.stringify(refused));`;
+      const refused = JSON.parse(execFileSync(process.execPath, ["--input-type=module", "-e", code], { encoding: "utf8" }));
+      expect(scripts).to.not.deep.equal([]);
+      for (const script of scripts) expect(refused[join(REPOSITORY, "packages", name, "dist/flat", script)], script).to.equal(false);
     });
   }
+
+  it("an error says the name and the line of the script that is read beside it", () => {
+    const code = `
+      import { StateDict, saveTorch } from ${JSON.stringify(`${flatUrl("core")}index.js`)};
+      await saveTorch(new StateDict(), "");`;
+    const { stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", code], { encoding: "utf8" });
+    const [, path = "", line = ""] = /at saveTorch \((\S+\.cjs):(\d+):\d+\)/.exec(stderr) ?? [];
+    const around = readFileSync(path, "utf8")
+      .split("\n")
+      .slice(Number(line) - 3, Number(line));
+    expect(around.join("\n")).to.contain("requireSaveArguments");
+  });
 
   describe("in a folder of its own", () => {
     const directory = temporaryDirectory();

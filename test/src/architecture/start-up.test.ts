@@ -14,7 +14,7 @@ function evaluated(entries: readonly string[]): Map<string, string> {
     const name = relative(REPOSITORY, path);
     if (found.has(name)) continue;
     const text = readFileSync(path, "utf8");
-    found.set(name, text);
+    found.set(name, text + scriptOf(path, text));
     const { module } = parseSync(path, text);
     const specifiers = [
       ...module.staticImports.map((each) => each.moduleRequest.value),
@@ -28,9 +28,15 @@ function evaluated(entries: readonly string[]): Map<string, string> {
   return found;
 }
 
+/** The script that a module runs, where its code is kept compiled. */
+function scriptOf(path: string, text: string): string {
+  const [, name] = /\bcompiled\$?\("([\w-]+)"\)/.exec(text) ?? [];
+  return name === undefined ? "" : readFileSync(join(dirname(path), `${name}.cjs`), "utf8");
+}
+
 /** Packages of ours, and `http2`, which stands for gRPC: modules that import it, or that run the script which does. */
 function partsOf(files: Map<string, string>): string[] {
-  const grpc = [...files.values()].some((text) => /\bhttp2\b|\bgrpc\.cjs\b/.test(text)) ? ["http2"] : [];
+  const grpc = [...files.values()].some((text) => /\bhttp2\b/.test(text)) ? ["http2"] : [];
   return [...new Set([...files.keys()].map((name) => name.split("/").slice(0, 2).join("/"))), ...grpc].sort();
 }
 
