@@ -23,8 +23,8 @@ export interface HeadOptions {
   readonly port: number;
   /** The host as other nodes dial it. */
   readonly reachableHost: string;
-  /** Called when nodes gather (true) and when they are complete (false). */
-  onGathering(gathering: boolean): void;
+  /** Whether nodes that look for this job are to find it: from when it listens until nodes begin to leave. */
+  onOpen(open: boolean): void;
 }
 
 /** See the module comment. */
@@ -55,6 +55,7 @@ export class HeadRole implements NodeRole {
       now: () => performance.now(),
       onStart: (membership) => this.#start(membership),
       onFailed: (cause) => this.#fail(cause),
+      onOpen: (open) => head.onOpen(open),
       onNodeLost: (node, cause) => this.#lose(node, cause),
       onNodeMessage: (nodeId, message) => this.#far.get(nodeId)?.hear(message),
       onRejoin: (nodeId) => void this.#far.delete(nodeId),
@@ -93,7 +94,7 @@ export class HeadRole implements NodeRole {
       await role.#close();
       throw error;
     }
-    head.onGathering(true);
+    head.onOpen(true);
     return role;
   }
 
@@ -176,13 +177,11 @@ export class HeadRole implements NodeRole {
 
   /** Tells this node first and at once: what other nodes' ranks say needs its coordinator. */
   #start(membership: Membership): void {
-    this.#head.onGathering(false);
     this.#self?.hear({ type: "start", membership });
   }
 
   #fail(cause: ErrorRecord): void {
     this.#coordinator?.abort(cause);
-    this.#head.onGathering(true);
   }
 
   #lose(node: MemberNode, cause: ErrorRecord): void {
@@ -193,7 +192,7 @@ export class HeadRole implements NodeRole {
   async #close(): Promise<void> {
     clearInterval(this.#heartbeat);
     // A head that could not listen has left no notice: the one that lies there is another's.
-    if (this.#listener) this.#head.onGathering(false);
+    if (this.#listener) this.#head.onOpen(false);
     for (const line of this.#driver.lines.values()) line.end();
     this.#driver.close();
     await this.#server.close();

@@ -83,17 +83,35 @@ async function openHead(options: OpenNodeOptions, place: MeetingPlace): Promise<
       listenHost: host,
       port: endpoint?.port ?? 0,
       reachableHost: outside ? endpoint.host : host,
-      onGathering: (gathering) => {
-        if (!gathering) place.clear();
+      onOpen: (open) => {
+        if (!open) place.clear();
         else if (role) place.leave({ address: role.headAddress, token: own.key.token });
       },
     });
   } catch (error) {
-    if (options.isHead === "whoever-binds" && isTaken(error)) return null;
-    throw error;
+    if (!isTaken(error)) throw error;
+    if (options.isHead === "whoever-binds") return null;
+    return askForOurs(options, place, error);
   }
   place.leave({ address: role.headAddress, token: own.key.token });
   return withBroadcast(own, role);
+}
+
+/**
+ * A node 0 that cannot listen: where a job of this name has a head on this machine already, that one says who it is when this one asks for the same
+ * node rank.
+ * @throws what kept it from listening, when there is no such head.
+ */
+async function askForOurs(options: OpenNodeOptions, place: MeetingPlace, taken: unknown): Promise<JobNode> {
+  const { key, nodeCount, silenceMs, heartbeatMs } = options;
+  const notice = place.read();
+  // Where node ranks follow from ranks, a head that still waits might take this node for another.
+  if (notice === null || nodeCount === null) throw taken;
+  const way = { address: notice.address, key: { ...key, token: notice.token } };
+  const role = await MemberRole.open({ ...way, silenceMs, heartbeatMs }).catch(() => {
+    throw taken;
+  });
+  return withBroadcast({ ...options, nodeRank: 0, key: way.key }, role);
 }
 
 /** The node, with its data plane. */
@@ -147,12 +165,12 @@ async function notFound({ endpoint, joinTimeoutMs, key }: OpenNodeOptions, cause
     });
   }
   const details = { endpoint: where, joinTimeoutMs };
-  // Without a secret of its own a node finds the head by its notice, which lies there only while nodes are awaited.
+  // Without a secret of its own a node finds the head by its notice, which is gone when nodes have begun to leave, and is another user's where it can not be read.
   if (cause === null && endpoint !== null && (await isTakenBySomebody(endpoint))) {
     return new DistributionError("RANKCAST_COORDINATOR_UNREACHABLE", `${text}, although somebody listens there`, {
       details: { ...details, listens: true },
       remedy:
-        "The job there has all its nodes (then this one is too many: check --nnodes, and end launchers of earlier runs), or it is another job's port, or it has a secret: then give this node the same RANKCAST_TOKEN_FILE.",
+        "The job there is ending (end launchers of earlier runs), or it is another job's port, or it has a secret: then give this node the same RANKCAST_TOKEN_FILE.",
     });
   }
   return new DistributionError("RANKCAST_COORDINATOR_UNREACHABLE", text, {

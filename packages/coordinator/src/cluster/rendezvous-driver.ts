@@ -28,6 +28,11 @@ export interface DriverHost {
   onNodeLost(node: MemberNode, cause: ErrorRecord): void;
   /** A message of a node that takes part, about its ranks or weights. */
   onNodeMessage(nodeId: string, message: NodeMessage): void;
+  /**
+   * Who comes finds a place, or is told that there is none (true, as at the beginning); or nodes of the job have begun to leave, and who comes belongs to
+   * the next job that meets here (false). May be said again.
+   */
+  onOpen(open: boolean): void;
   /** A node's ranks of the epoch before have ended: it joins again. */
   onRejoin(nodeId: string): void;
 }
@@ -113,6 +118,7 @@ export class RendezvousDriver {
           ? ({ type: "failed", error: toErrorRecord(fromWireError(failure)) } as const)
           : ({ type: "succeeded" } as const);
         this.#step({ type: "report", nowMs, nodeId, epoch, outcome });
+        if (outcome.type === "succeeded" && this.#state.phase !== "gathering") this.#host.onOpen(false);
         return;
       }
       case "abort":
@@ -147,10 +153,12 @@ export class RendezvousDriver {
       case "restart": {
         const error = nodeFailureError(instruction.cause);
         this.#host.onFailed(toErrorRecord(error));
+        this.#host.onOpen(true);
         for (const nodeId of instruction.nodeIds) this.#send(nodeId, { type: "restart", epoch: instruction.epoch, cause: wire(error) });
         return;
       }
       case "end": {
+        this.#host.onOpen(false);
         const error = jobOutcomeError(instruction.outcome);
         if (error) this.#host.onFailed(toErrorRecord(error));
         for (const nodeId of instruction.nodeIds) this.#send(nodeId, { type: "end", ...(error ? { cause: wire(error) } : {}) });

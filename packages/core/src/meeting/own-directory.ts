@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { isDead, ownerOf, uniqueTag } from "../source/process-identity.ts";
+import { isAlive, isDead, ownerOf, type ProcessIdentity, uniqueTag } from "../source/process-identity.ts";
 import { makeMeetingDirectory } from "./meeting-directory.ts";
 
 const SHELL = "/bin/sh";
@@ -48,9 +48,23 @@ export function ownDirectory(path: string): OwnedDirectory {
 
 /** Whether what lies in a directory is a dead process's: nobody stands behind it. False when it can not be told. */
 export function isAbandoned(path: string): boolean {
-  const file = readdirSync(path).find((each) => each.startsWith(OWNER_PREFIX));
-  const owner = file === undefined ? null : ownerOf(file.slice(OWNER_PREFIX.length));
+  const owner = ownerIn(path);
   return owner !== null && isDead(owner);
+}
+
+/** The process of this machine, other than this one, that owns a directory and lives for certain; null when there is none, or no directory. */
+export function livingOwner(path: string): number | null {
+  try {
+    const owner = ownerIn(path);
+    return owner !== null && owner.pid !== process.pid && isAlive(owner) ? owner.pid : null;
+  } catch {
+    return null;
+  }
+}
+
+function ownerIn(path: string): ProcessIdentity | null {
+  const file = readdirSync(path).find((each) => each.startsWith(OWNER_PREFIX));
+  return file === undefined ? null : ownerOf(file.slice(OWNER_PREFIX.length));
 }
 
 /** Removes directories whose owner is gone for certain; those of other machines, or not owned yet, stay. */

@@ -62,6 +62,14 @@ export function isDead(identity: ProcessIdentity): boolean {
   }
 }
 
+/** Whether the process lives for certain, stopped or not; one that has ended and only waits for its parent to look does not. False when it can not be told. */
+export function isAlive({ pid, startTime: started, namespace, boot }: ProcessIdentity): boolean {
+  const self = processIdentity();
+  if (boot !== self.boot || namespace !== self.namespace || started === "0") return false;
+  const fields = statFields(pid);
+  return fields?.[START_TIME] === started && fields[STATE] !== "Z" && fields[STATE] !== "X";
+}
+
 /** Whether the process stands still after SIGSTOP or SIGTSTP. False when it can not be told; one that a debugger holds is not meant. */
 export function isStopped({ pid, startTime: started, namespace, boot }: ProcessIdentity): boolean {
   const self = processIdentity();

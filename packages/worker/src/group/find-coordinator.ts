@@ -4,7 +4,9 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { meetingName, meetingPath, ownDirectory } from "@rankcast/core/runtime";
+import { setTimeout } from "node:timers/promises";
+import { DistributionError } from "@rankcast/core";
+import { livingOwner, meetingName, meetingPath, ownDirectory, quote } from "@rankcast/core/runtime";
 import { type CoordinatorThread, type NodesOptions, startCoordinatorThread } from "./coordinator-thread.ts";
 import { awaitMeetingToken, leaveMeetingToken } from "./meeting-token.ts";
 
@@ -32,17 +34,44 @@ export interface MeetingPoint {
   readonly nodes: NodesOptions | null;
 }
 
+/** A process that leaves takes its directory with it: so long one of an earlier run may take to. */
+const LEAVING_MS = 2000;
+const LEAVING_POLL_MS = 50;
+
 /**
  * Starts the node's coordinator (local rank 0) or waits for it (the others).
  * @throws {DistributionError} RANKCAST_COORDINATOR_UNREACHABLE when it does not appear in time; {UsageError} RANKCAST_USAGE when the place where
- * they meet is not this user's.
+ * they meet is not this user's; {DistributionError} RANKCAST_DUPLICATE_NODE when another process coordinates the same node of the same job there.
  */
 export async function meetCoordinator(point: MeetingPoint): Promise<CoordinatorAddress> {
   const { runtimeDirectory, jobId, epoch, nodeKey, localRank, localWorldSize, timeoutMs } = point;
   if (localWorldSize === 1) return startOwn(point, meetingPath(runtimeDirectory, randomBytes(8).toString("hex")));
   const path = meetingPath(runtimeDirectory, meetingName([jobId, epoch, nodeKey]));
-  if (localRank === 0) return startOwn(point, path);
+  if (localRank === 0) {
+    await othersGone(path, jobId);
+    return startOwn(point, path);
+  }
   return { address: addressIn(path), token: await awaitMeetingToken(path, timeoutMs), thread: null };
+}
+
+/** A living job keeps its place: ranks of it may be on their way there. What a dead one has left is taken over. */
+async function othersGone(path: string, jobId: string): Promise<void> {
+  const deadlineMs = performance.now() + LEAVING_MS;
+  for (;;) {
+    const pid = livingOwner(path);
+    if (pid === null) return;
+    if (performance.now() > deadlineMs) {
+      throw new DistributionError(
+        "RANKCAST_DUPLICATE_NODE",
+        `process ${pid} of this machine coordinates this node of job ${quote(jobId)}`,
+        {
+          details: { jobId, pid },
+          remedy: "Give each job an id of its own (torchrun --rdzv-id, RANKCAST_JOB_ID); end what is left over from an earlier run.",
+        },
+      );
+    }
+    await setTimeout(LEAVING_POLL_MS);
+  }
 }
 
 async function startOwn(point: MeetingPoint, path: string): Promise<CoordinatorAddress> {

@@ -1,13 +1,24 @@
 /** Meeting directories: private, made by owners only, gone with them. */
-import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isAbandoned, isMeetingDirectory, meetingName, meetingPath, ownDirectory, uniqueTag } from "@rankcast/core/runtime";
+import { setImmediate } from "node:timers/promises";
+import { isAbandoned, isMeetingDirectory, livingOwner, meetingName, meetingPath, ownDirectory, uniqueTag } from "@rankcast/core/runtime";
 import { expect } from "chai";
 import { expectError } from "../../support/expect-error.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 /** The name of a process that has ended for certain. */
 const deadTag = (): string => uniqueTag().replace(/^\d+-\d+/, "999999-1");
+
+/** Fields of `/proc/<pid>/stat` behind the name. */
+const statOf = (pid: number): string[] =>
+  readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /s, "")
+    .split(" ");
+const stateOf = (pid: number): string | undefined => statOf(pid)[0];
+const startTimeOf = (pid: number): string | undefined => statOf(pid)[19];
 
 describe("meeting directories", () => {
   const directory = temporaryDirectory();
@@ -53,6 +64,35 @@ describe("meeting directories", () => {
     expect(isAbandoned(dead)).to.equal(true);
     ownDirectory(pathOf("job")).leave();
     expect(existsSync(dead)).to.equal(false);
+  });
+
+  it("of another process that lives are known by it, not those of this process, of the dead, or of one that only waits to be looked at", async function () {
+    if (process.platform !== "linux") this.skip();
+    const path = pathOf("job");
+    expect(livingOwner(path), "not there").to.equal(null);
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    const own = (tag: string): void => {
+      for (const name of readdirSync(path)) rmSync(join(path, name));
+      writeFileSync(join(path, `owner-${tag}`), "");
+    };
+    own(uniqueTag());
+    expect(livingOwner(path), "this process").to.equal(null);
+    own(deadTag());
+    expect(livingOwner(path), "the dead").to.equal(null);
+    // A shell that becomes a program which never looks after its child.
+    const parent = spawn("/bin/sh", ["-c", "true & echo $!; read -r go; exec sleep 600"], { stdio: ["pipe", "pipe", "ignore"] });
+    try {
+      const tagOf = (pid: number): string => uniqueTag().replace(/^\d+-\d+/, `${pid}-${startTimeOf(pid)}`);
+      own(tagOf(parent.pid ?? 0));
+      expect(livingOwner(path), "another").to.equal(parent.pid);
+      const [line] = (await once(parent.stdout, "data")) as [Buffer];
+      const child = Number(line.toString());
+      while (stateOf(child) !== "Z") await setImmediate();
+      own(tagOf(child));
+      expect(livingOwner(path), "ended").to.equal(null);
+    } finally {
+      parent.kill("SIGKILL");
+    }
   });
 
   it("that others may enter are refused, whether one looks or makes them", async () => {

@@ -80,8 +80,9 @@ export const DISTRIBUTION_CODES = {
   },
   RANKCAST_DUPLICATE_NODE: {
     class: "peer",
-    meaning: "Two launchers claim the same node rank of one job.",
-    remedy: "Give each node its own --node-rank, or none; end a launcher that is left over from an earlier run.",
+    meaning: "Two launchers, or two jobs of the same id, claim the same node of one job.",
+    remedy:
+      "Give each node its own --node-rank, or none, and each job its own id (--rdzv-id); end a launcher that is left over from an earlier run.",
   },
   RANKCAST_JOB_FULL: {
     class: "peer",
