@@ -68,6 +68,7 @@ export { formatLinkAddress, isLoopback, type LinkCertificates, type LinkKey, par
 export { LINK_LIMITS, type LinkLimits, type LinkListener, type LinkListenerOptions, listenForLinks } from "./link/link-listener.ts";
 export { readLinkConnections } from "./link/read-link-connections.ts";
 export { readLinkKey } from "./link/read-link-key.ts";
+export { REFUSAL_REASONS, type Refusal, type RefusalCount, Refusals } from "./link/refusals.ts";
 export { NodeCoordinator, type NodeCoordinatorOptions } from "./node/node-coordinator.ts";
 export { RankWatch } from "./node/rank-watch.ts";
 export { rehearseRounds } from "./node/rehearse-rounds.ts";

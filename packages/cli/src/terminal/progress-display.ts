@@ -4,6 +4,7 @@
  */
 import { styleText } from "node:util";
 import type { CoordinatorEvent } from "@rankcast/coordinator/launcher";
+import { describeRefusals } from "./describe-refusals.ts";
 import { formatBytes, formatMs } from "./format-bytes.ts";
 
 /** Where to draw. */
@@ -41,6 +42,11 @@ export class ProgressDisplay {
   show(event: CoordinatorEvent): void {
     // Work that is being cancelled still says what it does; nothing may follow a report or an error.
     if (this.#finished) return;
+    if (event.type === "refused") {
+      this.#erase();
+      this.#sink.write(`${describeRefusals(event)}\n`);
+      return;
+    }
     if (event.type === "phase") this.#startPhase(event.phase);
     else if (event.type === "bytes") {
       this.#bytes = event.bytes;

@@ -4,6 +4,7 @@ import { CheckpointError, UsageError } from "@rankcast/core/launcher";
 import type { Command } from "commander";
 import { readTerminalEnvironment } from "../environment/environment.ts";
 import { addLaunchOptions, launchValuesOf } from "../option/launch-options.ts";
+import { describeRefusals } from "../terminal/describe-refusals.ts";
 import { printError } from "../terminal/print-error.ts";
 
 /** Adds the verb. */
@@ -38,6 +39,9 @@ async function run(script: string, args: readonly string[], flags: Readonly<Reco
       onMetrics: (url) => process.stderr.write(`metrics at ${url}\n`),
       // With --json, stdout is one document: the ranks' own output goes to stderr.
       ...(json ? { output: { stdout: process.stderr, stderr: process.stderr } } : {}),
+      onCoordinatorEvent: (event) => {
+        if (event.type === "refused") process.stderr.write(`${describeRefusals(event)}\n`);
+      },
       onEvent: (event) => {
         if (event.type === "notice") process.stderr.write(`${event.message}\n`);
         if (event.type === "restarting") process.stderr.write(`restarting all ranks; ${event.restartsLeft} restarts left\n`);

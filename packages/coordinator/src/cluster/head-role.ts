@@ -5,6 +5,7 @@ import { type ClusterServer, type HeadMessage, type NodeMessage, startClusterSer
 import { PROTOCOL_VERSION } from "../grpc/coordination-server.ts";
 import { formatLinkAddress } from "../link/link-key.ts";
 import { type LinkListener, listenForLinks } from "../link/link-listener.ts";
+import { Refusals } from "../link/refusals.ts";
 import { NodeCoordinator } from "../node/node-coordinator.ts";
 import { FarRanks } from "./far-ranks.ts";
 import type { JobNodeOptions, NodeRole, Uplink, UplinkListener } from "./job-node.ts";
@@ -34,13 +35,15 @@ export class HeadRole implements NodeRole {
   readonly #server: ClusterServer;
   readonly #heartbeat: NodeJS.Timeout;
   readonly #far = new Map<string, FarRanks>();
+  readonly #refusals: Refusals;
   #listener: LinkListener | null = null;
   #coordinator: NodeCoordinator | null = null;
   #self: UplinkListener | null = null;
 
   private constructor(head: HeadOptions) {
     this.#head = head;
-    const { key, nodeCount, worldSize, maxRestarts, firstEpoch, joinTimeoutMs, silenceMs, heartbeatMs } = head.options;
+    const { key, nodeCount, worldSize, maxRestarts, firstEpoch, joinTimeoutMs, silenceMs, heartbeatMs, onEvent } = head.options;
+    this.#refusals = new Refusals((refusals) => onEvent?.({ type: "refused", refusals }));
     const machine = {
       jobId: key.jobId,
       protocol: PROTOCOL_VERSION,
@@ -89,6 +92,7 @@ export class HeadRole implements NodeRole {
         address: formatLinkAddress(head.listenHost, head.port),
         key: head.options.key,
         onLink: (kind, socket) => (kind === "grpc" ? role.#server.inject(socket) : socket.destroy()),
+        onRefused: (refusal) => role.#refusals.take(refusal),
       });
     } catch (error) {
       await role.#close();
@@ -197,5 +201,6 @@ export class HeadRole implements NodeRole {
     this.#driver.close();
     await this.#server.close();
     await this.#listener?.close();
+    this.#refusals.close();
   }
 }

@@ -5,10 +5,11 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
-import { DistributionError } from "@rankcast/core";
+import { CheckpointError, DistributionError } from "@rankcast/core";
 import { answer, type LinkKind, MAGIC } from "./handshake.ts";
 import { formatLinkAddress, isLoopback, type LinkKey, parseLinkAddress, protectionOf } from "./link-key.ts";
 import { serverTls } from "./link-tls.ts";
+import { addressOf, type Refusal, type RefusalReason } from "./refusals.ts";
 import { NEEDS_TLS, NO_TLS } from "./wrong-protection.ts";
 
 /** Bounds of a listener. */
@@ -43,8 +44,8 @@ export interface LinkListenerOptions {
   readonly key: LinkKey;
   /** Takes an authenticated connection. */
   onLink(kind: LinkKind, socket: Duplex): void;
-  /** A connection was turned away; for logs. */
-  onRefused?(reason: Error): void;
+  /** A connection was turned away; once for each. One that leaves without a word is none, as probes of a port do. */
+  onRefused?(refusal: Refusal): void;
   readonly limits?: Partial<LinkLimits>;
 }
 
@@ -67,6 +68,7 @@ export async function listenForLinks(options: LinkListenerOptions): Promise<Link
   const gate = new Gate(options, where.type === "unix" ? "127.0.0.1" : where.host);
   const server = createServer({ noDelay: true }, (socket) => gate.take(socket, where.type === "unix"));
   server.maxConnections = gate.limits.connections;
+  server.on("drop", (dropped) => options.onRefused?.({ reason: "connections", address: addressOf(dropped ?? {}) }));
   await bind(server, where.type === "unix" ? { path: where.path } : { host: where.host, port: where.port }, options.address);
   const bound = server.address();
   const port = typeof bound === "object" && bound !== null ? bound.port : 0;
@@ -100,13 +102,21 @@ function bind(server: Server, where: { path: string } | { host: string; port: nu
   });
 }
 
+/** A connection that is not through yet. */
+interface Stranger {
+  readonly timer: NodeJS.Timeout;
+  readonly address: string;
+  /** It has been turned away, and may still be there to read why. */
+  told: boolean;
+}
+
 /** Lets connections through, or not. */
 class Gate {
   readonly limits: LinkLimits;
   readonly #options: LinkListenerOptions;
   readonly #tls: TlsServer | null;
   /** Oldest first. */
-  readonly #strangers = new Map<Socket, NodeJS.Timeout>();
+  readonly #strangers = new Map<Socket, Stranger>();
 
   constructor(options: LinkListenerOptions, host: string) {
     this.limits = { ...LINK_LIMITS, ...options.limits };
@@ -114,17 +124,17 @@ class Gate {
     const tls = serverTls(protectionOf(host, options.key), options.key);
     this.#tls = tls && createTlsServer(tls);
     this.#tls?.on("secureConnection", (socket) => void this.#shakeHands(socket, this.#below(socket)));
-    this.#tls?.on("tlsClientError", (error, socket) => {
-      options.onRefused?.(error);
+    this.#tls?.on("tlsClientError", (_, socket) => {
+      this.#tell(this.#below(socket), "tls");
       socket.destroy();
     });
   }
 
   /** A connection has come. */
   take(socket: Socket, local: boolean): void {
-    if (this.#strangers.size >= this.limits.strangers) this.#turnAway(this.#strangers.keys().next().value);
-    const timer = setTimeout(() => this.#turnAway(socket), this.limits.handshakeMs);
-    this.#strangers.set(socket, timer);
+    if (this.#strangers.size >= this.limits.strangers) this.#turnAway(this.#strangers.keys().next().value, "flood");
+    const timer = setTimeout(() => this.#turnAway(socket, "silence"), this.limits.handshakeMs);
+    this.#strangers.set(socket, { timer, address: addressOf(socket), told: false });
     const forget = (): void => void this.#forget(socket);
     socket.once("close", forget);
     socket.on("error", forget);
@@ -133,7 +143,7 @@ class Gate {
 
   /** Turns everybody away who is not through. */
   close(): void {
-    for (const socket of [...this.#strangers.keys()]) this.#turnAway(socket);
+    for (const socket of [...this.#strangers.keys()]) this.#turnAway(socket, null);
   }
 
   /** Tells the two ways to begin apart by the first byte: plain connections come from this machine and prove the token, unless all may. */
@@ -152,7 +162,7 @@ class Gate {
       else this.#sendAway(socket, NEEDS_TLS);
     } else if (this.#tls !== null) this.#tls.emit("connection", socket);
     else if (first[0] === TLS_HANDSHAKE) this.#sendAway(socket, NO_TLS);
-    else this.#turnAway(socket);
+    else this.#turnAway(socket, "protocol");
   }
 
   async #shakeHands(socket: Socket, raw: Socket | undefined): Promise<void> {
@@ -163,7 +173,7 @@ class Gate {
       socket.off("error", ignore);
       this.#options.onLink(kind, socket);
     } catch (error) {
-      this.#options.onRefused?.(error as Error);
+      this.#tell(raw, reasonOf(error));
       // The verdict is on its way; nothing more is read.
       socket.destroySoon();
       socket.resume();
@@ -178,22 +188,38 @@ class Gate {
   /** False when it was no stranger any more: it has been turned away. */
   #forget(socket: Socket | undefined): boolean {
     if (socket === undefined) return false;
-    clearTimeout(this.#strangers.get(socket));
+    clearTimeout(this.#strangers.get(socket)?.timer);
     return this.#strangers.delete(socket);
   }
 
-  #turnAway(socket: Socket | undefined): void {
+  /** Once for each stranger. */
+  #tell(socket: Socket | undefined, reason: RefusalReason): void {
+    const stranger = socket && this.#strangers.get(socket);
+    if (stranger === undefined || stranger.told) return;
+    stranger.told = true;
+    this.#options.onRefused?.({ reason, address: stranger.address });
+  }
+
+  #turnAway(socket: Socket | undefined, reason: RefusalReason | null): void {
     if (socket === undefined) return;
+    if (reason !== null) this.#tell(socket, reason);
     this.#forget(socket);
     socket.destroy();
   }
 
   /** Tells a node of a job how it should have begun. It stays a stranger, within their bounds, until it hangs up. */
   #sendAway(socket: Socket, word: Buffer): void {
+    this.#tell(socket, "unprotected");
     // What has come is thrown away: unread, it would make the kernel throw away the word instead.
     socket.resume();
     socket.end(word);
   }
+}
+
+function reasonOf(error: unknown): RefusalReason {
+  const code = error instanceof CheckpointError ? error.code : null;
+  if (code === "RANKCAST_TOKEN_REFUSED") return "token";
+  return code === "RANKCAST_WRONG_JOB" ? "job" : "protocol";
 }
 
 function ignore(): void {

@@ -19,6 +19,7 @@ export class JobMetrics {
   readonly #cacheHits = this.#counter("cache_hits_total", "files that were in the download cache", []);
   readonly #broadcast = this.#counter("broadcast_bytes_total", "bytes sent to each other node", ["encoding"]);
   readonly #publications = this.#counter("publications_total", "versions published without waiting", []);
+  readonly #refused = this.#counter("connections_refused_total", "connections turned away at the port for other nodes", ["reason"]);
   readonly #seconds = new Histogram({
     name: "rankcast_round_seconds",
     help: "from all replicas built to every rank released",
@@ -52,6 +53,9 @@ export class JobMetrics {
         if (event.published) this.#publications.inc();
         this.#behind.set(event.behindMax);
         this.#held.set(event.held);
+        return;
+      case "refused":
+        for (const { reason, count } of event.refusals) this.#refused.inc({ reason }, count);
         return;
       case "phase":
       case "bytes":

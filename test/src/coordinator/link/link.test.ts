@@ -12,6 +12,7 @@ import {
   type LinkListener,
   type LinkListenerOptions,
   listenForLinks,
+  type Refusal,
 } from "@rankcast/coordinator/internal";
 import { CheckpointError } from "@rankcast/core";
 import { expect } from "chai";
@@ -35,12 +36,12 @@ describe("link between nodes", () => {
 
   async function listen(options: Partial<LinkListenerOptions> = {}) {
     const links: { kind: LinkKind; socket: Duplex }[] = [];
-    const refused: Error[] = [];
+    const refused: Refusal[] = [];
     const listener = await listenForLinks({
       address: "127.0.0.1:0",
       key: key(),
       onLink: (kind, socket) => links.push({ kind, socket }),
-      onRefused: (reason) => refused.push(reason),
+      onRefused: (refusal) => refused.push(refusal),
       ...options,
     });
     open.push(listener);
@@ -92,7 +93,8 @@ describe("link between nodes", () => {
     expect(await codeOf(dialNode(listener.address, "grpc", key({ jobId: "another", token: "other" })))).to.equal("RANKCAST_TOKEN_REFUSED");
     expect(await codeOf(dialNode(listener.address, "grpc", key({ jobId: "another" })))).to.equal("RANKCAST_WRONG_JOB");
     expect(links).to.deep.equal([]);
-    expect(refused.length).to.equal(4);
+    expect(refused.map(({ reason }) => reason)).to.deep.equal(["token", "token", "token", "job"]);
+    for (const { address } of refused) expect(address).to.match(/^127\.0\.0\.1:\d+$/);
   });
 
   it("does not trust a listener that cannot prove the token", async () => {
