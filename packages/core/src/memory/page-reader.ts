@@ -15,44 +15,70 @@ interface Engine {
   readonly Instance: new (module: object, imports: object) => { readonly exports: unknown };
 }
 
+/** Pages that one turn of the loop reads: the processor waits for their memory at the same time, and does little else. */
+const UNROLLED = 16;
+
 /**
  * WebAssembly core specification, binary format. The memory may be of any size, as long as it is shared and says how large it may become.
  *
  *     (module
  *       (import "m" "m" (memory 0 65536 shared))
  *       (func (export "r") (param $begin i32) (param $count i32) (result i32) (local $sum i32)
- *         (block $done
- *           (loop $next
- *             (br_if $done (i32.eqz (local.get $count)))
- *             (local.set $sum (i32.add (i32.load8_u (local.get $begin)) (local.get $sum)))
- *             (local.set $begin (i32.add (local.get $begin) (i32.const 4096)))
- *             (local.set $count (i32.sub (local.get $count) (i32.const 1)))
- *             (br $next)))
+ *         <loop over 16 pages at once> <loop over 1 page at once>
  *         (local.get $sum)))
  */
-// biome-ignore format: one section, or one instruction of the loop, per line
-const MODULE = [
-  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00,
-  0x01, 0x07, 0x01, 0x60, 0x02, 0x7f, 0x7f, 0x01, 0x7f,
-  0x02, 0x0b, 0x01, 0x01, 0x6d, 0x01, 0x6d, 0x02, 0x03, 0x00, 0x80, 0x80, 0x04,
-  0x03, 0x02, 0x01, 0x00,
-  0x07, 0x05, 0x01, 0x01, 0x72, 0x00, 0x00,
-  0x0a, 0x2e, 0x01, 0x2c, 0x01, 0x01, 0x7f,
-  0x02, 0x40, 0x03, 0x40,
-  0x20, 0x01, 0x45, 0x0d, 0x01,
-  0x20, 0x00, 0x2d, 0x00, 0x00, 0x20, 0x02, 0x6a, 0x21, 0x02,
-  0x20, 0x00, 0x41, 0x80, 0x20, 0x6a, 0x21, 0x00,
-  0x20, 0x01, 0x41, 0x01, 0x6b, 0x21, 0x01,
-  0x0c, 0x00, 0x0b, 0x0b,
-  0x20, 0x02, 0x0b,
-];
+function moduleBytes(): number[] {
+  const body = [0x01, 0x01, 0x7f, ...loopOver(UNROLLED), ...loopOver(1), 0x20, 0x02, 0x0b];
+  const code = [0x01, ...unsigned(body.length), ...body];
+  // biome-ignore format: one section per line
+  return [
+    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00,
+    0x01, 0x07, 0x01, 0x60, 0x02, 0x7f, 0x7f, 0x01, 0x7f,
+    0x02, 0x0b, 0x01, 0x01, 0x6d, 0x01, 0x6d, 0x02, 0x03, 0x00, 0x80, 0x80, 0x04,
+    0x03, 0x02, 0x01, 0x00,
+    0x07, 0x05, 0x01, 0x01, 0x72, 0x00, 0x00,
+    0x0a, ...unsigned(code.length), ...code,
+  ];
+}
+
+/**
+ *     (block $done
+ *       (loop $next
+ *         (br_if $done (i32.lt_u (local.get $count) (i32.const <pages>)))
+ *         <for each page> (local.set $sum (i32.add (local.get $sum) (i32.load8_u offset=<page * 4096> (local.get $begin))))
+ *         (local.set $begin (i32.add (local.get $begin) (i32.const <pages * 4096>)))
+ *         (local.set $count (i32.sub (local.get $count) (i32.const <pages>)))
+ *         (br $next)))
+ */
+function loopOver(pages: number): number[] {
+  const reads = Array.from({ length: pages }, (_, page) => [0x20, 0x00, 0x2d, 0x00, ...unsigned(page * PAGE_BYTES), 0x6a]).flat();
+  // biome-ignore format: one instruction of the loop per line
+  return [
+    0x02, 0x40, 0x03, 0x40,
+    0x20, 0x01, 0x41, ...signed(pages), 0x49, 0x0d, 0x01,
+    0x20, 0x02, ...reads, 0x21, 0x02,
+    0x20, 0x00, 0x41, ...signed(pages * PAGE_BYTES), 0x6a, 0x21, 0x00,
+    0x20, 0x01, 0x41, ...signed(pages), 0x6b, 0x21, 0x01,
+    0x0c, 0x00, 0x0b, 0x0b,
+  ];
+}
+
+/** LEB128. */
+function unsigned(value: number): number[] {
+  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...unsigned(value >>> 7)];
+}
+
+/** LEB128 of a number that is not negative: bit 6 of the last byte would be its sign. */
+function signed(value: number): number[] {
+  return value < 0x40 ? [value] : [(value & 0x7f) | 0x80, ...signed(value >>> 7)];
+}
 
 let compiled: object | undefined;
 
 /** The reader of one memory. It keeps the memory alive. @throws {Error} where there is no WebAssembly. */
 export function pageReader(memory: object): ReadPages {
   const { WebAssembly: engine } = globalThis as unknown as { readonly WebAssembly: Engine };
-  compiled ??= new engine.Module(new Uint8Array(MODULE));
+  compiled ??= new engine.Module(new Uint8Array(moduleBytes()));
   const { exports } = new engine.Instance(compiled, { m: { m: memory } });
   return (exports as { readonly r: ReadPages }).r;
 }

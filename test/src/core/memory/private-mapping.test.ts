@@ -106,6 +106,10 @@ describe("memory: private mappings", function () {
     expect(sum(6 * pageBytes - 100, 200)).to.equal(10 + 100);
     expect(sum(6 * pageBytes - 1, 1)).to.equal(10);
     expect(sum(0, 8 * MIB)).to.equal(7 + 1 + 10 + 100 + (1000 % 251));
+    // More than one turn of the loop reads, and a rest.
+    new Uint8Array(buffer, byteOffset + 34 * pageBytes, 1)[0] = 3;
+    expect(sum(4 * pageBytes, 30 * pageBytes)).to.equal(1 + 10 + 100 + (1000 % 251));
+    expect(sum(4 * pageBytes, 31 * pageBytes)).to.equal(1 + 10 + 100 + (1000 % 251) + 3);
     expect(native?.readPages(new Uint8Array(buffer, byteOffset, 0))).to.equal(null);
     expect(native?.readPages(new Uint8Array(8))).to.equal(null);
   });
