@@ -12,7 +12,7 @@ describe("FileSink", () => {
   const directory = temporaryDirectory();
 
   it("writes pieces of any size in order, and takes none of them for its own", async () => {
-    const size = fc.oneof(fc.nat(40), fc.constantFrom(0, MIB - 1, MIB, MIB + 1, MIB / 2, MIB / 2 + 1, 3 * MIB));
+    const size = fc.oneof(fc.nat(40), fc.constantFrom(0, MIB - 1, MIB, MIB + 1, MIB / 2, MIB / 2 + 1, 2 * MIB - 1, 2 * MIB, 3 * MIB));
     await fc.assert(
       fc.asyncProperty(fc.array(size, { maxLength: 8 }), async (sizes) => {
         const path = join(directory(), "file");
@@ -34,6 +34,27 @@ describe("FileSink", () => {
       }),
       { numRuns: 25 },
     );
+  });
+
+  it("writes begin at multiples of 2 MiB and end there, but for the last one", async () => {
+    const path = join(directory(), "file");
+    const file = await open(path, "w");
+    const written: number[] = [];
+    const write = file.write.bind(file) as (...given: unknown[]) => Promise<{ bytesWritten: number }>;
+    Object.assign(file, {
+      async write(...given: unknown[]) {
+        const done = await write(...given);
+        written.push(done.bytesWritten);
+        return done;
+      },
+    });
+    const sink = new FileSink(file);
+    const pieces = [64, 5 * MIB, 16, 16 * MIB, MIB - 80, 4 * MIB, 1000].map((length, index) => Buffer.alloc(length, index + 1));
+    for (const piece of pieces) await sink.write(piece);
+    await sink.flush();
+    await file.close();
+    expect(written).to.deep.equal([2, 2, 2, 14, 2, 4].map((each) => each * MIB).concat(1000));
+    expect(Buffer.compare(await readFile(path), Buffer.concat(pieces))).to.equal(0);
   });
 
   it("stops between system calls when the signal says so", async () => {
