@@ -103,6 +103,8 @@ export interface ExportedTensor {
 }
 
 const SETTLE_MS = 250;
+/** Of this thread: what a load has mapped is counted after it, and a load before it (a rehearsal) must not have it counted in its middle. */
+let settling: NodeJS.Timeout | undefined;
 
 /** See the module comment. */
 export class ReplicaHost {
@@ -134,6 +136,7 @@ export class ReplicaHost {
   prepare(delivery: Delivery, options: ReplicaLoadOptions): void {
     this.#prepared = null;
     this.#before = null;
+    clearTimeout(settling);
     const manifest = decodeManifest(delivery.manifest, compileLimits(delivery.limits));
     const storages = receiveDelivery(delivery, manifest);
     const { stateDict, renamed, warnings } = reviseKeys(bindStateDict(manifest, storages), options.revKeys, {
@@ -271,7 +274,8 @@ export class ReplicaHost {
     if (this.#copied !== null) forgetPages(this.#copied);
     this.#copied = null;
     // The load is over; other ranks may still be hearing of it.
-    setTimeout(() => nativeMemory(false)?.settle(), SETTLE_MS).unref();
+    clearTimeout(settling);
+    settling = setTimeout(() => nativeMemory(false)?.settle(), SETTLE_MS).unref();
     return { digest: digest && this.model ? digestModule(this.model) : null, warnings: this.#warnings };
   }
 }
