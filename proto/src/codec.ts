@@ -233,7 +233,7 @@ export function decode<T>(read: () => T): T {
 }
 
 const OFFERED_DEFAULTS = { subscription: 0, number: 0, version: "", ageMs: 0 };
-const WELCOME_DEFAULTS = { protocol: 0, jobId: "", epoch: 0, nodeRank: 0, nodeCount: 0 };
+const WELCOME_DEFAULTS = { protocol: 0, jobId: "", epoch: 0, nodeRank: 0, nodeCount: 0, barrierTimeoutMs: 0 };
 
 const HELLO_DEFAULTS = {
   protocol: 0,

@@ -135,6 +135,8 @@ export interface Welcome {
   readonly incarnation?: string;
   /** What opens the rank's lane, once; a secret, as the token. Absent or empty: there is none. */
   readonly laneTicket?: Uint8Array;
+  /** How long ranks may keep each other waiting at a barrier without a sign of progress. Absent or 0: not told. */
+  readonly barrierTimeoutMs?: number;
 }
 
 /** The last message of the coordinator on the stream: what follows is on the lane. */

@@ -53,7 +53,11 @@ describe("wire contract between nodes", () => {
     { type: "refused", cause },
     { type: "heartbeat" },
     { type: "rank", rank: null, message: { type: "decision", barrier: "b", generation: 1, passed: true } },
-    { type: "rank", rank: 0, message: { type: "welcome", protocol: 1, jobId: "j", epoch: 0, nodeRank: 1, nodeCount: 2 } },
+    {
+      type: "rank",
+      rank: 0,
+      message: { type: "welcome", protocol: 1, jobId: "j", epoch: 0, nodeRank: 1, nodeCount: 2, barrierTimeoutMs: 600 },
+    },
     { type: "rankRefused", rank: 0, kind: "duplicate", text: "twice" },
     { type: "rankRefused", rank: 5, kind: "", text: "" },
     { type: "offer", sequence: 1, offer: { owners: [0] }, manifest: Uint8Array.of(9), placement: { flat: [] } },

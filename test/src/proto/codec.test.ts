@@ -41,8 +41,8 @@ describe("wire contract", () => {
   }
 
   const toRank: CoordinatorMessage[] = [
-    { type: "welcome", protocol: 1, jobId: "j", epoch: 0, nodeRank: 0, nodeCount: 1 },
-    { type: "welcome", protocol: 1, jobId: "j", epoch: 0, nodeRank: 0, nodeCount: 1, incarnation: "1-2-3" },
+    { type: "welcome", protocol: 1, jobId: "j", epoch: 0, nodeRank: 0, nodeCount: 1, barrierTimeoutMs: 0 },
+    { type: "welcome", protocol: 1, jobId: "j", epoch: 0, nodeRank: 0, nodeCount: 1, barrierTimeoutMs: 0.5, incarnation: "1-2-3" },
     { type: "decision", barrier: "b", generation: 1, passed: true, payload: [1] },
     { type: "decision", barrier: "b", generation: 1, passed: false, cause },
     { type: "published", sequence: 1, manifest: new Uint8Array(0), placement: null },

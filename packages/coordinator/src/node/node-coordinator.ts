@@ -111,9 +111,9 @@ export class NodeCoordinator implements ConnectionListener {
     }
     this.#members.set(hello.rank, { connection, left: false });
     this.#board.join(hello);
-    const { jobId, epoch, place } = this.#options;
-    const nodeCount = place?.topology.nodes.length ?? 1;
-    connection.send({ type: "welcome", protocol: PROTOCOL_VERSION, jobId, epoch, nodeRank: hello.nodeRank, nodeCount });
+    const { jobId, epoch, place, barrierTimeoutMs } = this.#options;
+    const where = { nodeRank: hello.nodeRank, nodeCount: place?.topology.nodes.length ?? 1 };
+    connection.send({ type: "welcome", protocol: PROTOCOL_VERSION, jobId, epoch, ...where, barrierTimeoutMs });
     // What was published is in reach of this node's ranks only; other nodes tell theirs.
     if (!connection.far) for (const message of this.#rounds.missed()) connection.send(message);
     this.#options.onEvent?.({ type: "rank", rank: hello.rank, phase: "joined" });

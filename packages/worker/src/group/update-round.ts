@@ -3,7 +3,7 @@
  * new. Ranks say that they are there while the source rank still copies; when every rank knows the segments already, there is nothing to
  * prepare that could fail, and the barrier between preparing and committing is left out.
  *
- *     begin ───────────────┐ every rank is in this update (below 512 MiB the source says so together with its weights)
+ *     begin ───────────────┐ every rank is in this update (of a short copy the source says so together with its weights)
  *     source copies ─► published ─► [prepare ─► prepared, for a new layout or set] ─► commit or swap ─► committed: report
  */
 import { setImmediate } from "node:timers/promises";
@@ -47,9 +47,16 @@ export interface UpdateOutcome {
 
 /**
  * Copying keeps this thread busy. Others wait no longer than the barrier allows without a sign of this rank, so a long copy begins when the rank has said
- * that it is there. Before one of some tenths of a second that would wake every rank once more, on processors that copy: arrival and weights leave together.
+ * that it is there. Before one of some tenths of a second that would wake every rank once more, on processors that copy: arrival and weights leave together,
+ * unless ranks of this job wait so little that even that may be too long.
  */
 const ANNOUNCED_BYTES_MIN = 512 * 2 ** 20;
+/** What a copy into fresh pages manages on busy processors, with room to spare. */
+const COPIED_BYTES_PER_MS = 64 * 2 ** 10;
+
+function isLongCopy({ publishedBytes, session }: UpdateRound): boolean {
+  return publishedBytes >= Math.min(ANNOUNCED_BYTES_MIN, session.barrierTimeoutMs * COPIED_BYTES_PER_MS);
+}
 
 const BARRIER = { begin: "round/begin", prepared: "round/prepared", committed: "round/committed" } as const;
 
@@ -112,7 +119,7 @@ async function receive(
 ): Promise<Received> {
   const { session, replicas, sequence } = round;
   if (round.publish) {
-    if (round.publishedBytes >= ANNOUNCED_BYTES_MIN) await messagesOut();
+    if (isLongCopy(round)) await messagesOut();
     round.publish();
   }
   const published = await Promise.race([session.published(sequence), failed, rejectionOf(begin)]);

@@ -73,6 +73,7 @@ export class RankSession {
   #closing = false;
   #welcome: Waiter<void> | null;
   #place: RankPlace = { nodeRank: 0, nodeCount: 1 };
+  #barrierTimeoutMs = Number.POSITIVE_INFINITY;
 
   private constructor(address: string, token: string, welcome: Waiter<void>, open: OpenChannel) {
     this.#welcome = welcome;
@@ -101,6 +102,11 @@ export class RankSession {
   /** Where the coordinator says this rank is. */
   get place(): RankPlace {
     return this.#place;
+  }
+
+  /** How long others wait at a barrier for a rank without a sign of progress; infinite when the coordinator does not tell. */
+  get barrierTimeoutMs(): number {
+    return this.#barrierTimeoutMs;
   }
 
   /**
@@ -226,6 +232,7 @@ export class RankSession {
     switch (message.type) {
       case "welcome":
         this.#place = { nodeRank: message.nodeRank, nodeCount: message.nodeCount };
+        this.#barrierTimeoutMs = message.barrierTimeoutMs || Number.POSITIVE_INFINITY;
         this.#welcome?.resolve();
         this.#welcome = null;
         return;

@@ -103,7 +103,15 @@ export function startServer(
 }
 
 /** The answer to a hello. */
-export const WELCOME: CoordinatorMessage = { type: "welcome", protocol: 2, jobId: "job", epoch: 0, nodeRank: 0, nodeCount: 1 };
+export const WELCOME: CoordinatorMessage = {
+  type: "welcome",
+  protocol: 2,
+  jobId: "job",
+  epoch: 0,
+  nodeRank: 0,
+  nodeCount: 1,
+  barrierTimeoutMs: 600,
+};
 
 /** A numbered message of a coordinator. */
 export const numbered = (number: number): CoordinatorMessage => ({ type: "newest", subscription: 1, number });

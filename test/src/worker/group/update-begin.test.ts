@@ -21,10 +21,17 @@ describe("the source of an update", () => {
     const { arrive, publication } = await turnsOf(512);
     expect(publication).to.be.greaterThan(arrive);
   });
+
+  it("says so before a shorter one, too, where ranks wait for each other no longer than it may take", async () => {
+    const short = await turnsOf(16, 200);
+    expect(short.publication).to.be.greaterThan(short.arrive);
+    const long = await turnsOf(16, 300_000);
+    expect(long.publication).to.equal(long.arrive);
+  });
 });
 
 /** In which turn of the event loop a source of so many mebibytes first says each thing. */
-async function turnsOf(mib: number): Promise<{ readonly arrive: number; readonly publication: number }> {
+async function turnsOf(mib: number, barrierTimeoutMs?: number): Promise<{ readonly arrive: number; readonly publication: number }> {
   let turn = 0;
   const said = new Map<string, number>();
   let coordinator: ChannelListener | undefined;
@@ -33,7 +40,7 @@ async function turnsOf(mib: number): Promise<{ readonly arrive: number; readonly
     return {
       send({ type }) {
         if (!said.has(type)) said.set(type, turn);
-        if (type === "hello") queueMicrotask(() => listener.onMessage(WELCOME));
+        if (type === "hello") queueMicrotask(() => listener.onMessage({ ...WELCOME, ...(barrierTimeoutMs && { barrierTimeoutMs }) }));
       },
       close: async () => undefined,
       cut: () => undefined,
