@@ -21,6 +21,7 @@ const GRPC = { specifier: "@grpc/grpc-js", name: "grpc" };
 /**
  * Package → entries (its doors, and what its own code starts as threads or programs from beside itself), dependencies that are taken in, and
  * `together`: for each group of entries, or of modules behind an `import()`, one file for all that they evaluate and no group before them does.
+ * `shared`: modules of two such groups that do not need each other, in a file of their own.
  * A file of its own for whatever some two entries share is a third of a millisecond each time that it is found, read and linked.
  * Kept compiled: `scripts`, files by what they are named after, and `grpc`, the dependency of that name.
  */
@@ -48,8 +49,9 @@ const PACKAGES = {
   "packages/cli": {
     entries: ["terminal/first-signals", "main", "rank/rank-main"],
     inline: /^commander(\/|$)/,
-    together: [],
-    scripts: ["esm"],
+    shared: ["environment/environment", "rank/load-request"],
+    together: [["main"], ["load"]],
+    scripts: ["main-parts", "load-parts"],
   },
 };
 
@@ -67,7 +69,7 @@ if (flattened.length > 0) {
 }
 
 /** Gives null where nothing has changed, else what is left to do. */
-async function flatten(dist, { entries, inline, together, scripts, grpc = false }) {
+async function flatten(dist, { entries, inline, shared = [], together, scripts, grpc = false }) {
   const flat = join(dist, "flat");
   const stamp = join(flat, ".stamp");
   const key = `${statSync(join(dist, ".tsbuildinfo")).mtimeMs} ${scriptsMs()} ${process.version}`;
@@ -82,7 +84,7 @@ async function flatten(dist, { entries, inline, together, scripts, grpc = false 
   const written = await bundle.write({
     dir: flat,
     format: "esm",
-    codeSplitting: { groups: groupsOf(output, together) },
+    codeSplitting: { groups: [...groupOf(shared.map((each) => join(dist, `${each}.js`))), ...groupsOf(output, together)] },
     chunkFileNames: "[name]-[hash].js",
     entryFileNames: "[name].js",
     comments: { legal: true, annotation: false, jsdoc: false },
@@ -123,6 +125,11 @@ function scriptsMs() {
   return Math.max(
     ...["./flatten.mjs", "./code-cache.mjs", "./rehearse.mjs"].map((path) => statSync(new URL(path, import.meta.url)).mtimeMs),
   );
+}
+
+/** One file for `modules`, before all others. */
+function groupOf(modules) {
+  return modules.length === 0 ? [] : [{ name: "shared", test: (id) => modules.includes(id), priority: 1000 }];
 }
 
 /** Earlier groups come first: what threads and launchers need must not bring along what only ranks do. */

@@ -58,6 +58,14 @@ describe("architecture: start-up", () => {
     expect(partsOf(evaluated(["main", ...verbs.map((verb) => `verb/${verb}`)]))).to.deep.equal(launcher);
   });
 
+  it("a rank does not import what launches it", () => {
+    const files = evaluated(["rank/rank-main"]);
+    expect(
+      [...files.keys()].filter((name) => /^packages\/(cli|coordinator)\//.test(name) && /(main|load|launcher)-parts/.test(name)),
+    ).to.deep.equal([]);
+    expect(partsOf(files)).to.deep.equal(["packages/cli", "packages/core", "packages/worker", "http2"].sort());
+  });
+
   it("a rank without a pool does not import what runs a pool's threads", () => {
     const importers = [...evaluated(["rank/rank-main"])].filter(([, text]) => /^import\b.*"piscina"/m.test(text));
     expect(importers.map(([name]) => name)).to.deep.equal([]);
