@@ -27,6 +27,7 @@ export { Lobby } from "./cluster/lobby.ts";
 export { MeetingPlace } from "./cluster/meeting-place.ts";
 export { NodeCaster } from "./cluster/node-caster.ts";
 export { RelayWeights } from "./cluster/relay-weights.ts";
+export { type DriverHost, type NodeLine, RendezvousDriver } from "./cluster/rendezvous-driver.ts";
 export { RoundLineage } from "./cluster/round-lineage.ts";
 export { type FetchedWeights, type FetchWeights, fetchWeights } from "./fetch/fetch-weights.ts";
 export { openClusterChannel } from "./grpc/cluster-channel.ts";

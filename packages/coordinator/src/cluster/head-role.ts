@@ -59,7 +59,7 @@ export class HeadRole implements NodeRole {
       onStart: (membership) => this.#start(membership),
       onFailed: (cause) => this.#fail(cause),
       onOpen: (open) => head.onOpen(open),
-      onNodeLost: (node, cause) => this.#lose(node, cause),
+      onNodeLost: (node, cause, silence) => this.#lose(node, cause, silence),
       onNodeMessage: (nodeId, message) => this.#far.get(nodeId)?.hear(message),
       onRejoin: (nodeId) => void this.#far.delete(nodeId),
     });
@@ -188,9 +188,9 @@ export class HeadRole implements NodeRole {
     this.#coordinator?.abort(cause);
   }
 
-  #lose(node: MemberNode, cause: ErrorRecord): void {
+  #lose(node: MemberNode, cause: ErrorRecord, silence: string | undefined): void {
     this.#far.delete(node.nodeId);
-    this.#coordinator?.loseNode(node.nodeRank, node.pid, cause);
+    this.#coordinator?.loseNode(node.nodeRank, node.pid, { cause, silence });
   }
 
   async #close(): Promise<void> {

@@ -24,8 +24,8 @@ export interface DriverHost {
   onStart(membership: Membership): void;
   /** The epoch that runs has failed: nothing may pass in it any more. */
   onFailed(cause: ErrorRecord): void;
-  /** A node of the epoch that runs is gone, before `onFailed`. */
-  onNodeLost(node: MemberNode, cause: ErrorRecord): void;
+  /** A node of the epoch that runs is gone, before `onFailed`. `silence` says for how long nothing was heard of it; undefined: its stream has ended. */
+  onNodeLost(node: MemberNode, cause: ErrorRecord, silence: string | undefined): void;
   /** A message of a node that takes part, about its ranks or weights. */
   onNodeMessage(nodeId: string, message: NodeMessage): void;
   /**
@@ -169,7 +169,10 @@ export class RendezvousDriver {
         return;
       case "setTimer":
         clearTimeout(this.#timer);
-        this.#timer = setTimeout(() => this.#look(), Math.min(Math.max(0, instruction.dueMs - this.#host.now()) + 1, 2 ** 31 - 1));
+        this.#timer = setTimeout(
+          () => this.#look(instruction.dueMs),
+          Math.min(Math.max(0, instruction.dueMs - this.#host.now()) + 1, 2 ** 31 - 1),
+        );
         this.#timer.unref();
         return;
       case "clearTimer":
@@ -178,10 +181,16 @@ export class RendezvousDriver {
   }
 
   /**
-   * After a turn in which this process could not run, timers come before the signs of life that have arrived meanwhile: those are taken first.
+   * After a turn in which this process could not run, timers come before the signs of life that have arrived meanwhile: those are taken first. Where it
+   * could not run for long, the whole machine may have stood still (a suspended one, a paused guest), nodes on it too: they get the time to say something again.
    */
-  #look(): void {
-    this.#timer = setTimeout(() => this.#step({ type: "timer", nowMs: this.#host.now() }), BACKLOG_MS);
+  #look(dueMs: number): void {
+    const pauseMs = this.#state.options.silenceMs / 4;
+    const lateMs = this.#host.now() - dueMs;
+    this.#timer = setTimeout(
+      () => this.#step({ type: "timer", nowMs: this.#host.now() }),
+      lateMs > pauseMs ? Math.max(BACKLOG_MS, pauseMs) : BACKLOG_MS,
+    );
     this.#timer.unref();
   }
 
@@ -190,8 +199,10 @@ export class RendezvousDriver {
     const node = before.membership?.nodes.find((each) => each.nodeId === nodeId);
     if (before.phase === "running" && node && before.present.get(nodeId)?.succeeded === false) {
       const { nodeRank, host, pid } = node;
-      const reason = event.type === "loss" ? event.reason : "no sign of life";
-      this.#host.onNodeLost(node, toErrorRecord(nodeFailureError({ kind: "loss", node: { nodeRank, host, pid }, reason })));
+      const silentMs = event.nowMs - (before.present.get(nodeId)?.heardMs ?? event.nowMs);
+      const silence = event.type === "loss" ? undefined : `no sign of life for ${(silentMs / 1000).toFixed(1)} s`;
+      const reason = event.type === "loss" ? event.reason : (silence ?? "");
+      this.#host.onNodeLost(node, toErrorRecord(nodeFailureError({ kind: "loss", node: { nodeRank, host, pid }, reason })), silence);
     }
     this.#hangUp(nodeId);
   }

@@ -197,11 +197,11 @@ export class NodeCoordinator implements ConnectionListener {
     this.#options.place?.live.encoded(sequence, segment as SegmentDescriptor | null);
   }
 
-  /** A node is gone, and its ranks with it: everything fails with `cause`, unless one of them was the node's coordinator, whose end it is then. */
-  loseNode(nodeRank: number, coordinatorPid: number, cause: ErrorRecord): void {
+  /** A node is gone, and its ranks with it: all fails with `cause`, unless one of them was its coordinator, whose end (or `silence`) it is then. */
+  loseNode(nodeRank: number, coordinatorPid: number, { cause, silence }: { cause: ErrorRecord; silence: string | undefined }): void {
     const lost = [...this.#members.values()].filter(({ connection }) => connection.far?.nodeRank === nodeRank);
     const speaker = lost.find(({ connection }) => connection.hello.pid === coordinatorPid);
-    const error = speaker ? lostRank(speaker.connection.hello) : cause;
+    const error = speaker ? lostRank(speaker.connection.hello, silence && `showed ${silence}`) : cause;
     this.abort(error);
     for (const { connection, left } of lost) {
       const { rank } = connection.hello;
