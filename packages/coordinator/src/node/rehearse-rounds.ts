@@ -3,17 +3,20 @@
  * the first time takes several times as long as the others (code is compiled, doors are opened), and every rank waits for it. Threads for the checksums
  * of files that were never seen are started behind it.
  */
+import { devNull } from "node:os";
 import type { FetchOptions, LoadReportFields } from "@rankcast/core";
 import { importReaders, MemoryMeter, rehearseChecksums } from "@rankcast/core/runtime";
-import { fetchAndCast } from "../fetch/cast-weights.ts";
+import { type CastWish, fetchAndCast } from "../fetch/cast-weights.ts";
 import { fetchWeights } from "../fetch/fetch-weights.ts";
 import { openRehearsedCheckpoint } from "../fetch/rehearsed-checkpoint.ts";
 import { type CoordinatorMessage, type Hello, PROTOCOL_VERSION, type RankConnection } from "../grpc/coordination-server.ts";
 import { type RehearsalLane, rehearsalLane } from "../grpc/rehearsal-lane.ts";
 import { NodeCoordinator } from "./node-coordinator.ts";
 
-/** Brought into memory with its checksums compared, and used where it lies, which is the way that must be fast: each its own half of the code. */
-const WAYS: readonly FetchOptions[] = [{}, { immutable: true, verify: false }, { immutable: true, verify: false }];
+/** Used where it lies, by ranks whose models want what is stored. Whether it was compared before is asked of a cache that remembers nothing. */
+const IN_PLACE: FetchOptions & CastWish = { immutable: true, castTo: "float32", cacheDir: devNull };
+/** Brought into memory with its checksums compared, and in place, which is the way that must be fast: each its own half of the code. */
+const WAYS: readonly FetchOptions[] = [{}, IN_PLACE, IN_PLACE];
 const RANKS = 4;
 const JOB = { jobId: "rehearsal", epoch: 0, worldSize: RANKS, localWorldSize: RANKS } as const;
 const STAGES = ["begin", "prepared", "committed", "reported"] as const;
