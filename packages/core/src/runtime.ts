@@ -143,3 +143,4 @@ export { type HostFacts, readHostFacts } from "./topology/host-facts.ts";
 export type { RankIdentity } from "./topology/rank-identity.ts";
 export { rankRanges } from "./topology/rank-ranges.ts";
 export { createTopology, identityOf, type Topology } from "./topology/topology.ts";
+export { saveError } from "./write/save-error.ts";

@@ -1,5 +1,6 @@
 /** Directories with their parents. */
 import { existsSync, mkdirSync, statSync } from "node:fs";
+import { constants } from "node:os";
 import { dirname, resolve } from "node:path";
 
 /**
@@ -18,5 +19,7 @@ export function makeDirectories(path: string, mode = 0o777): void {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
   }
-  if (!statSync(path).isDirectory()) throw Object.assign(new Error(`ENOTDIR: not a directory, mkdir '${path}'`), { code: "ENOTDIR" });
+  if (statSync(path).isDirectory()) return;
+  const facts = { code: "ENOTDIR", errno: -constants.errno.ENOTDIR, syscall: "mkdir", path };
+  throw Object.assign(new Error(`ENOTDIR: not a directory, mkdir '${path}'`), facts);
 }

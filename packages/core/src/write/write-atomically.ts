@@ -5,13 +5,11 @@
 import { randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { CheckpointError, SourceError } from "../errors/checkpoint-error.ts";
-import { printable } from "../errors/quote.ts";
 import { FileSink } from "./file-sink.ts";
+import { saveError } from "./save-error.ts";
 
 /** Length of a file name that every file system takes; the temporary name keeps only as much of the original. */
 const NAME_CHARACTERS_KEPT = 60;
-const FULL = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
 
 /**
  * Runs `produce` on a fresh temporary file in the directory of `path`, then makes it durable and renames it to `path`. An existing file keeps
@@ -72,15 +70,4 @@ async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, "r").catch(() => undefined);
   await handle?.sync().catch(() => undefined);
   await handle?.close();
-}
-
-/** System errors as ours; everything else as it is. */
-function saveError(path: string, error: unknown): unknown {
-  const code = (error as NodeJS.ErrnoException).code;
-  if (error instanceof CheckpointError || typeof code !== "string" || (error as NodeJS.ErrnoException).errno === undefined) return error;
-  const full = FULL.has(code);
-  return new SourceError(full ? "RANKCAST_SAVE_DISK_FULL" : "RANKCAST_SAVE_REFUSED", `${printable(path)}: can not be written: ${code}`, {
-    details: { file: path, systemError: code },
-    cause: error,
-  });
 }

@@ -1,8 +1,9 @@
 /** Saving from the live replicas and finding what was saved: complete checkpoints only, and every rank means the same one. */
-import { open, readdir, rename, rm } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { DistributionError, findLatestCheckpoint, type StateDict, saveSafetensors, type Tensor } from "@rankcast/core";
-import { makeDirectories, resolveLocalPath } from "@rankcast/core/runtime";
+import { makeDirectories, resolveLocalPath, saveError } from "@rankcast/core/runtime";
 import type { Collectives } from "./collectives.ts";
 
 /** What saving needs of its group. */
@@ -28,6 +29,10 @@ export interface SaveOptions {
 }
 
 const STEP_DIGITS = 6;
+/** Where nothing has changed for so long, nobody saves any more. */
+const ABANDONED_MS = 60 * 60_000;
+/** Others that save the same step into the same folder. */
+const RIVALS_MAX = 16;
 
 /**
  * Collective: writes the state of the last round's replicas into the folder `target` as `step-N.safetensors`, or as a folder `step-N` of one file per rank with an index. It appears
@@ -48,8 +53,10 @@ export async function saveCheckpoint(group: SavingGroup, target: string, options
   const sharded = options.shards === "ranks";
   const path = join(directory, sharded ? name : `${name}.safetensors`);
   const metadata = { ...options.metadata, step: String(step) };
-  const partial = join(directory, `.${name}.partial`);
-  const written = await attempt(async () => {
+  // Of its own: a job that was started twice, or again before it was quite dead, must not mix its shards with the other's.
+  const [own] = sharded ? await group.collectives.gather("saving", group.rank === 0 ? randomName() : null) : [];
+  const partial = join(directory, `.${name}.${own}.partial`);
+  const written = await attempt(path, async () => {
     if (!sharded && group.rank !== 0) return null;
     makeDirectories(sharded ? partial : directory);
     const stateDict = await replicas.stateDict();
@@ -62,9 +69,15 @@ export async function saveCheckpoint(group: SavingGroup, target: string, options
     if (sharded && group.rank === 0) await rm(partial, { recursive: true, force: true }).catch(() => undefined);
     throw error;
   });
-  const finished = await attempt(async () => {
+  const finished = await attempt(path, async () => {
     if (group.rank !== 0) return;
-    if (sharded) await finishShards(partial, path, shards as readonly ShardFacts[]);
+    if (sharded) {
+      await finishShards(partial, path, shards as readonly ShardFacts[]).catch(async (error: unknown) => {
+        await rm(partial, { recursive: true, force: true });
+        throw error;
+      });
+      await removeAbandoned(directory, name);
+    }
     if (options.keep !== undefined) await removeOlder(directory, options.keep, step);
   });
   await group.collectives.gather("saved", null, finished.failure);
@@ -79,7 +92,7 @@ export async function resumeFrom(
   group: SavingGroup,
   directory: string,
 ): Promise<{ readonly weights: string; readonly step: number | null } | null> {
-  const found = await attempt(async () => (group.rank === 0 ? findLatestCheckpoint(directory) : null));
+  const found = await attempt(directory, async () => (group.rank === 0 ? findLatestCheckpoint(directory) : null));
   const [first] = await group.collectives.gather(
     "resume",
     found.value ? { weights: found.value.path, step: found.value.step } : null,
@@ -131,9 +144,6 @@ async function finishShards(partial: string, path: string, shards: readonly Shar
     metadata: { total_size: shards.reduce((sum, { nbytes }) => sum + nbytes, 0) },
     weight_map: Object.fromEntries(shards.flatMap(({ file, names }) => names.map((name) => [name, file]))),
   };
-  // A run that ended in the middle of this step, with other ranks, has left parts that belong to nobody.
-  const own = new Set(shards.map((shard) => shard.file));
-  for (const name of await readdir(partial)) if (!own.has(name)) await rm(join(partial, name), { recursive: true, force: true });
   const file = await open(join(partial, "model.safetensors.index.json"), "w");
   try {
     await file.writeFile(`${JSON.stringify(index, null, 2)}\n`);
@@ -141,19 +151,45 @@ async function finishShards(partial: string, path: string, shards: readonly Shar
   } finally {
     await file.close();
   }
-  await removeWhole(path);
-  await rename(partial, path);
-  const parent = await open(join(path, ".."), "r");
+  await replaceFolder(partial, path);
+  const parent = await open(dirname(path), "r");
   await parent.sync().finally(() => parent.close());
 }
 
-/** Steps before the newest `keep`, and what runs that died in the middle of a save have left of steps up to the one that is complete now. */
+/** A folder cannot be renamed over another one; who saves the same step may put theirs there in between. The last one stays. */
+async function replaceFolder(from: string, to: string): Promise<void> {
+  for (let rivals = 0; ; rivals += 1) {
+    await removeWhole(to);
+    try {
+      await rename(from, to);
+      return;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if ((code !== "ENOTEMPTY" && code !== "EEXIST") || rivals >= RIVALS_MAX) throw error;
+    }
+  }
+}
+
+/** What runs that died in the middle of the same step have left; of one that is still writing, nothing. */
+async function removeAbandoned(directory: string, name: string): Promise<void> {
+  for (const entry of await readdir(directory)) {
+    if (!entry.startsWith(`.${name}.`) || !entry.endsWith(".partial")) continue;
+    const path = join(directory, entry);
+    const times = [path, ...(await readdir(path).catch(() => [])).map((file) => join(path, file))].map((each) =>
+      stat(each).catch(() => null),
+    );
+    const changedMs = Math.max(...(await Promise.all(times)).map((facts) => facts?.mtimeMs ?? 0));
+    if (Date.now() - changedMs > ABANDONED_MS) await rm(path, { recursive: true, force: true });
+  }
+}
+
+/** Steps before the newest `keep`, and what runs that died in the middle of a save have left of steps before the one that is complete now. */
 async function removeOlder(directory: string, keep: number, complete: number): Promise<void> {
   const names = await readdir(directory);
   const own = names.filter((name) => /^step-\d+(\.safetensors)?$/.test(name));
   own.sort((a, b) => stepOf(b) - stepOf(a));
   for (const name of own.slice(Math.max(1, keep))) await removeWhole(join(directory, name));
-  const unfinished = names.filter((name) => /^\.step-\d+[.].*(partial|removed|tmp)$/.test(name) && stepOf(name) <= complete);
+  const unfinished = names.filter((name) => /^\.step-\d+[.].*(partial|removed|tmp)$/.test(name) && stepOf(name) < complete);
   for (const name of unfinished) await rm(join(directory, name), { recursive: true, force: true });
 }
 
@@ -161,8 +197,7 @@ const stepOf = (name: string): number => Number(/\d+/.exec(name)?.[0] ?? 0);
 
 /** Under another name first: a folder of which a part is gone must not look like a checkpoint. */
 async function removeWhole(path: string): Promise<void> {
-  const removed = join(dirname(path), `.${basename(path)}.removed`);
-  await rm(removed, { recursive: true, force: true });
+  const removed = join(dirname(path), `.${basename(path)}.${randomName()}.removed`);
   try {
     await rename(path, removed);
   } catch (error) {
@@ -172,10 +207,12 @@ async function removeWhole(path: string): Promise<void> {
   await rm(removed, { recursive: true, force: true });
 }
 
-async function attempt<T>(work: () => Promise<T>): Promise<{ value?: T; failure?: unknown }> {
+const randomName = (): string => randomBytes(6).toString("hex");
+
+async function attempt<T>(path: string, work: () => Promise<T>): Promise<{ value?: T; failure?: unknown }> {
   try {
     return { value: await work() };
   } catch (failure) {
-    return { failure };
+    return { failure: saveError(path, failure) };
   }
 }
