@@ -93,6 +93,7 @@ export { createMemorySegment, createRewritableSegment, type MemorySegment } from
 export { MemoryMeter, type MemoryUse, readMemoryUse, readPeakRssBytes, recentPeakRssBytes } from "./memory/memory-use.ts";
 export { type NativeMemory, nativeMemory } from "./memory/native-memory.ts";
 export type { MappedBytes } from "./memory/private-mapping.ts";
+export { rehearsePageReads } from "./memory/private-mapping.ts";
 export type { SegmentDescriptor } from "./memory/segment.ts";
 export { openSegmentBytes, type SegmentBytes } from "./memory/segment-bytes.ts";
 export { TensorCopier, type TensorCopy } from "./memory/tensor-copier.ts";

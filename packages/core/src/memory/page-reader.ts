@@ -82,3 +82,14 @@ export function pageReader(memory: object): ReadPages {
   const { exports } = new engine.Instance(compiled, { m: { m: memory } });
   return (exports as { readonly r: ReadPages }).r;
 }
+
+/** After so many bytes of code in loops V8 compiles a WebAssembly function once more, on another thread (`--wasm-tiering-budget`). */
+const TIERING_BYTES = 1_800_000;
+/** Of the loop, for one page; at least. */
+const READ_CODE_BYTES = 8;
+
+/** Reads pages of `memory`, of 64 KiB at least, until the engine has compiled the reader once more: in a load it would take a processor from other ranks. */
+export function rehearseReader(memory: object): void {
+  const read = pageReader(memory);
+  for (let codeBytes = 0; codeBytes < TIERING_BYTES; codeBytes += UNROLLED * READ_CODE_BYTES) read(0, UNROLLED);
+}

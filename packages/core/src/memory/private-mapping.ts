@@ -8,7 +8,7 @@
  * finalizer unmaps it.
  */
 import type { Koffi, NativeFunction } from "./koffi.ts";
-import { PAGE_BYTES, pageReader, type ReadPages } from "./page-reader.ts";
+import { PAGE_BYTES, pageReader, type ReadPages, rehearseReader } from "./page-reader.ts";
 
 /** Bytes of a mapping, somewhere in a buffer that may be larger. */
 export interface MappedBytes {
@@ -136,6 +136,12 @@ function readMapped(mapping: Mapping | undefined, { byteOffset, byteLength }: Ui
   // The memory begins on a page, and so does whatever is mapped over it.
   const begin = byteOffset - (byteOffset % PAGE_BYTES);
   return mapping.reader(begin, Math.ceil((byteOffset + byteLength - begin) / PAGE_BYTES));
+}
+
+/** Has the engine do what it would do in the first `readPages` of a large mapping. One thread of a process is enough. */
+export function rehearsePageReads(): void {
+  const memory = reserve(WASM_PAGE_BYTES);
+  if (memory) rehearseReader(memory);
 }
 
 /** A shared WebAssembly memory. */

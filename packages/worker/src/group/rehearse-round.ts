@@ -3,7 +3,7 @@
  * it joins: four processes that compile the same code in the middle of a load keep each other waiting at every barrier.
  */
 import { LoadReport, Module, Parameter } from "@rankcast/core";
-import { type RankIdentity, TensorCopier } from "@rankcast/core/runtime";
+import { nativeMemory, type RankIdentity, rehearsePageReads, TensorCopier } from "@rankcast/core/runtime";
 import type { Hello } from "../grpc/coordinator-channel.ts";
 import { rehearsalChannel } from "../grpc/rehearsal-channel.ts";
 import { type RehearsedWeights, rehearsedWeights } from "../replica/rehearse.ts";
@@ -34,6 +34,7 @@ export async function rehearseRound(hello: Hello, identity: RankIdentity, noMmap
       for (const [, { tensor }] of model.namedParameters()) if (tensor.storage.buffer !== null) loaded += 1;
     }
     collectives.release();
+    if (nativeMemory(noMmap)) rehearsePageReads();
     return loaded;
   } finally {
     release();

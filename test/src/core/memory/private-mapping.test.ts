@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync, truncateSync, writeFileSync } from "
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import { type MappedBytes, nativeMemory } from "@rankcast/core/runtime";
+import { type MappedBytes, nativeMemory, rehearsePageReads } from "@rankcast/core/runtime";
 import { expect } from "chai";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 
@@ -92,7 +92,20 @@ describe("memory: private mappings", function () {
     if (done) expect(() => nativeMemory(false)?.populateForReading(bytes)).to.throw("MADV_POPULATE_READ");
   });
 
+  it("large mappings start no compiler once reading was rehearsed", () => {
+    const program = fileURLToPath(new URL("programs/read-rehearsed.js", import.meta.url));
+    const { status, stdout, stderr } = spawnSync(process.execPath, ["--trace-wasm-compilation-times", program, file(GIB)], {
+      encoding: "utf8",
+    });
+    expect(status, stderr).to.equal(0);
+    const [before = "", after = ""] = stdout.split(/^rehearsed$/m);
+    expect(before).to.match(/turbofan/i);
+    expect(after).not.to.match(/turbofan/i);
+    expect(after).to.match(/^read 7$/m);
+  });
+
   it("a byte of every page is read, of the first and the last one too", () => {
+    rehearsePageReads();
     const path = file(8 * MIB);
     const native = nativeMemory(false);
     const { buffer, byteOffset } = mapped(path, 8 * MIB);
