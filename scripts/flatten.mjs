@@ -29,8 +29,8 @@ const PACKAGES = {
   "packages/core": {
     entries: ["index", "runtime", "launcher", "internal", "source/file-thread", "checksum/checksum-thread", "memory/copy-thread"],
     inline: /^msgpackr(\/|$)/,
-    together: [["launcher"], ["checksum-thread", "copy-thread"], ["runtime", "index"]],
-    scripts: ["launcher-parts", "checksum-thread-parts", "runtime-parts", "read-checkpoint"],
+    together: [["launcher"], ["checksum-thread", "copy-thread"], ["runtime", "index"], ["read-checkpoint", "resolve-weights", "local"]],
+    scripts: ["launcher-parts", "checksum-thread-parts", "runtime-parts", "read-checkpoint-parts"],
   },
   "packages/worker": {
     entries: ["index", "internal", "pool/thread-main"],
@@ -136,8 +136,9 @@ function groupOf(modules) {
 function groupsOf(output, together) {
   const chunks = new Map(output.filter(({ type }) => type === "chunk").map((chunk) => [chunk.fileName, chunk]));
   return together.map((names, index) => {
-    const open = [...chunks.values()].filter(({ name, isEntry, isDynamicEntry }) => (isEntry || isDynamicEntry) && names.includes(name));
-    if (open.length !== names.length) throw new Error(`${names.join(", ")}: not all of these are entries or imported with import()`);
+    const open = [...chunks.values()].filter(({ name }) => names.includes(name));
+    if (names.some((wanted) => open.every(({ name }) => name !== wanted)))
+      throw new Error(`${names.join(", ")}: no file of its own is named after one of these`);
     const evaluated = new Set(open);
     for (const chunk of evaluated) for (const name of chunk.imports) if (chunks.has(name)) evaluated.add(chunks.get(name));
     const modules = new Set([...evaluated].flatMap((chunk) => chunk.moduleIds));
