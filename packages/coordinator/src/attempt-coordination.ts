@@ -1,7 +1,7 @@
 /** What a launch needs from whoever coordinates its ranks. */
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CheckpointError, LoadReport } from "@rankcast/core/launcher";
+import { CheckpointError, LoadReport, markOwner } from "@rankcast/core/launcher";
 import type { RankFailure } from "./launch/launch-event.ts";
 import type { SpawnAttempt, SpawnSettings } from "./launch/launch-options.ts";
 import type { CoordinatorEvent } from "./node/coordinator-event.ts";
@@ -83,6 +83,8 @@ export interface LeadAhead {
 export function leadAhead(address: string, { directory, attempt }: SpawnAttempt): LeadAhead {
   const tokenFile = join(directory, `token-${attempt}`);
   writeFileSync(tokenFile, "", { mode: 0o600 });
+  // Ranks that come while this process stands still (SIGSTOP) have had no answer that tells them whom to look at.
+  markOwner(directory);
   return {
     env: { RANKCAST_COORDINATOR: address, RANKCAST_TOKEN_FILE: tokenFile },
     open(token) {

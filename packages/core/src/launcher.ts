@@ -18,6 +18,7 @@ export {
   TEXTS_BY_NAME,
 } from "./errors/require-options.ts";
 export { compileLimits } from "./limits/limits.ts";
+export { markOwner } from "./meeting/own-directory.ts";
 export { LoadReport } from "./report/load-report.ts";
 export { makeDirectories } from "./source/make-directories.ts";
 export { detectRank } from "./topology/detect-rank.ts";

@@ -87,7 +87,7 @@ export type { StateDictManifest } from "./manifest/manifest.ts";
 export { decodeManifest, encodeManifest } from "./manifest/manifest-codec.ts";
 export { extraStateDigest, layoutDigest, manifestDigest } from "./manifest/manifest-digest.ts";
 export { isMeetingDirectory, makePrivateBase, meetingName, meetingPath } from "./meeting/meeting-directory.ts";
-export { isAbandoned, livingOwner, type OwnedDirectory, ownDirectory } from "./meeting/own-directory.ts";
+export { isAbandoned, livingOwner, type OwnedDirectory, ownDirectory, ownerTagIn } from "./meeting/own-directory.ts";
 export { attachStorages } from "./memory/attach-storages.ts";
 export { createMemorySegment, createRewritableSegment, type MemorySegment } from "./memory/memory-segment.ts";
 export { MemoryMeter, type MemoryUse, readMemoryUse, readPeakRssBytes, recentPeakRssBytes } from "./memory/memory-use.ts";

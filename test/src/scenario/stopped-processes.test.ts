@@ -1,5 +1,6 @@
 /** SIGSTOP: connections stay open and say nothing, and everybody still learns who stands still, in time. */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { commandSandbox, RANKCAST, type RunningCommand } from "../support/command-sandbox.js";
@@ -7,6 +8,7 @@ import { torchrunVariables } from "../support/launch-ranks.js";
 import { hasEnded } from "../support/process-table.js";
 
 const HOLD = fileURLToPath(new URL("programs/hold-nodes.js", import.meta.url));
+const LATE = fileURLToPath(new URL("programs/late-join.js", import.meta.url));
 const RANKS = 3;
 /** Generous: the bound is one second. */
 const TIMEOUT_MS = 30_000;
@@ -18,6 +20,12 @@ interface Line {
   readonly holds?: boolean;
   readonly code?: string;
   readonly rootCause?: { readonly rank: number; readonly pid: number; readonly message: string };
+}
+
+/** Resolves when a launcher's coordinator listens: it has filled the file of the token, which was empty before. */
+async function listening(temporary: string): Promise<void> {
+  const isFilled = (name: string): boolean => name.endsWith("token-0") && readFileSync(join(temporary, name), "utf8") !== "";
+  while (!(readdirSync(temporary, { recursive: true }) as string[]).some(isFilled)) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 describe("scenario: stopped processes", function () {
@@ -79,6 +87,39 @@ describe("scenario: stopped processes", function () {
     const pids = linesOf(launcher.stderr()).map(({ pid }) => pid);
     launcher.kill("SIGSTOP");
     // Their parent cannot tell that they have ended.
+    for (const pid of pids) while (!hasEnded(pid)) await new Promise((resolve) => setTimeout(resolve, 20));
+    launcher.kill("SIGCONT");
+    const { exitCode, stderr } = await launcher.ended;
+    expect(exitCode, stderr).to.equal(1);
+    expect(failures(stderr).map(({ code }) => code)).to.deep.equal(["RANKCAST_COORDINATOR_LOST", "RANKCAST_COORDINATOR_LOST"]);
+    expect(await sandbox().leftovers()).to.deep.equal([]);
+  });
+
+  it("the rank that coordinates, before another has come: that one does not wait for its welcome", async () => {
+    const start = (rank: number): RunningCommand =>
+      sandbox().start([LATE], { env: { ...torchrunVariables(rank, 3, "stopped-early"), ...BOUND }, timeoutMs: TIMEOUT_MS });
+    const [first, second] = [start(0), start(1)];
+    // Both are in: the place where ranks meet is there.
+    for (const rank of [first, second]) await rank.waitForStderr('"joined":true');
+    first.kill("SIGSTOP");
+    const late = start(2);
+    for (const rank of [second, late])
+      expect(failures((await rank.ended).stderr).map(({ code }) => code)).to.deep.equal(["RANKCAST_COORDINATOR_LOST"]);
+    first.kill("SIGKILL");
+    await first.ended;
+    expect(await sandbox().leftovers()).to.deep.equal([]);
+  });
+
+  it("the launcher, before its ranks have come: they do not wait for their welcome", async () => {
+    const go = join(sandbox().directory, "go");
+    const flags = ["run", "--nproc-per-node", "2", "--node-timeout", "1", "--json"];
+    const launcher = sandbox().start([RANKCAST, ...flags, LATE, go], { timeoutMs: TIMEOUT_MS });
+    await launcher.waitForStderr('"rank":0,');
+    await launcher.waitForStderr('"rank":1,');
+    const pids = linesOf(launcher.stderr()).map(({ pid }) => pid);
+    await listening(sandbox().temporary);
+    launcher.kill("SIGSTOP");
+    sandbox().write("go", "");
     for (const pid of pids) while (!hasEnded(pid)) await new Promise((resolve) => setTimeout(resolve, 20));
     launcher.kill("SIGCONT");
     const { exitCode, stderr } = await launcher.ended;

@@ -33,8 +33,7 @@ export interface OwnedDirectory {
 export function ownDirectory(path: string): OwnedDirectory {
   makeMeetingDirectory(path);
   for (const name of readdirSync(path)) rmSync(join(path, name), { recursive: true, force: true });
-  const owner = `${OWNER_PREFIX}${uniqueTag()}`;
-  writeFileSync(join(path, owner), "", { mode: 0o600 });
+  const owner = markOwner(path);
   reapAbandoned(dirname(path));
   const letGo = startWarden(path, owner);
   return {
@@ -46,6 +45,23 @@ export function ownDirectory(path: string): OwnedDirectory {
   };
 }
 
+/** Says that a directory is this process's, to whoever looks with `ownerTagIn`; gives the name of the file that says so. */
+export function markOwner(path: string): string {
+  const owner = `${OWNER_PREFIX}${uniqueTag()}`;
+  writeFileSync(join(path, owner), "", { mode: 0o600 });
+  return owner;
+}
+
+/** The tag of the process that owns a directory; null when there is none, or no directory. */
+export function ownerTagIn(path: string): string | null {
+  try {
+    const file = readdirSync(path).find((each) => each.startsWith(OWNER_PREFIX));
+    return file === undefined ? null : file.slice(OWNER_PREFIX.length);
+  } catch {
+    return null;
+  }
+}
+
 /** Whether what lies in a directory is a dead process's: nobody stands behind it. False when it can not be told. */
 export function isAbandoned(path: string): boolean {
   const owner = ownerIn(path);
@@ -54,17 +70,13 @@ export function isAbandoned(path: string): boolean {
 
 /** The process of this machine, other than this one, that owns a directory and lives for certain; null when there is none, or no directory. */
 export function livingOwner(path: string): number | null {
-  try {
-    const owner = ownerIn(path);
-    return owner !== null && owner.pid !== process.pid && isAlive(owner) ? owner.pid : null;
-  } catch {
-    return null;
-  }
+  const owner = ownerIn(path);
+  return owner !== null && owner.pid !== process.pid && isAlive(owner) ? owner.pid : null;
 }
 
 function ownerIn(path: string): ProcessIdentity | null {
-  const file = readdirSync(path).find((each) => each.startsWith(OWNER_PREFIX));
-  return file === undefined ? null : ownerOf(file.slice(OWNER_PREFIX.length));
+  const tag = ownerTagIn(path);
+  return tag === null ? null : ownerOf(tag);
 }
 
 /** Removes directories whose owner is gone for certain; those of other machines, or not owned yet, stay. */

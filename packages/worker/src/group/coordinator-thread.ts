@@ -55,6 +55,9 @@ export async function startCoordinatorThread(options: CoordinatorThreadOptions):
   worker.unref();
   await new Promise<void>((resolve, reject) => {
     worker.once("error", reject);
+    worker.once("exit", () =>
+      reject(new DistributionError("RANKCAST_COORDINATOR_UNREACHABLE", "the coordinator's thread ended as it started")),
+    );
     worker.once("message", (message: CoordinatorThreadMessage) => {
       if (message.type === "failed") reject(fromErrorRecord(message.error));
       else resolve();

@@ -1,9 +1,11 @@
 /**
  * A channel that ends when the coordinator's process has been stopped (SIGSTOP) for too long: its end of the stream stays open, and nothing would ever
- * come. Silence tells nothing, for a coordinator may be busy; the kernel tells.
+ * come. Silence tells nothing, for a coordinator may be busy; the kernel tells. Which process it is says the owner of the directory of its socket, and
+ * the welcome, which knows better.
  */
+import { dirname } from "node:path";
 import { DistributionError } from "@rankcast/core";
-import { StoppedWatch } from "@rankcast/core/runtime";
+import { ownerTagIn, StoppedWatch } from "@rankcast/core/runtime";
 import { openCoordinatorChannel } from "../grpc/coordinator-channel.ts";
 import type { OpenChannel } from "./rank-session.ts";
 
@@ -14,7 +16,8 @@ export function watchedChannel(silenceMs: number, open: OpenChannel = openCoordi
   const intervalMs = Math.min(INTERVAL_MS, silenceMs / 4);
   return (address, token, listener) => {
     let timer: NodeJS.Timeout | undefined;
-    let watch: StoppedWatch | null = null;
+    const owner = ownerTagIn(dirname(address.replace(/^unix:/, "")));
+    let watch = owner === null ? null : new StoppedWatch(owner, intervalMs);
     let over = false;
     const end: typeof listener.onEnd = (error) => {
       clearInterval(timer);
@@ -25,21 +28,19 @@ export function watchedChannel(silenceMs: number, open: OpenChannel = openCoordi
       onMessage: (message) => {
         if (over) return;
         watch?.heard();
-        if (message.type === "welcome" && message.incarnation) {
-          const fresh = new StoppedWatch(message.incarnation, intervalMs);
-          watch = fresh;
-          timer = setInterval(() => {
-            const stoppedMs = fresh.look(performance.now());
-            if (stoppedMs < silenceMs) return;
-            end(stopped(stoppedMs, address));
-            channel.cut();
-          }, intervalMs);
-          timer.unref();
-        }
+        if (message.type === "welcome" && message.incarnation) watch = new StoppedWatch(message.incarnation, intervalMs);
         listener.onMessage(message);
       },
       onEnd: end,
     });
+    if (over) return channel;
+    timer = setInterval(() => {
+      const stoppedMs = watch?.look(performance.now()) ?? 0;
+      if (stoppedMs < silenceMs) return;
+      end(stopped(stoppedMs, address));
+      channel.cut();
+    }, intervalMs);
+    timer.unref();
     return channel;
   };
 }
