@@ -15,6 +15,9 @@ import { awaitRehearsal, makePackageScript, makeScript, writeRunner } from "./co
 /** Other packages that a flattened file goes on importing: of ours, those with doors of their own; of others', those that find files beside themselves. */
 const OURS = /^@rankcast\/(core|worker|coordinator)(\/|$)/;
 
+/** It takes a second. */
+const REHEARSAL_MS_MAX = 120_000;
+
 /** Most of what a rank or a coordinator evaluates that is not ours. */
 const GRPC = { specifier: "@grpc/grpc-js", name: "grpc" };
 
@@ -116,8 +119,8 @@ function rehearse() {
   // The builder's own variables might make it a rank of some job, and its options of V8 a cache that others refuse.
   const env = Object.fromEntries(["PATH", "HOME", "TMPDIR"].flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
   const program = fileURLToPath(new URL("./rehearse.mjs", import.meta.url));
-  const { status, stderr } = spawnSync(process.execPath, [program], { env, encoding: "utf8" });
-  if (status !== 0) throw new Error(`the rehearsal of flattened code ended with ${status}: ${stderr}`);
+  const { status, signal, stderr } = spawnSync(process.execPath, [program], { env, encoding: "utf8", timeout: REHEARSAL_MS_MAX });
+  if (status !== 0) throw new Error(`the rehearsal of flattened code ended with ${status ?? signal}: ${stderr}`);
 }
 
 /** When the newest of what makes flat files was changed. */

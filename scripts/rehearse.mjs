@@ -14,7 +14,7 @@ const LAYERS = 24;
 const SHAPE = [64, 64];
 
 const directory = mkdtempSync(join(tmpdir(), "rankcast-rehearsal-"));
-Object.assign(process.env, { RANKCAST_HOME: join(directory, "home"), XDG_RUNTIME_DIR: directory });
+process.env.RANKCAST_HOME = join(directory, "home");
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 
 beginRehearsal();

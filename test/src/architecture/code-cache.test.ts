@@ -1,7 +1,7 @@
 /** What is kept compiled beside flattened code: taken where it fits, and never needed. */
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect } from "chai";
 import { REPOSITORY } from "../support/source-files.js";
@@ -73,6 +73,41 @@ describe("architecture: code kept compiled", () => {
       .split("\n")
       .slice(Number(line) - 3, Number(line));
     expect(around.join("\n")).to.contain("requireSaveArguments");
+  });
+
+  describe("a module that becomes a script", () => {
+    const directory = temporaryDirectory();
+
+    async function makeScript(text: string): Promise<void> {
+      const { awaitRehearsal, makeScript: make } = await import(pathToFileURL(join(REPOSITORY, "scripts/code-cache.mjs")).href);
+      writeFileSync(join(directory(), "part.js"), text);
+      make(directory(), "part");
+      awaitRehearsal(directory());
+    }
+
+    it("exports what it exported: where it lies, what it imports late, its text, its strictness", async () => {
+      writeFileSync(join(directory(), "late.js"), "export const late = 7;");
+      await makeScript(`import { sep as separator } from "node:path";
+const here = import.meta.url;
+const load = async () => (await import("./late.js")).late;
+const word = "µ…😀";
+function isStrict() { return this === undefined; }
+export { here as a, load as b, word as default, isStrict as c, separator as d };
+`);
+      const part = await import(pathToFileURL(join(directory(), "part.js")).href);
+      const { a: found, b: load, c: isStrict, d: separator, default: word } = part;
+      const here = pathToFileURL(join(directory(), "part.js")).href;
+      expect([found, await load(), word, isStrict(), separator]).to.deep.equal([here, 7, "µ…😀", true, sep]);
+      expect(readFileSync(join(directory(), "part.cjs")).every((byte) => byte < 128)).to.equal(true);
+    });
+
+    it("is refused when an export changes, which a script gives once", async () => {
+      const refused = await makeScript("let count = 0;\nfunction next() { count += 1; }\nexport { count, next };\n").catch(
+        (error) => error,
+      );
+      expect(refused).to.be.an("error");
+      expect(refused.message).to.match(/part\.js exports count and changes it$/);
+    });
   });
 
   describe("in a folder of its own", () => {
