@@ -39,3 +39,13 @@ export function crashError(replica: number, crash: Crash, task: { readonly name:
     ...(cause === undefined ? {} : { cause }),
   });
 }
+
+/** Of whatever waited for a replica whose pool is closed. */
+export function closedError(): DistributionError {
+  return new DistributionError("RANKCAST_CLOSED", "the pool is closed", {});
+}
+
+/** Of a call that its caller gave up. */
+export function cancelledError(signal: AbortSignal | undefined): DistributionError {
+  return new DistributionError("RANKCAST_CANCELLED", "the caller cancelled the call", { cause: signal?.reason });
+}

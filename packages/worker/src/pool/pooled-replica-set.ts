@@ -82,19 +82,19 @@ export class PooledReplicaSet implements ReplicaSet {
     };
     this.#reload.begin();
     this.#committed = [];
-    const swapped = await allOrFirstFailure(
-      this.#replicas.map(async (replica, index) => {
-        const report = await replica.run({ type: "swap", kept, label }, { first: true });
-        if (report) this.#committed[index] = replica.thread;
-        return { replica, report };
-      }),
-    );
+    // In one go where the set is new to a replica: a call between its steps would use the old weights once more, for each of them.
+    const attaching = (swapped: unknown): readonly ThreadTask[] =>
+      swapped === null
+        ? [
+            { type: "prepare", delivery: attachOnce(), options },
+            { type: "commit", label },
+          ]
+        : [];
     const reports = await allOrFirstFailure(
-      swapped.map(async ({ replica, report }) => {
-        if (report) return report;
-        const { thread } = replica;
-        await replica.run({ type: "prepare", delivery: attachOnce(), options }, { only: thread, first: true });
-        return this.#commit(replica, thread, label);
+      this.#replicas.map(async (replica, index) => {
+        const report = await replica.run({ type: "swap", kept, label }, { first: true, followedBy: attaching });
+        this.#committed[index] = replica.thread;
+        return report as ReplicaReport;
       }),
     );
     this.#reload.swap(kept, options, label, reports, attachOnce);

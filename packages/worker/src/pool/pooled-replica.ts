@@ -5,7 +5,7 @@
 import { type CheckpointError, DEFAULT_LIMITS, DistributionError } from "@rankcast/core";
 import { asCheckpointError } from "@rankcast/core/runtime";
 import type { WeightsLabel } from "../replica/weights-label.ts";
-import { type Crash, crashError } from "./crash.ts";
+import { type Crash, cancelledError, closedError, crashError } from "./crash.ts";
 import type { CompiledPoolOptions, ReplicaEvent, ReplicaStatus } from "./pool-options.ts";
 import type { ReloadStep } from "./reload-steps.ts";
 import type { ReplicaThread } from "./replica-thread.ts";
@@ -32,6 +32,8 @@ export interface TaskOptions {
   readonly onBegin?: () => void;
   /** Before the calls that wait: weights are taken at the next step, not after all steps that were asked for. */
   readonly first?: boolean;
+  /** What belongs to it, given its value: runs right behind it, before any call, and the last value is the result. */
+  readonly followedBy?: (value: unknown) => readonly ThreadTask[];
 }
 
 interface Job {
@@ -183,8 +185,13 @@ export class PooledReplica {
     this.#running = job;
     job.options.onBegin?.();
     try {
-      const value = await thread.run(job.task, job.options.timeoutMs ?? this.#around.options.timeoutMs);
+      const timeoutMs = job.options.timeoutMs ?? this.#around.options.timeoutMs;
+      let value: unknown = await thread.run(job.task, timeoutMs);
       this.#relabel(job.task, value);
+      for (const task of job.options.followedBy?.(value) ?? []) {
+        value = await thread.run(task, timeoutMs);
+        this.#relabel(task, value);
+      }
       job.resolve(value);
       this.#restartsInARow = 0;
     } catch (error) {
@@ -288,11 +295,3 @@ export class PooledReplica {
 }
 
 const UNKNOWN_CRASH: Crash = { reason: "exit", exitCode: null, cause: undefined };
-
-function closedError(): DistributionError {
-  return new DistributionError("RANKCAST_CLOSED", "the pool is closed", {});
-}
-
-function cancelledError(signal: AbortSignal | undefined): DistributionError {
-  return new DistributionError("RANKCAST_CANCELLED", "the caller cancelled the call", { cause: signal?.reason });
-}
