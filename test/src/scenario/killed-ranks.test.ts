@@ -13,6 +13,7 @@ import { torchrunVariables } from "../support/launch-ranks.js";
 const WEIGHTS = `${FIXTURES}accepted/torch-zip/state_dict_t213.pt`;
 const HOLD = fileURLToPath(new URL("programs/hold.js", import.meta.url));
 const BARE = fileURLToPath(new URL("programs/bare-coordinator.js", import.meta.url));
+const PUBLISH = fileURLToPath(new URL("programs/publish-lost.js", import.meta.url));
 const RANKS = 3;
 
 describe("scenario: killed ranks under a launcher of one's own", function () {
@@ -49,6 +50,18 @@ describe("scenario: killed ranks under a launcher of one's own", function () {
       });
     }
   }
+
+  it("SIGKILL of rank 0 while another one publishes: what waits for memory that nobody frees any more ends, and so does what comes later", async () => {
+    const ranks = [0, 1].map((rank) => sandbox().start([PUBLISH], { env: torchrunVariables(rank, 2, "publishing"), timeoutMs: 30_000 }));
+    const [, publisher] = await Promise.all(ranks.map(({ ended }) => ended));
+    const { outcomes, later } = JSON.parse(publisher?.stdout || `{"outcomes":[],"later":${JSON.stringify(publisher?.stderr)}}`) as {
+      readonly outcomes: readonly string[];
+      readonly later: string;
+    };
+    expect(outcomes).to.have.length(17);
+    expect([outcomes.at(-1), later]).to.deep.equal(["RANKCAST_COORDINATOR_LOST", "RANKCAST_COORDINATOR_LOST"]);
+    expect(await sandbox().leftovers()).to.deep.equal([]);
+  });
 
   it("SIGKILL of a program that has started a coordinator of its own", async () => {
     const coordinator = sandbox().start([BARE]);

@@ -33,20 +33,29 @@ export class LivePublisher {
   #count = 0;
   #whenFreed: (() => void)[] = [];
   #tail: Promise<unknown> = Promise.resolve();
-  #closed = false;
+  /** Why no set will be free any more. */
+  #end: Error | null = null;
 
   constructor(session: RankSession, noMmap: boolean, copier: TensorCopier) {
     this.#session = session;
     this.#noMmap = noMmap;
     this.#copier = copier;
-    session.onFreed((offer) => this.#free(offer));
+    session.hearOffers({
+      onFreed: (offer) => this.#free(offer),
+      onFailed: (error) => {
+        this.#end ??= error;
+        this.#wake();
+      },
+    });
   }
 
   /**
    * Copies and offers. With a set free the copy is made before this returns; else it waits, and the state dict must not change meanwhile.
-   * @throws {TensorError} RANKCAST_MEMORY_FULL when there is no room; {DistributionError} RANKCAST_CLOSED when the group closes meanwhile.
+   * @throws {TensorError} RANKCAST_MEMORY_FULL when there is no room; {DistributionError} RANKCAST_CLOSED when the group closes meanwhile;
+   * {CheckpointError} the job's failure: nobody would take what is published then, and no set would be free again.
    */
   publish(stateDict: StateDict, version: string): Promise<void> {
+    if (this.#end) return Promise.reject(this.#end);
     // Nothing waits and a set is free: copied here and now, so that the caller may go on training even without awaiting.
     if (this.#whenFreed.length === 0 && this.#freeSet(stateDict) !== null) {
       try {
@@ -66,7 +75,7 @@ export class LivePublisher {
 
   /** Gives all memory back; who has attached keeps its mappings. */
   close(): void {
-    this.#closed = true;
+    this.#end ??= new DistributionError("RANKCAST_CLOSED", "the group is closed", {});
     for (const { layout } of this.#open.values()) layout.release();
     this.#open.clear();
     this.#layout?.release();
@@ -74,8 +83,9 @@ export class LivePublisher {
   }
 
   #nextFreed(): Promise<void> {
+    if (this.#end) return Promise.reject(this.#end);
     return new Promise((resolve, reject) => {
-      this.#whenFreed.push(() => (this.#closed ? reject(new DistributionError("RANKCAST_CLOSED", "the group is closed", {})) : resolve()));
+      this.#whenFreed.push(() => (this.#end ? reject(this.#end) : resolve()));
     });
   }
 

@@ -141,7 +141,8 @@ export class RankGroup implements AsyncDisposable {
    * collective. A version may name only some tensors (an adapter, a part of the model): replicas keep all others as they are.
    * When every memory set is still looked at (a subscriber of policy `every` that does not keep up) it resolves later, and the state dict must not
    * change until then.
-   * @throws {TensorError} RANKCAST_MEMORY_FULL when there is no room; {DistributionError} RANKCAST_CLOSED.
+   * @throws {TensorError} RANKCAST_MEMORY_FULL when there is no room; {DistributionError} RANKCAST_CLOSED; {CheckpointError} the root cause once the job has
+   * failed.
    */
   async publish(stateDict: StateDict, options: { readonly version?: string } = {}): Promise<void> {
     requireArgument("stateDict", stateDict, STATE_DICT);

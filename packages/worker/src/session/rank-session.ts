@@ -67,7 +67,7 @@ export class RankSession {
   readonly arrivals = new ArrivalBoard();
   readonly #subscriptions = new Map<number, SubscriptionListener>();
   #subscriptionCount = 0;
-  #freed: ((offer: number) => void) | null = null;
+  #offers: { onFreed(offer: number): void; onFailed(error: Error): void } | null = null;
   #failure: Error | null = null;
   #over = false;
   #closing = false;
@@ -165,14 +165,15 @@ export class RankSession {
     this.#channel.send({ type: "publication", sequence, manifest, placement });
   }
 
-  /** Publishes weights without waiting for anybody; `onFreed` hears when the memory may be written again. */
+  /** Publishes weights without waiting for anybody; `hearOffers` tells when the memory may be written again. */
   offer(offer: Omit<Offer, "type">): void {
     if (!this.#over) this.#channel.send({ type: "offer", ...offer });
   }
 
-  /** Hears which of this rank's offers nobody looks at any more. */
-  onFreed(listener: (offer: number) => void): void {
-    this.#freed = listener;
+  /** Hears which of this rank's offers nobody looks at any more, and once why nothing can succeed any more, unless this side has left. */
+  hearOffers(listener: { onFreed(offer: number): void; onFailed(error: Error): void }): void {
+    this.#offers = listener;
+    if (this.#failure) listener.onFailed(this.#failure);
   }
 
   /** Asks for published weights; they go to `listener` until `unsubscribe`. Gives the subscription's id. */
@@ -259,7 +260,7 @@ export class RankSession {
         this.#subscriptions.get(message.subscription)?.onEnded(fromWireError(message.cause));
         return;
       case "freed":
-        this.#freed?.(message.offer);
+        this.#offers?.onFreed(message.offer);
         return;
       case "decision":
         this.#settle(message);
@@ -281,6 +282,7 @@ export class RankSession {
 
   /** Nothing can succeed any more: the first reason is kept, everything waiting and everything later rejects with it. */
   #fail(error: Error): void {
+    if (this.#failure === null && !this.#closing) this.#offers?.onFailed(error);
     this.#failure ??= error;
     const lost = this.#failure;
     this.#welcome?.reject(lost);
