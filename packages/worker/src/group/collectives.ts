@@ -141,8 +141,8 @@ export class Collectives {
         sequence,
         digest: updateDigest(src),
         replicas,
-        // Updates carry the names of the replicas themselves: rewriting them would be wrong.
-        options: { revKeys: [], strict: false },
+        // Updates carry the names of the replicas themselves: rewriting them would be wrong, and one that does not fit would leave a mixture.
+        options: { revKeys: [], strict: false, onMismatch: "error" },
         noMmap: this.#noMmap,
         generation: this.#generation + 1,
         layouts: known,

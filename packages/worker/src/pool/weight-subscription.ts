@@ -38,7 +38,8 @@ export interface SubscribeOptions {
   readonly onError?: (error: CheckpointError) => void;
 }
 
-const NO_LAYOUT = { revKeys: [], strict: false } as const;
+/** A tensor that does not fit would stay as it was, beside others of the new version. */
+const NO_LAYOUT = { revKeys: [], strict: false, onMismatch: "error" } as const;
 
 const SUBSCRIBE_SHAPES: OptionShapes = new Map([
   ["policy", oneOf("latest", "every")],

@@ -28,6 +28,10 @@ await step("and the first", { "fc.bias": bias(10) });
 await step("another layout", { "fc.bias": bias(11), "fc.weight": Tensor.from(new Float32Array(6).fill(11), [2, 3]) });
 await step("another layout again", { "fc.bias": bias(12), "fc.weight": Tensor.from(new Float32Array(6).fill(12), [2, 3]) });
 await step("a source without bytes", { "fc.bias": new Tensor({ dtype: "float32", shape: [2], storage: new Storage(null, 0, 8) }) });
+await step("a tensor of another shape", {
+  "fc.bias": Tensor.from(new Float32Array(5), [5]),
+  "fc.weight": Tensor.from(new Float32Array(6), [2, 3]),
+});
 await step("what fits after that", { "fc.bias": bias(14), "fc.weight": Tensor.from(new Float32Array(6).fill(14), [2, 3]) });
 await step("and its second set", { "fc.bias": bias(15), "fc.weight": Tensor.from(new Float32Array(6).fill(15), [2, 3]) });
 await step("and its first", { "fc.bias": bias(16), "fc.weight": Tensor.from(new Float32Array(6).fill(16), [2, 3]) });
