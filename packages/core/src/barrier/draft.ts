@@ -15,8 +15,11 @@ export interface Draft {
   state: BarrierState;
   nowMs: number;
   instructions: BarrierInstruction[];
-  /** Tables and generations that were made here and that nobody else has seen: they may be changed where they are, all others are copied first. */
-  readonly own: Set<object>;
+  /**
+   * Tables and generations that were made here and that nobody else has seen: they may be changed where they are, all others are copied first. Weak, because
+   * a table that another one takes the place of has to be gone.
+   */
+  own: WeakSet<object>;
 }
 
 /** Replaces one member. */
@@ -30,6 +33,12 @@ export function setMember(draft: Draft, member: BarrierMember): void {
 export function setOpen(draft: Draft, generation: OpenGeneration): void {
   const open = owned(draft, draft.state.open, (theirs) => new Map(theirs)).set(generation.name, generation);
   if (open !== draft.state.open) draft.state = { ...draft.state, open };
+}
+
+/** Replaces what is known of a name. */
+export function setSettled(draft: Draft, name: string, settled: SettledName): void {
+  const names = owned(draft, draft.state.names, (theirs) => new Map(theirs)).set(name, settled);
+  if (names !== draft.state.names) draft.state = { ...draft.state, names };
 }
 
 /** A generation with one arrival more; arriving twice is arriving once. `digest` becomes its own if it has none. */

@@ -25,7 +25,7 @@ export interface BarrierStep {
  * @throws {UsageError} RANKCAST_USAGE when a reset asks for an impossible world size.
  */
 export function stepBarrier(state: BarrierState, event: BarrierEvent): BarrierStep {
-  const draft: Draft = { state, nowMs: event.nowMs, instructions: [], own: new Set() };
+  const draft: Draft = { state, nowMs: event.nowMs, instructions: [], own: new WeakSet() };
   take(draft, event);
   return { state: draft.state, instructions: draft.instructions };
 }
@@ -38,7 +38,7 @@ export class BarrierRun {
   readonly #draft: Draft;
 
   constructor(state: BarrierState) {
-    this.#draft = { state, nowMs: 0, instructions: [], own: new Set() };
+    this.#draft = { state, nowMs: 0, instructions: [], own: new WeakSet() };
   }
 
   /** One step. @throws what `stepBarrier` throws; the state is then what it was. */
@@ -53,7 +53,7 @@ export class BarrierRun {
   /** What is known now; it stays as it is. */
   get state(): BarrierState {
     // Whoever looks at it may keep it.
-    this.#draft.own.clear();
+    this.#draft.own = new WeakSet();
     return this.#draft.state;
   }
 }
@@ -172,5 +172,5 @@ function takeReset(draft: Draft, { epoch, worldSize }: ResetEvent): void {
     for (const open of draft.state.open.values()) fail(draft, open, { kind: "reset", epoch });
   }
   draft.state = fresh;
-  draft.own.clear();
+  draft.own = new WeakSet();
 }

@@ -3,7 +3,7 @@ import { rankRanges } from "../topology/rank-ranges.ts";
 import type { FailureCause } from "./barrier-decision.ts";
 import type { ArriveEvent, FailEvent } from "./barrier-event.ts";
 import { BARRIER_NAMES_MAX, BARRIER_TEXT_MAX, type BarrierMember, LATER_CAUSES_MAX, type OpenGeneration } from "./barrier-state.ts";
-import { type Draft, describe, fail, listMembers, pass, refuse, setMember, setOpen, settledOf, withArrival } from "./draft.ts";
+import { type Draft, describe, fail, listMembers, pass, refuse, setMember, setOpen, setSettled, settledOf, withArrival } from "./draft.ts";
 
 /** Takes an arrival of a member that `admitSender` let through. */
 export function takeArrival(draft: Draft, event: ArriveEvent, member: BarrierMember): void {
@@ -57,7 +57,7 @@ function answerLate(draft: Draft, event: ArriveEvent, member: BarrierMember): vo
       const cause = failedArrival(draft, event, event.outcome.error);
       if (JSON.stringify(cause) === JSON.stringify(decision.cause)) return;
       const decisions = settled.decisions.with(at, { ...decision, later: [...decision.later, cause] });
-      draft.state = { ...draft.state, names: new Map(draft.state.names).set(event.name, { ...settled, decisions }) };
+      setSettled(draft, event.name, { ...settled, decisions });
     }
   }
 }

@@ -1,4 +1,6 @@
 /** The barrier machine against a model of forty lines, event by event; and what must hold whatever happens. */
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import {
   type BarrierEvent,
   type BarrierInstruction,
@@ -237,6 +239,14 @@ describe("barrier properties", () => {
     real.nowMs += 1000;
     expect(sayAll(real.play({ type: "timer", nowMs: 0 }))).to.deep.equal(["decide fail"]);
   });
+
+  it("a run holds nothing of generations that were decided long ago, failed ones with late causes neither", () => {
+    const program = fileURLToPath(new URL("programs/fail-late.js", import.meta.url));
+    const { status, stdout, stderr } = spawnSync(process.execPath, ["--expose-gc", program], { encoding: "utf8", timeout: 50_000 });
+    expect(status, stderr).to.equal(0);
+    // 2 500 generations: 7.5 MB when the tables that each of them replaces were kept.
+    expect(Number(stdout)).to.be.below(2 * 2 ** 20);
+  }).timeout(60_000);
 
   it("memory is bounded over 10,000 generations", () => {
     let state = createBarrierState({ epoch: 0, worldSize: 1 });
