@@ -28,7 +28,12 @@ export function makeScript(directory, name) {
   const { body } = parseAst(text);
   const imports = body.filter(({ type }) => type === "ImportDeclaration");
   const exported = body.filter(({ type }) => type === "ExportNamedDeclaration").flatMap(({ specifiers }) => specifiers);
-  const locals = imports.flatMap(({ specifiers }) => specifiers.map(({ local }) => local.name));
+  const live = imports.flatMap(liveFunctions);
+  const locals = imports
+    .flatMap(({ specifiers }) => specifiers.map(({ local }) => local.name))
+    .filter((each) => live.every(({ local }) => local !== each));
+  const sources = [...new Set(live.map(({ source }) => source))];
+  const modules = sources.map((_, index) => `live$${index}`);
   const edits = body
     .filter(({ type }) => /^(Import|Export)/.test(type))
     .map(({ start, end }) => ({ start, end, by: text.slice(start, end).replace(/[^\n]/g, "") }));
@@ -40,16 +45,37 @@ export function makeScript(directory, name) {
     if (names.has(written?.name)) throw new Error(`${path} exports ${written.name} and changes it`);
   });
   const given = exported.map(({ local, exported: as }) => `${JSON.stringify(as.name)}: ${local.name}`);
-  const head = `"use strict";(function (importMeta, importFrom, { ${locals.join(", ")} }) {`;
+  const calls = live.map(
+    ({ source, imported, local }) => `const ${local} = (...given) => ${modules[sources.indexOf(source)]}.${imported}(...given);`,
+  );
+  const head = `"use strict";(function (importMeta, importFrom, { ${[...locals, ...modules].join(", ")} }) {${calls.join("")}`;
   writeFileSync(join(directory, `${name}.cjs`), ascii(`${head}${edited(text, edits)}\nreturn { ${given.join(", ")} };\n})`));
   writeFileSync(
     path,
     `${imports.map(({ start, end }) => text.slice(start, end)).join("\n")}
-import { compiled as compiled$ } from "./${RUNNER}";
-const { ${exported.map(({ exported: as }, index) => `${JSON.stringify(as.name)}: out$${index}`).join(", ")} } = compiled$("${name}")(import.meta, (specifier) => import(specifier), { ${locals.join(", ")} });
+${sources.map((source, index) => `import * as ${modules[index]} from "${source}";\n`).join("")}import { compiled as compiled$ } from "./${RUNNER}";
+const { ${exported.map(({ exported: as }, index) => `${JSON.stringify(as.name)}: out$${index}`).join(", ")} } = compiled$("${name}")(import.meta, (specifier) => import(specifier), { ${[...locals, ...modules].join(", ")} });
 export { ${exported.map(({ exported: as }, index) => `out$${index} as ${as.name}`).join(", ")} };
 `,
   );
+}
+
+/** What a function has that nobody gave it anything; with more (`promisify.custom`) it is not only called. */
+const PLAIN = new Set(["length", "name", "prototype", "withoutStackTrace", Symbol.toPrimitive]);
+
+/**
+ * Functions of Node that a module imports by name. A module sees it when somebody puts others in their place (instruments a file system, notes what is
+ * opened) and has Node say so (`syncBuiltinESMExports`), and so must the script: it looks them up at each call. Classes it takes as they are.
+ */
+function liveFunctions({ source: { value: source }, specifiers }) {
+  if (!isBuiltin(source)) return [];
+  const builtin = createRequire(import.meta.url)(source);
+  return specifiers
+    .filter(
+      ({ type, imported }) => type === "ImportSpecifier" && /^[a-z]/.test(imported.name) && typeof builtin[imported.name] === "function",
+    )
+    .filter(({ imported }) => imported.name !== "default" && Reflect.ownKeys(builtin[imported.name]).every((key) => PLAIN.has(key)))
+    .map(({ imported, local }) => ({ source, imported: imported.name, local: local.name }));
 }
 
 /**

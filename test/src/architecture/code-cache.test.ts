@@ -1,6 +1,8 @@
 /** What is kept compiled beside flattened code: taken where it fits, and never needed. */
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
+import os from "node:os";
 import { join, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect } from "chai";
@@ -99,6 +101,21 @@ export { here as a, load as b, word as default, isStrict as c, separator as d };
       const here = pathToFileURL(join(directory(), "part.js")).href;
       expect([found, await load(), word, isStrict(), separator]).to.deep.equal([here, 7, "µ…😀", true, sep]);
       expect(readFileSync(join(directory(), "part.cjs")).every((byte) => byte < 128)).to.equal(true);
+    });
+
+    it("calls what stands in the place of a built-in function by then, as a module does", async () => {
+      await makeScript('import { hostname as name } from "node:os";\nconst host = () => name();\nexport { host };\n');
+      const { host } = await import(pathToFileURL(join(directory(), "part.js")).href);
+      const { hostname } = os;
+      os.hostname = () => "another";
+      syncBuiltinESMExports();
+      try {
+        expect(host()).to.equal("another");
+      } finally {
+        os.hostname = hostname;
+        syncBuiltinESMExports();
+      }
+      expect(host()).to.equal(hostname());
     });
 
     it("is refused when an export changes, which a script gives once", async () => {
