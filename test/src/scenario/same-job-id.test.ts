@@ -4,6 +4,7 @@ import { expect } from "chai";
 import { commandSandbox, RANKCAST, type RunningCommand } from "../support/command-sandbox.js";
 import type { ErrorDocument } from "../support/expect-failure.js";
 import { freePort } from "../support/launch-nodes.js";
+import { torchrunVariables } from "../support/launch-ranks.js";
 
 const HOLD = fileURLToPath(new URL("programs/hold-nodes.js", import.meta.url));
 const BOUND_MS = 30_000;
@@ -25,15 +26,10 @@ describe("scenario: two jobs of one id", function () {
 
   /** What torchrun gives to rank `rank` of two nodes with two ranks each. */
   const variables = (rank: number) => ({
-    RANK: String(rank),
+    ...torchrunVariables(rank, 4, "twice"),
     LOCAL_RANK: String(rank % 2),
     GROUP_RANK: String(Math.floor(rank / 2)),
-    WORLD_SIZE: "4",
     LOCAL_WORLD_SIZE: "2",
-    MASTER_ADDR: "127.0.0.1",
-    MASTER_PORT: "29500",
-    TORCHELASTIC_RUN_ID: "twice",
-    TORCHELASTIC_RESTART_COUNT: "0",
   });
 
   it("a second job of the same id is told so on every rank while the first one runs, which keeps its places", async () => {
