@@ -7,6 +7,7 @@ import { commandSandbox, RANKCAST, type RunningCommand } from "../support/comman
 import { type ErrorDocument, expectFailure } from "../support/expect-failure.js";
 import { FIXTURES } from "../support/fixtures.js";
 import { freePort, type NodesOptions, startNodes } from "../support/launch-nodes.js";
+import { torchrunVariables } from "../support/launch-ranks.js";
 
 const HOLD = fileURLToPath(new URL("programs/hold-nodes.js", import.meta.url));
 const WEIGHTS = `${FIXTURES}accepted/torch-zip/state_dict_t213.pt`;
@@ -164,17 +165,7 @@ describe("scenario: many nodes, failures", function () {
   });
 
   describe("without a launcher of ours, where local rank 0 coordinates its node", () => {
-    const variables = (rank: number) => ({
-      RANK: String(rank),
-      LOCAL_RANK: String(rank % 2),
-      GROUP_RANK: String(Math.floor(rank / 2)),
-      WORLD_SIZE: "4",
-      LOCAL_WORLD_SIZE: "2",
-      MASTER_ADDR: "127.0.0.1",
-      MASTER_PORT: "29500",
-      TORCHELASTIC_RUN_ID: "failures",
-      TORCHELASTIC_RESTART_COUNT: "0",
-    });
+    const variables = (rank: number) => torchrunVariables(rank, 4, "failures", 2);
 
     /** Kills one rank; what the others say, by rank. */
     async function killOf(victim: number): Promise<Map<number, Line>> {

@@ -10,7 +10,7 @@ import { expectFailure } from "../support/expect-failure.js";
 import { expectReport, type ReportDocument } from "../support/expect-report.js";
 import { EXPECTED, FIXTURES } from "../support/fixtures.js";
 import { runNodes } from "../support/launch-nodes.js";
-import { documentsOf } from "../support/launch-ranks.js";
+import { documentsOf, torchrunVariables } from "../support/launch-ranks.js";
 import { originServer } from "../support/origin-server.js";
 
 const CHECKPOINT = "accepted/torch-zip/state_dict_t213.pt";
@@ -143,19 +143,9 @@ describe("scenario: many nodes", function () {
   });
 
   describe("without a launcher of ours", () => {
-    /** What torchrun, or mpirun, gives to rank `rank` of two nodes with two ranks each. */
-    const torchrun = (rank: number) => ({
-      RANK: String(rank),
-      LOCAL_RANK: String(rank % 2),
-      GROUP_RANK: String(Math.floor(rank / 2)),
-      WORLD_SIZE: "4",
-      LOCAL_WORLD_SIZE: "2",
-      MASTER_ADDR: "127.0.0.1",
-      MASTER_PORT: "29500",
-      TORCHELASTIC_RUN_ID: "nodes",
-      TORCHELASTIC_RESTART_COUNT: "0",
-    });
-    const openMpi = (rank: number) => ({
+    const torchrun = (rank: number): Record<string, string> => torchrunVariables(rank, 4, "nodes", 2);
+    /** What mpirun gives to rank `rank` of two nodes with two ranks each. */
+    const openMpi = (rank: number): Record<string, string> => ({
       OMPI_COMM_WORLD_RANK: String(rank),
       OMPI_COMM_WORLD_SIZE: "4",
       OMPI_COMM_WORLD_LOCAL_RANK: String(rank % 2),

@@ -25,12 +25,7 @@ describe("scenario: two jobs of one id", function () {
   const linesOf = (stderr: string): Line[] => [...stderr.matchAll(/@(\{.*\})$/gm)].map(([, json]) => JSON.parse(json ?? "") as Line);
 
   /** What torchrun gives to rank `rank` of two nodes with two ranks each. */
-  const variables = (rank: number) => ({
-    ...torchrunVariables(rank, 4, "twice"),
-    LOCAL_RANK: String(rank % 2),
-    GROUP_RANK: String(Math.floor(rank / 2)),
-    LOCAL_WORLD_SIZE: "2",
-  });
+  const variables = (rank: number) => torchrunVariables(rank, 4, "twice", 2);
 
   it("a second job of the same id is told so on every rank while the first one runs, which keeps its places", async () => {
     const start = (): RunningCommand[] =>

@@ -43,7 +43,8 @@ describe("soak: weight updates", function () {
   it(`${UPDATES} updates${MINUTES > 0 ? ` in ${MINUTES} minutes` : ""}, one in a hundred disturbed, over ${NODES} node(s) (seed ${SEED})`, async () => {
     const results = await Promise.all(
       Array.from({ length: RANKS }, (_, rank) => {
-        const env = { ...torchrunVariables(rank, RANKS, "soak"), ...placeOf(rank) };
+        // The coordinator of each node is a thread of its local rank 0, so what that holds is counted there.
+        const env = torchrunVariables(rank, RANKS, "soak", RANKS_PER_NODE);
         const flags = ["--expose-gc", "--max-semi-space-size=1", "--import", THREAD];
         const words = [PROGRAM, String(UPDATES), String(SEED), String(MINUTES)];
         return sandbox().start([...flags, ...words], { env, timeoutMs: 3_600_000 + MINUTES * 60_000 }).ended;
@@ -68,12 +69,3 @@ describe("soak: weight updates", function () {
     expect(await sandbox().leftovers()).to.deep.equal([]);
   });
 });
-
-/** Which node a rank is on. Each node's coordinator is a thread of its local rank 0, so what it holds is counted there. */
-function placeOf(rank: number): Record<string, string> {
-  return {
-    GROUP_RANK: String(Math.floor(rank / RANKS_PER_NODE)),
-    LOCAL_RANK: String(rank % RANKS_PER_NODE),
-    LOCAL_WORLD_SIZE: String(RANKS_PER_NODE),
-  };
-}

@@ -1,14 +1,14 @@
 /** A launcher as users write them: sets torchrun's variables, starts one process per rank, waits. Knows nothing of rankcast. */
 import type { CommandOptions, CommandResult, CommandSandbox } from "./command-sandbox.js";
 
-/** The variables torchrun would give rank `rank` of one node. */
-export function torchrunVariables(rank: number, worldSize: number, jobId: string): Record<string, string> {
+/** The variables torchrun would give rank `rank`, of nodes with `ranksPerNode` ranks each (all ranks on one node where it says nothing). */
+export function torchrunVariables(rank: number, worldSize: number, jobId: string, ranksPerNode = worldSize): Record<string, string> {
   return {
     RANK: String(rank),
-    LOCAL_RANK: String(rank),
-    GROUP_RANK: "0",
+    LOCAL_RANK: String(rank % ranksPerNode),
+    GROUP_RANK: String(Math.floor(rank / ranksPerNode)),
     WORLD_SIZE: String(worldSize),
-    LOCAL_WORLD_SIZE: String(worldSize),
+    LOCAL_WORLD_SIZE: String(ranksPerNode),
     MASTER_ADDR: "127.0.0.1",
     MASTER_PORT: "29500",
     TORCHELASTIC_RUN_ID: jobId,
