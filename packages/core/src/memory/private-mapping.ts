@@ -43,6 +43,8 @@ const MAP_FIXED = 16;
 const [MAP_ANONYMOUS, MAP_NORESERVE] = process.platform === "linux" ? [32, 0x4000] : [0x1000, 0x40];
 const MADV_DONTNEED = 4;
 const MADV_HUGEPAGE = 14;
+/** What was mapped so long ago belongs to an earlier load than what is mapped now: a load maps all its segments one after the other. */
+const EARLIER_LOAD_MS = 1000;
 const WASM_PAGE_BYTES = 65_536;
 const WASM_BYTES_MAX = 2 ** 32;
 /** Where address and file offset agree modulo this, the kernel maps large pages of the page cache whole: 512 faults instead of 262 144 per GiB. */
@@ -64,7 +66,8 @@ export function bindPrivateMappings(koffi: Koffi, { map, munmap, madvise, failed
   // Each keeps the other alive: a view must not outlive the memory, and the memory is what the view makes V8 count.
   const views = new WeakMap<ArrayBufferLike, MappedBytes>();
   const owners = new WeakMap<ArrayBufferLike, ArrayBufferLike>();
-  let unsettled: WeakRef<ArrayBufferLike>[] = [];
+  /** In the order in which they were mapped. */
+  const unsettled: { readonly buffer: WeakRef<ArrayBufferLike>; readonly mappedMs: number }[] = [];
   const live = new FinalizationRegistry<{ pointer: bigint; nbytes: number }>(({ pointer, nbytes }) => munmap(pointer, nbytes));
 
   const overMemory = (memory: WasmMemory, fd: number, offset: number, nbytes: number): Mapping => {
@@ -74,7 +77,7 @@ export function bindPrivateMappings(koffi: Koffi, { map, munmap, madvise, failed
     const shift = Number((BigInt(offset) - base) & BigInt(HUGE_PAGE_BYTES - 1));
     const byteOffset = shift <= slack ? shift : 0;
     const pointer = map(base + BigInt(byteOffset), nbytes, MAP_PRIVATE | MAP_FIXED, fd, offset);
-    unsettled.push(new WeakRef<ArrayBufferLike>(buffer));
+    unsettled.push({ buffer: new WeakRef<ArrayBufferLike>(buffer), mappedMs: performance.now() });
     return { buffer, byteOffset, nbytes, pointer, memory };
   };
   const asPlainBuffer = (fd: number, offset: number, nbytes: number): Mapping => {
@@ -92,17 +95,18 @@ export function bindPrivateMappings(koffi: Koffi, { map, munmap, madvise, failed
     owners.set(buffer, mapping.buffer);
     return view;
   };
-  const settle = (): void => {
-    const before = unsettled;
-    unsettled = [];
-    for (const reference of before) {
-      const mapping = mappings.get(reference.deref() ?? NO_BUFFER);
+  const settle = (ageMsMin: number): void => {
+    const latestMs = performance.now() - ageMsMin;
+    const younger = unsettled.findIndex(({ mappedMs }) => mappedMs > latestMs);
+    for (const { buffer } of unsettled.splice(0, younger < 0 ? unsettled.length : younger)) {
+      const mapping = mappings.get(buffer.deref() ?? NO_BUFFER);
       if (mapping) viewOf(mapping);
     }
   };
   return {
     mapPrivate(fd, offset, nbytes) {
-      settle();
+      // Not what this load has mapped: of two gigabytes V8 would collect garbage for 16 ms in its middle.
+      settle(EARLIER_LOAD_MS);
       const memory = reserve(nbytes);
       const mapping = memory ? overMemory(memory, fd, offset, nbytes) : asPlainBuffer(fd, offset, nbytes);
       // A file that is not in memory comes in pages of 2 MiB, read in one go each. Where the kernel cannot, it says so and nothing is lost.
@@ -126,7 +130,7 @@ export function bindPrivateMappings(koffi: Koffi, { map, munmap, madvise, failed
       return mapping && buffer instanceof SharedArrayBuffer ? viewOf(mapping) : null;
     },
     readPages: (bytes) => readMapped(mappings.get(bytes.buffer), bytes),
-    settle,
+    settle: () => settle(0),
   };
 }
 

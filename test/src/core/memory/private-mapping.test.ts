@@ -45,6 +45,7 @@ describe("memory: private mappings", function () {
       expect(before).not.to.match(/Mark-Compact/);
       if (flags.length === 0) expect(after).to.match(/Mark-Compact/);
       expect(after).to.match(/^shows 7$/m);
+      expect(after).to.match(/^beside it 7$/m);
       expect(after).to.match(/^unmapped 0$/m);
     });
   }

@@ -1,4 +1,7 @@
-/** Maps a file of any size, reads a byte of every page, and settles: run with --trace-gc. Prints "settling" before the last. Argument: path. */
+/**
+ * Maps a file of any size twice, as a load maps two segments, reads a byte of every page of the first, and settles: run with --trace-gc. Prints "settling"
+ * before the last. Argument: path.
+ */
 import { closeSync, openSync, statSync, writeSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { nativeMemory } from "@rankcast/core/runtime";
@@ -9,6 +12,7 @@ const native = nativeMemory(false);
 if (!native) throw new Error("nothing can be mapped here");
 const fd = openSync(path, "r");
 const { buffer, byteOffset, nbytes } = native.mapPrivate(fd, 0, statSync(path).size);
+const second = native.mapPrivate(fd, 0, nbytes);
 closeSync(fd);
 const bytes = new Uint8Array(buffer, byteOffset, nbytes);
 let sum = 0;
@@ -23,5 +27,6 @@ for (let turn = 0; turn < 20; turn += 1) {
   sum += new Array(10_000).fill(turn).length;
 }
 writeSync(1, `shows ${bytes[0] ?? -1}\n`);
+writeSync(1, `beside it ${new Uint8Array(second.buffer, second.byteOffset, 1)[0] ?? -1}\n`);
 native.unmap(buffer);
 writeSync(1, `unmapped ${bytes[0] ?? -1}\n`);
