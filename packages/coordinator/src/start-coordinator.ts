@@ -1,7 +1,8 @@
 /** The public door: a coordinator that listens. */
 import { randomBytes } from "node:crypto";
-import { hostname } from "node:os";
+import { availableParallelism, hostname } from "node:os";
 import { join } from "node:path";
+import { isMainThread } from "node:worker_threads";
 import { compileLimits } from "@rankcast/core";
 import {
   importReaders,
@@ -93,8 +94,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     });
     const server = await startCoordinationServer(address, token, watch, { nodeRank: place?.nodeRank });
     undo.splice(1, 0, () => server.close());
-    // Ranks are being started, or are on their way here. A rank that is alone comes as soon as it can, and nobody waits with it.
-    setImmediate(() => void (compiled.worldSize > 1 ? rehearseRounds() : importReaders()));
+    setImmediate(() => void (hasTimeToRehearse(compiled.worldSize) ? rehearseRounds() : importReaders()));
     let closing: Promise<void> | null = null;
     const close = (): Promise<void> => {
       closing ??= host.settled().then(unwind);
@@ -106,6 +106,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     await unwind();
     throw error;
   }
+}
+
+/**
+ * Ranks are being started, or are on their way here: that is time for a rehearsal, of a launcher that has a processor to itself meanwhile also where there is one
+ * rank. Of a rank that is alone and has its coordinator in a thread it is time of its own start, and nobody waits with it.
+ */
+function hasTimeToRehearse(worldSize: number): boolean {
+  return worldSize > 1 || (isMainThread && availableParallelism() > 1);
 }
 
 /** What all kinds of coordinators work with. */
