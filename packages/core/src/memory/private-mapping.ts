@@ -66,8 +66,7 @@ export function bindPrivateMappings(koffi: Koffi, { map, munmap, madvise, failed
   // Each keeps the other alive: a view must not outlive the memory, and the memory is what the view makes V8 count.
   const views = new WeakMap<ArrayBufferLike, MappedBytes>();
   const owners = new WeakMap<ArrayBufferLike, ArrayBufferLike>();
-  /** In the order in which they were mapped. */
-  const unsettled: { readonly buffer: WeakRef<ArrayBufferLike>; readonly mappedMs: number }[] = [];
+  const unsettled = new Unsettled();
   const live = new FinalizationRegistry<{ pointer: bigint; nbytes: number }>(({ pointer, nbytes }) => munmap(pointer, nbytes));
 
   const overMemory = (memory: WasmMemory, fd: number, offset: number, nbytes: number): Mapping => {
@@ -77,7 +76,7 @@ export function bindPrivateMappings(koffi: Koffi, { map, munmap, madvise, failed
     const shift = Number((BigInt(offset) - base) & BigInt(HUGE_PAGE_BYTES - 1));
     const byteOffset = shift <= slack ? shift : 0;
     const pointer = map(base + BigInt(byteOffset), nbytes, MAP_PRIVATE | MAP_FIXED, fd, offset);
-    unsettled.push({ buffer: new WeakRef<ArrayBufferLike>(buffer), mappedMs: performance.now() });
+    unsettled.add(buffer);
     return { buffer, byteOffset, nbytes, pointer, memory };
   };
   const asPlainBuffer = (fd: number, offset: number, nbytes: number): Mapping => {
@@ -96,10 +95,8 @@ export function bindPrivateMappings(koffi: Koffi, { map, munmap, madvise, failed
     return view;
   };
   const settle = (ageMsMin: number): void => {
-    const latestMs = performance.now() - ageMsMin;
-    const younger = unsettled.findIndex(({ mappedMs }) => mappedMs > latestMs);
-    for (const { buffer } of unsettled.splice(0, younger < 0 ? unsettled.length : younger)) {
-      const mapping = mappings.get(buffer.deref() ?? NO_BUFFER);
+    for (const buffer of unsettled.take(ageMsMin)) {
+      const mapping = mappings.get(buffer);
       if (mapping) viewOf(mapping);
     }
   };
@@ -132,6 +129,23 @@ export function bindPrivateMappings(koffi: Koffi, { map, munmap, madvise, failed
     readPages: (bytes) => readMapped(mappings.get(bytes.buffer), bytes),
     settle: () => settle(0),
   };
+}
+
+/** Buffers that V8 does not count yet, in the order in which they were mapped. */
+class Unsettled {
+  readonly #buffers: { readonly buffer: WeakRef<ArrayBufferLike>; readonly mappedMs: number }[] = [];
+
+  add(buffer: ArrayBufferLike): void {
+    this.#buffers.push({ buffer: new WeakRef(buffer), mappedMs: performance.now() });
+  }
+
+  /** Those that were mapped at least `ageMsMin` ago and are still there, once. */
+  take(ageMsMin: number): ArrayBufferLike[] {
+    const latestMs = performance.now() - ageMsMin;
+    const younger = this.#buffers.findIndex(({ mappedMs }) => mappedMs > latestMs);
+    const due = this.#buffers.splice(0, younger < 0 ? this.#buffers.length : younger);
+    return due.flatMap(({ buffer }) => buffer.deref() ?? []);
+  }
 }
 
 function readMapped(mapping: Mapping | undefined, { byteOffset, byteLength }: Uint8Array): number | null {

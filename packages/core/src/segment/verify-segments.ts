@@ -5,7 +5,7 @@
 import { availableParallelism } from "node:os";
 import { crewFor, sharedChecksumCrew } from "../checksum/checksum-crew.ts";
 import { prepareCrc32 } from "../checksum/crc32.ts";
-import type { StateDictManifest } from "../manifest/manifest.ts";
+import type { StateDictManifest, StorageDescriptor } from "../manifest/manifest.ts";
 import { attachStorages } from "../memory/attach-storages.ts";
 import type { NativeMemory } from "../memory/native-memory.ts";
 import type { PoolChecksum } from "../memory/pool-checksum.ts";
@@ -15,12 +15,14 @@ import { addReadStats, newReadStats, type ReadStats } from "../source/counting-s
 import { requireChecksum } from "../transfer/piece-checksum.ts";
 import type { StorageRead } from "../transfer/read-tasks.ts";
 import { checkedPieces, verifyStorages } from "../transfer/verify-storages.ts";
+import { verifyByReading } from "./verify-by-reading.ts";
 
 /** Who computes: `crew`: threads and this one; `pool`: Node's thread pool, by zlib; `alone`: this thread, in turns with whatever else it does. */
 export type VerifyWay = "crew" | "pool" | "alone";
 
 /** How to verify. */
 export interface VerifySegmentsOptions {
+  /** Null where nothing can be mapped: what has a checksum is read then, and `way` means nothing. */
   readonly native: NativeMemory | null;
   readonly signal?: AbortSignal | undefined;
   /** Default: what is fastest for as many bytes. What cannot be had here is replaced. */
@@ -48,7 +50,9 @@ export async function verifySegments(
 ): Promise<ReadStats> {
   const { native, signal } = options;
   signal?.throwIfAborted();
-  const attached = attachStorages(segments, placements, native).storages;
+  if (native === null) return verifyByReading({ storages, sources }, placements, segments, signal);
+  const checked = placements.map((placement, index) => (hasChecksum(storages[index]) ? placement : null));
+  const attached = attachStorages(segments, checked, native).storages;
   try {
     const reads: StorageRead[] = [];
     placements.forEach((placement, index) => {
@@ -60,8 +64,13 @@ export async function verifySegments(
     const shares = crc32Aside ? cutShares(reads) : [reads];
     return await verifyShares(shares, sources, { signal, crc32Aside });
   } finally {
-    for (const buffer of new Set(attached.map((storage) => storage.buffer))) if (native?.isMapped(buffer)) native.unmap(buffer);
+    for (const buffer of new Set(attached.map((storage) => storage.buffer))) if (native.isMapped(buffer)) native.unmap(buffer);
   }
+}
+
+/** What has none is not even mapped. */
+function hasChecksum(storage: StorageDescriptor | undefined): boolean {
+  return storage?.pieces.some(({ extent }) => extent.type === "range" && extent.crc32 !== null) ?? false;
 }
 
 interface ChosenWay {
@@ -69,10 +78,11 @@ interface ChosenWay {
   readonly crc32Aside?: PoolChecksum | undefined;
 }
 
-function chooseWay(reads: readonly StorageRead[], { native, way: wished }: VerifySegmentsOptions): ChosenWay {
+function chooseWay(all: readonly StorageRead[], { native, way: wished }: VerifySegmentsOptions): ChosenWay {
+  const reads = all.filter(({ target }) => target.buffer !== null);
   const nbytes = reads.reduce((sum, { target }) => sum + target.nbytes, 0);
   const way = wished ?? fastestWay(nbytes);
-  // Memory that is not shared would be copied for another thread; without the kernel door what is read here is.
+  // Memory that is not shared would be copied for another thread.
   if (way === "crew" && reads.every(({ target }) => target.buffer instanceof SharedArrayBuffer)) return { way };
   const crc32Aside = way === "alone" || !native ? undefined : (native.poolChecksum() ?? undefined);
   return { way: crc32Aside ? "pool" : "alone", crc32Aside };

@@ -1,12 +1,14 @@
 /** Checksums of complete segments are compared whole, by one thread or by several. */
-import { statSync, writeFileSync } from "node:fs";
+import { statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { FormatError } from "@rankcast/core";
 import { nativeMemory, type StorageDescriptor, StorageRef, verifySegments } from "@rankcast/core/internal";
 import { expect } from "chai";
+import { expectError } from "../../support/expect-error.js";
 import { temporaryDirectory } from "../../support/temporary-directory.js";
 
+const MIB = 2 ** 20;
 const PIECE_BYTES = 300_000;
 const PIECES = 9;
 const WAYS = ["crew", "pool", "alone"] as const;
@@ -47,14 +49,60 @@ describe("verifySegments", function () {
   for (let broken = 0; broken < PIECES; broken += 1) {
     it(`one byte of piece ${broken} is enough to refuse`, async () => {
       const [manifest, placements, segments, options] = written(broken);
-      for (const way of WAYS) {
-        const thrown: unknown = await verifySegments(manifest, placements, segments, { ...options, way }).catch((error: unknown) => error);
+      for (const way of [...WAYS, "reading"] as const) {
+        const chosen = way === "reading" ? { native: null } : { ...options, way };
+        const thrown: unknown = await verifySegments(manifest, placements, segments, chosen).catch((error: unknown) => error);
         expect(thrown, way).to.be.instanceOf(FormatError);
         expect((thrown as FormatError).code, way).to.equal("RANKCAST_CHECKSUM");
         expect((thrown as FormatError).details["record"], way).to.equal(`data/${broken}`);
       }
     });
   }
+
+  it("what has no checksum is neither mapped nor read", async () => {
+    const [{ storages, sources }, placements, segments, options] = written(null);
+    const unchecked = storages.map((storage): StorageDescriptor => {
+      const pieces = storage.pieces.map((piece) => ({ ...piece, extent: { ...piece.extent, crc32: null } }));
+      return { nbytes: storage.nbytes, pieces, swapBytes: storage.swapBytes, savedDevice: storage.savedDevice };
+    });
+    const gone = segments.map((segment) => ({ ...segment, path: join(directory(), "nobody has written this") }));
+    for (const native of [null, options.native]) {
+      const { bytesRead, bytesNeeded } = await verifySegments({ storages: unchecked, sources }, placements, gone, { native });
+      expect([bytesRead, bytesNeeded]).to.deep.equal([0, PIECES * PIECE_BYTES]);
+    }
+  });
+
+  it("without mapping, a portion at a time, and others get their turns", async () => {
+    const nbytes = 64 * MIB;
+    const path = join(directory(), "large");
+    writeFileSync(path, "");
+    truncateSync(path, nbytes);
+    const { mtimeMs, ino } = statSync(path);
+    const record = {
+      offset: 0,
+      storedBytes: nbytes,
+      encoding: "stored" as const,
+      crc32: crc32(new Uint8Array(nbytes)),
+      name: "data/0",
+      nbytes,
+    };
+    const manifest = { storages: [new StorageRef({ nbytes, pieces: record })], sources: [{ name: "weights" }] };
+    const segment = { kind: "file" as const, path, offset: 0, nbytes, sizeBytes: nbytes, mtimeMs, inode: ino };
+    let turns = 0;
+    const count = setInterval(() => {
+      turns += 1;
+    });
+    const before = process.memoryUsage.rss();
+    const [given, placements] = [manifest as unknown as Parameters<typeof verifySegments>[0], [{ segment: 0, byteOffset: 0, nbytes }]];
+    const { bytesRead } = await verifySegments(given, placements, [segment], { native: null });
+    clearInterval(count);
+    expect(bytesRead).to.equal(nbytes);
+    expect(turns).to.be.at.least(3);
+    expect(process.memoryUsage.rss() - before).to.be.below(nbytes / 2);
+    truncateSync(path, nbytes / 2);
+    const cut = { ...segment, sizeBytes: nbytes / 2, mtimeMs: statSync(path).mtimeMs };
+    await expectError("RANKCAST_SOURCE_TRUNCATED", verifySegments(given, placements, [cut], { native: null }));
+  });
 
   it("Node's thread pool computes what zlib does, in parts too", async function () {
     const aside = nativeMemory(false)?.poolChecksum();
