@@ -72,9 +72,7 @@ export function bindPrivateMappings(koffi: Koffi, { map, munmap, madvise, failed
   const overMemory = (memory: WasmMemory, fd: number, offset: number, nbytes: number): Mapping => {
     const { buffer } = memory;
     const base = koffi.address(new Uint8Array(buffer));
-    const slack = buffer.byteLength - nbytes;
-    const shift = Number((BigInt(offset) - base) & BigInt(HUGE_PAGE_BYTES - 1));
-    const byteOffset = shift <= slack ? shift : 0;
+    const byteOffset = shiftToHugePage(base, offset, buffer.byteLength - nbytes);
     const pointer = map(base + BigInt(byteOffset), nbytes, MAP_PRIVATE | MAP_FIXED, fd, offset);
     unsettled.add(buffer);
     return { buffer, byteOffset, nbytes, pointer, memory };
@@ -119,8 +117,10 @@ export function bindPrivateMappings(koffi: Koffi, { map, munmap, madvise, failed
     },
     unmap(buffer) {
       const mapping = mappings.get(buffer ?? NO_BUFFER);
+      if (!mapping) return;
+      unsettled.forget(mapping.buffer);
       // The address range is V8's (or its finalizer's): only what lies on it goes.
-      if (mapping) map(mapping.pointer, mapping.nbytes, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      map(mapping.pointer, mapping.nbytes, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     },
     plainView(buffer) {
       const mapping = mappings.get(buffer);
@@ -131,12 +131,24 @@ export function bindPrivateMappings(koffi: Koffi, { map, munmap, madvise, failed
   };
 }
 
+/** Where in `slack` spare bytes behind `base` large pages of the file fit; 0 where they do not. */
+function shiftToHugePage(base: bigint, offset: number, slack: number): number {
+  const shift = Number((BigInt(offset) - base) & BigInt(HUGE_PAGE_BYTES - 1));
+  return shift <= slack ? shift : 0;
+}
+
 /** Buffers that V8 does not count yet, in the order in which they were mapped. */
 class Unsettled {
   readonly #buffers: { readonly buffer: WeakRef<ArrayBufferLike>; readonly mappedMs: number }[] = [];
 
   add(buffer: ArrayBufferLike): void {
     this.#buffers.push({ buffer: new WeakRef(buffer), mappedMs: performance.now() });
+  }
+
+  /** What was unmapped would be as large to V8 as before: a later load would begin with a collection of nothing. */
+  forget(buffer: ArrayBufferLike): void {
+    const at = this.#buffers.findIndex((each) => each.buffer.deref() === buffer);
+    if (at >= 0) this.#buffers.splice(at, 1);
   }
 
   /** Those that were mapped at least `ageMsMin` ago and are still there, once. */

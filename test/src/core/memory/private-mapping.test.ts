@@ -50,6 +50,14 @@ describe("memory: private mappings", function () {
     });
   }
 
+  it("what was unmapped is not counted afterwards", () => {
+    const program = fileURLToPath(new URL("programs/map-quietly.js", import.meta.url));
+    const { status, stdout, stderr } = spawnSync(process.execPath, ["--trace-gc", program, file(GIB), "unmapped"], { encoding: "utf8" });
+    expect(status, stderr).to.equal(0);
+    expect(stdout).to.match(/^shows 0$/m);
+    expect(stdout).not.to.match(/Mark-Compact/);
+  });
+
   it("a large file lies where large pages fit", () => {
     const { buffer, byteOffset } = mapped(file(8 * MIB), 8 * MIB);
     expect(buffer).to.be.instanceOf(SharedArrayBuffer);

@@ -1,13 +1,13 @@
 /**
  * Maps a file of any size twice, as a load maps two segments, reads a byte of every page of the first, and settles: run with --trace-gc. Prints "settling"
- * before the last. Argument: path.
+ * before the last. Arguments: path; "unmapped" to unmap both before that.
  */
 import { closeSync, openSync, statSync, writeSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { nativeMemory } from "@rankcast/core/runtime";
 
 const PAGE_BYTES = 4096;
-const [path = ""] = process.argv.slice(2);
+const [path = "", order = ""] = process.argv.slice(2);
 const native = nativeMemory(false);
 if (!native) throw new Error("nothing can be mapped here");
 const fd = openSync(path, "r");
@@ -19,6 +19,7 @@ let sum = 0;
 for (let at = 0; at < nbytes; at += PAGE_BYTES) sum += bytes[at] ?? 0;
 // A collection that had been started would be over by then.
 await setTimeout(200);
+if (order === "unmapped") for (const each of [buffer, second.buffer]) native.unmap(each);
 writeSync(1, `settling ${sum}\n`);
 native.settle();
 for (let turn = 0; turn < 20; turn += 1) {
