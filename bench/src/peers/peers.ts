@@ -27,7 +27,7 @@ const COLD_START_BYTES = 10 * MIB;
 const LARGE_BYTES = 4096 * MIB;
 const RUNS = { small: 3, large: 2 };
 /** What takes less than this is as long as a pause of a shared machine: it runs until one run of each way is likely to have had none. */
-const SHORT_MS = 200;
+const SHORT_MS = 60;
 const SHORT_RUNS = 9;
 
 const { values } = parseArgs({

@@ -94,7 +94,7 @@ export { MemoryMeter, type MemoryUse, readMemoryUse, readPeakRssBytes, recentPea
 export { type NativeMemory, nativeMemory } from "./memory/native-memory.ts";
 export type { MappedBytes } from "./memory/private-mapping.ts";
 export { rehearsePageReads } from "./memory/private-mapping.ts";
-export type { SegmentDescriptor } from "./memory/segment.ts";
+export type { SegmentDescriptor, StoragePlacement } from "./memory/segment.ts";
 export { openSegmentBytes, type SegmentBytes } from "./memory/segment-bytes.ts";
 export { TensorCopier, type TensorCopy } from "./memory/tensor-copier.ts";
 export { createWrittenSegment, type WrittenSegment } from "./memory/written-segment.ts";

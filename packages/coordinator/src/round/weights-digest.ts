@@ -1,13 +1,15 @@
 /** By which nodes that fetched for themselves find out whether they have the same weights. */
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
+import { TensorError } from "@rankcast/core";
 import {
-  attachStorages,
   crc32,
   extraStateDigest,
   layoutDigest,
-  nativeMemory,
-  readEnvironment,
+  openSegmentBytes,
+  type PlacedSegments,
+  type SegmentBytes,
+  type StoragePlacement,
   unflattenPlacements,
 } from "@rankcast/core/runtime";
 import type { FetchedWeights } from "../fetch/fetch-weights.ts";
@@ -23,12 +25,15 @@ const SLICE_BYTES = 8 * 2 ** 20;
 export async function weightsDigest({ manifest, placed }: FetchedWeights, signal: AbortSignal): Promise<string> {
   const hash = createHash("sha256").update(`${layoutDigest(manifest)} ${extraStateDigest(manifest.extraState)} ${manifest.selected}\n`);
   const stored = manifest.storages.map(storedChecksum);
-  const placements = unflattenPlacements(placed, manifest).map((placement, index) => (stored[index] === null ? placement : null));
-  const { storages } = attachStorages(placed.segments, placements, nativeMemory(readEnvironment().noMmap));
-  for (const [index, known] of stored.entries()) {
-    const storage = storages[index];
-    const checksum = known ?? (placements[index] && storage ? await checksumOf(storage.bytes(), signal) : "none");
-    hash.update(`${checksum}\n`);
+  const placements = unflattenPlacements(placed, manifest);
+  const segments = new ReadSegments(placed.segments);
+  try {
+    for (const [index, known] of stored.entries()) {
+      const placement = placements[index];
+      hash.update(`${known ?? (placement ? await segments.checksumOf(placement, signal) : "none")}\n`);
+    }
+  } finally {
+    segments.close();
   }
   return hash.digest("hex");
 }
@@ -40,12 +45,42 @@ function storedChecksum({ nbytes, pieces, swapBytes }: FetchedWeights["manifest"
   return piece.extent.type === "range" ? piece.extent.crc32 : null;
 }
 
-async function checksumOf(bytes: Uint8Array, signal: AbortSignal): Promise<number> {
-  let checksum = 0;
-  for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
-    checksum = crc32(bytes.subarray(at, at + SLICE_BYTES), checksum);
-    await setImmediate();
-    signal.throwIfAborted();
+/** Segments that are read a slice at a time: mapping them would cost as many page faults as reading costs copies, and keep nothing smaller. */
+class ReadSegments {
+  readonly #descriptors: PlacedSegments["segments"];
+  readonly #open = new Map<number, SegmentBytes>();
+  #slice: Uint8Array | null = null;
+
+  constructor(descriptors: PlacedSegments["segments"]) {
+    this.#descriptors = descriptors;
   }
-  return checksum;
+
+  /** @throws {TensorError} RANKCAST_SEGMENT_GONE; {SourceError} RANKCAST_SOURCE_CHANGED, RANKCAST_SOURCE_TRUNCATED; the signal's reason. */
+  async checksumOf({ segment, byteOffset, nbytes }: StoragePlacement, signal: AbortSignal): Promise<number> {
+    let checksum = 0;
+    for (let at = 0; at < nbytes; at += SLICE_BYTES) {
+      const bytes = this.#bytesOf(segment).view(byteOffset + at, Math.min(SLICE_BYTES, nbytes - at), () => {
+        this.#slice ??= new Uint8Array(SLICE_BYTES);
+        return this.#slice;
+      });
+      checksum = crc32(bytes, checksum);
+      await setImmediate();
+      signal.throwIfAborted();
+    }
+    return checksum;
+  }
+
+  close(): void {
+    for (const bytes of this.#open.values()) bytes.close();
+  }
+
+  #bytesOf(segment: number): SegmentBytes {
+    const known = this.#open.get(segment);
+    if (known) return known;
+    const descriptor = this.#descriptors[segment];
+    if (!descriptor) throw new TensorError("RANKCAST_SEGMENT_GONE", `segment ${segment} is not described`, { details: { segment } });
+    const opened = openSegmentBytes(descriptor, null);
+    this.#open.set(segment, opened);
+    return opened;
+  }
 }

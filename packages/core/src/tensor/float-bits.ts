@@ -142,60 +142,52 @@ function toE8m0(bits: number): number {
   return up ? exponent + 1 : exponent;
 }
 
-/** By exponent of a float32: what rounding to the smaller type does with its significand. */
-interface RoundingTable {
-  /** The implicit one, which float32 subnormals lack. */
-  readonly implicit: Int32Array;
-  /** Bits to drop, and just under half of the last kept place. */
-  readonly drop: Int32Array;
-  readonly half: Int32Array;
-  /** Added to the kept bits: the exponent of the result, or the whole result for what overflows. */
-  readonly base: Int32Array;
-}
+/**
+ * By exponent of a float32, what rounding to the smaller type does with its significand: the bits to drop (the low eight, of which shifts look at
+ * five), and above them what is added to the kept bits: the exponent of the result, or the whole result for what overflows.
+ */
+type RoundingTable = Int32Array;
 
 const ROUNDING = new Map<SmallFloat, RoundingTable>();
 
 /** From this many dropped bits on nothing is left of a significand of 24 bits, rounding included. */
 const DROP_ALL = 25;
+const BASE_SHIFT = 8;
 
 function roundingTable(dtype: SmallFloat): RoundingTable {
   const known = ROUNDING.get(dtype);
   if (known) return known;
   const { mantissaBits, bias, overflowFrom, overflow } = LAYOUTS.get(dtype) as Layout;
-  const implicit = new Int32Array(256).fill(0x80_0000, 1);
-  const drop = new Int32Array(256).fill(DROP_ALL);
-  const base = new Int32Array(256);
-  for (let exponent = 0; exponent < 256; exponent += 1) {
+  const table = Int32Array.from({ length: 256 }, (_, exponent) => {
     const scaled = exponent - 127 + bias;
-    if (exponent * 0x80_0000 >= overflowFrom) base[exponent] = overflow;
+    if (exponent * 0x80_0000 >= overflowFrom) return (overflow << BASE_SHIFT) | DROP_ALL;
     // Normal: the implicit one counts as one step of the exponent, hence the 1 less.
-    else if (scaled >= 1) [drop[exponent], base[exponent]] = [23 - mantissaBits, (scaled - 1) << mantissaBits];
-    // Subnormal: a float32 significand counts 2^(exponent - 150), the result 2^(1 - bias - mantissaBits).
-    else drop[exponent] = Math.min(DROP_ALL, 151 - bias - mantissaBits - Math.max(exponent, 1));
-  }
-  const table = { implicit, drop, half: drop.map((bits) => 2 ** (bits - 1) - 1), base };
+    if (scaled >= 1) return ((scaled - 1) << (mantissaBits + BASE_SHIFT)) | (23 - mantissaBits);
+    // Subnormal: a float32 significand counts 2^(exponent - 150), the result 2^(1 - bias - mantissaBits). What is subnormal in float32 itself is nothing here.
+    return Math.min(DROP_ALL, 151 - bias - mantissaBits - Math.max(exponent, 1));
+  });
   ROUNDING.set(dtype, table);
   return table;
 }
 
-/** Without branches on the size of a value: look-ups are four times as fast where the processor cannot foresee it. */
+/** One look-up and no branch on the size of a value: what the processor cannot foresee costs it several times as much. */
 function encodeByTable(dtype: SmallFloat, source: Uint32Array, target: Uint8Array | Uint16Array, count: number): void {
   const { exponentBits, mantissaBits, nan, overflow, unsignedZero } = LAYOUTS.get(dtype) as Layout;
-  const { implicit, drop, half, base } = roundingTable(dtype);
+  const table = roundingTable(dtype);
   const signShift = 31 - exponentBits - mantissaBits;
   const signMask = 1 << (exponentBits + mantissaBits);
   const zeroKeepsSign = unsignedZero ? 0 : -1;
   for (let at = 0; at < count; at += 1) {
     const bits = source[at] as number;
-    const exponent = (bits >> 23) & 0xff;
-    const significand = (bits & 0x7f_ffff) | (implicit[exponent] as number);
-    const dropped = drop[exponent] as number;
+    const rounding = table[(bits >> 23) & 0xff] as number;
+    const significand = (bits & 0x7f_ffff) | 0x80_0000;
     // Half of the last kept place, less one unless the kept part is odd: to nearest, ties to even. A carry runs into the exponent.
-    const kept = (significand + (half[exponent] as number) + ((significand >> dropped) & 1)) >> dropped;
-    let magnitude = (base[exponent] as number) + kept;
+    const half = (1 << (rounding - 1)) - 1;
+    const kept = (significand + half + ((significand >> rounding) & 1)) >> rounding;
+    let magnitude = (rounding >> BASE_SHIFT) + kept;
     const excess = overflow - magnitude;
     magnitude += excess & (excess >> 31);
-    if (exponent === 0xff && significand !== 0x80_0000) magnitude = nan;
+    if ((bits & 0x7fff_ffff) > FLOAT32_INFINITY) magnitude = nan;
     target[at] = ((bits >> signShift) & signMask & (zeroKeepsSign | (-magnitude >> 31))) | magnitude;
   }
 }
