@@ -57,9 +57,15 @@ export async function startMemoryNode(lane: MemoryLane, nodeRank: number, bounds
   };
 }
 
-/** A segment in memory that holds these bytes. */
+const made = new WeakMap<Uint8Array, SegmentDescriptor>();
+
+/** A segment in memory that holds these bytes: one for each array, there until the process ends. */
 export function segmentOf(bytes: Uint8Array): SegmentDescriptor {
+  const known = made.get(bytes);
+  if (known) return known;
   const segment = createMemorySegment(bytes.length, nativeMemory(false));
   new Uint8Array(segment.buffer).set(bytes);
-  return segment.publish();
+  const descriptor = segment.publish();
+  made.set(bytes, descriptor);
+  return descriptor;
 }
